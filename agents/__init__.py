@@ -1,0 +1,1 @@
+"""Who speaks: customer, student, judge, teacher, and the chat models behind them."""

@@ -1,0 +1,301 @@
+"""Reading a firm's folder, with every error traced to its file, line and field."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from rapidfuzz import process
+
+from .environment import Environment, EnvironmentConfig
+from .faults import EnvironmentFault, Problem, fault
+from .handbook import Tactic, parse_handbook
+from .persona import Persona
+from .policy import Policy
+from .scenario import Scenario
+
+M = TypeVar("M", bound=BaseModel)
+MAX_FILE_BYTES = 2_000_000
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name closest to a wrong one, or None where none is close (score under 60 of 100)."""
+    found = process.extractOne(name, list(valid), score_cutoff=60)
+    return found[0] if found else None
+
+
+def bundled_path() -> Path:
+    """The folder that holds the bundled firms."""
+    return Path(str(resources.files("tutelage.environments") / "firms"))
+
+
+def bundled_names() -> list[str]:
+    """The names of the bundled firms, sorted."""
+    return sorted(p.parent.name for p in bundled_path().glob("*/environment.yaml"))
+
+
+def find_environment(name_or_folder: str | Path) -> Path:
+    """The folder of a firm, given a bundled firm's name or a folder.
+
+    Raises:
+        EnvironmentFault: where neither exists; offers the nearest bundled name.
+    """
+    folder = Path(name_or_folder)
+    if (folder / "environment.yaml").is_file():
+        return folder
+    text = str(name_or_folder)
+    if text in bundled_names():
+        return bundled_path() / text
+    if folder.is_dir():
+        raise fault(folder, "is a folder without an environment.yaml", expected="a firm's folder")
+    raise fault(
+        folder,
+        "is no bundled firm and no folder",
+        expected=f"one of {', '.join(bundled_names()) or '(none bundled)'}, or a folder",
+        nearest=nearest(text, bundled_names()),
+    )
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file of at most 2 MB.
+
+    Raises:
+        EnvironmentFault: where it is missing, too large, unreadable or not UTF-8.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise fault(path, f"is larger than {MAX_FILE_BYTES:,} bytes")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise fault(path, "is missing", expected="a file") from error
+    except UnicodeDecodeError as error:
+        raise fault(path, f"is not UTF-8 (byte {error.start})", expected="UTF-8 text") from error
+    except OSError as error:
+        raise fault(path, f"cannot be read: {error.strerror}") from error
+
+
+def _line_at(node: yaml.Node | None, location: Sequence[str | int]) -> int | None:
+    """The line of the value a pydantic location points at, or of its nearest parent."""
+    line = node.start_mark.line + 1 if node else None
+    for step in location:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(step):
+                    line, node = key.start_mark.line + 1, value
+                    break
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The field names that would be valid beside the last step of a location."""
+    current: list[Any] = [model]
+    for step in location[:-1]:
+        following: list[Any] = []
+        for kind in current:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                if isinstance(step, str) and step in kind.model_fields:
+                    following.append(kind.model_fields[step].annotation)
+                elif "kind" in kind.model_fields and step in get_args(
+                    kind.model_fields["kind"].annotation
+                ):
+                    following.append(kind)
+            elif get_args(kind):
+                following.extend(get_args(kind))
+        current = [leaf for kind in following for leaf in _leaves(kind)]
+    names = {
+        n for k in current if isinstance(k, type) and issubclass(k, BaseModel) for n in k.model_fields
+    }
+    return sorted(names)
+
+
+def _leaves(kind: Any) -> list[Any]:
+    """Open unions, lists and annotations down to the types inside."""
+    if get_origin(kind) in (Union, types.UnionType, list) or hasattr(kind, "__metadata__"):
+        return [leaf for arg in get_args(kind) for leaf in _leaves(arg)]
+    return [kind]
+
+
+def parse_yaml(path: Path, text: str, model: type[M]) -> M:
+    """Validate one YAML file's text against a model.
+
+    Raises:
+        EnvironmentFault: one problem per wrong place, with file, line, field, what was expected
+            and, for an unknown name, the nearest valid one.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else None
+        raise fault(path, f"is broken YAML: {error.problem}", line=line) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise fault(path, f"is broken YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise fault(path, "holds no fields", line=1, expected="`field: value` lines")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = [_problem(path, node, model, dict(e)) for e in error.errors()]
+        raise EnvironmentFault(problems) from error
+
+
+def _problem(path: Path, node: yaml.Node | None, model: type[BaseModel], error: dict) -> Problem:
+    location: tuple[str | int, ...] = error["loc"]
+    close, expected = None, ""
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        valid = _fields_at(model, location)
+        close = nearest(str(location[-1]), valid)
+        message, expected = "is no field of this file", "one of " + ", ".join(valid)
+    elif error["type"] == "missing":
+        message, expected = "is missing", "a value"
+    elif error["type"] in ("literal_error", "union_tag_invalid"):
+        context = error["ctx"]
+        expected = context.get("expected") or context.get("expected_tags", "")
+        given = str(context.get("tag") or error["input"])
+        message = f"{given!r} is not valid here"
+        close = nearest(given, [e.strip(" '") for e in expected.replace(" or ", ",").split(",")])
+    elif not isinstance(error["input"], dict | list):
+        message = f"{message} (found {error['input']!r})"
+    return Problem(
+        path, message, _line_at(node, location), ".".join(map(str, location)), expected, close
+    )
+
+
+def load_environment(name_or_folder: str | Path) -> Environment:
+    """Load a firm: a bundled one by name, or any folder of the same shape.
+
+    Args:
+        name_or_folder: a bundled firm's name ("airline") or the path of a firm's folder.
+
+    Returns:
+        The firm with its policy, personas, scenarios, handbook and rubric, all validated.
+
+    Raises:
+        EnvironmentFault: with every problem of every file, not just the first.
+    """
+    folder = find_environment(name_or_folder)
+    problems: list[Problem] = []
+
+    def attempt(path: Path, model: type[M]) -> M | None:
+        try:
+            return parse_yaml(path, read_text(path), model)
+        except EnvironmentFault as error:
+            problems.extend(error.problems)
+            return None
+
+    config = attempt(folder / "environment.yaml", EnvironmentConfig)
+    policy = Policy("")
+    try:
+        policy = Policy(read_text(folder / "policy.md"))
+    except EnvironmentFault as error:
+        problems.extend(error.problems)
+    for id_, line in policy.duplicates():
+        problems.append(Problem(folder / "policy.md", "stands twice", line, id_, "one rule an id"))
+
+    personas: dict[str, Persona] = {}
+    for path in sorted((folder / "personas").glob("*.yaml")):
+        if persona := attempt(path, Persona):
+            personas[persona.name] = persona
+            if persona.name != path.stem:
+                problems.append(
+                    Problem(path, f"{persona.name!r} differs from the file's name", 1, "name", path.stem)
+                )
+    scenarios: dict[str, Scenario] = {}
+    places: dict[str, Path] = {}
+    for path in sorted((folder / "scenarios").glob("*.yaml")):
+        if scenario := attempt(path, Scenario):
+            if scenario.id in scenarios:
+                problems.append(
+                    Problem(path, f"{scenario.id!r} stands in {places[scenario.id].name} too", 1, "id")
+                )
+            scenarios[scenario.id], places[scenario.id] = scenario, path
+    handbook: dict[str, Tactic] = {}
+    for path in sorted((folder / "handbook").glob("*.md")):
+        try:
+            for tactic in parse_handbook(path, read_text(path)):
+                if tactic.id in handbook:
+                    problems.append(Problem(path, "stands twice in the handbook", None, tactic.id))
+                handbook[tactic.id] = tactic
+        except EnvironmentFault as error:
+            problems.extend(error.problems)
+
+    for kind, found in (("personas", personas), ("scenarios", scenarios)):
+        if not found and not any(kind in p.path.parts for p in problems):
+            problems.append(
+                Problem(folder / kind, f"holds no valid {kind[:-1]}", expected="one .yaml file or more")
+            )
+    if config:
+        problems += _cross_problems(folder, config, policy, personas, scenarios, places)
+    if problems or config is None:
+        raise EnvironmentFault(problems)
+    return Environment(config, policy, personas, scenarios, handbook, folder)
+
+
+def _cross_problems(
+    folder: Path,
+    config: EnvironmentConfig,
+    policy: Policy,
+    personas: dict[str, Persona],
+    scenarios: dict[str, Scenario],
+    places: dict[str, Path],
+) -> list[Problem]:
+    """Names that point nowhere: splits, personas and rules of scenarios, rubric ids given twice."""
+    problems: list[Problem] = []
+    head = folder / "environment.yaml"
+    node = yaml.compose(read_text(head), Loader=yaml.SafeLoader)
+    seen: dict[str, str] = {}
+    for split, ids in config.splits.items():
+        for index, id_ in enumerate(ids):
+            place = (head, _line_at(node, ("splits", split, index)), f"splits.{split}.{index}")
+            if id_ not in scenarios:
+                problems.append(_unknown(*place, id_, "scenario", scenarios))
+            elif id_ in seen:
+                problems.append(
+                    Problem(place[0], f"{id_!r} is in split {seen[id_]!r} too", place[1], place[2])
+                )
+            seen[id_] = split
+    for id_ in sorted(scenarios.keys() - seen.keys()):
+        problems.append(Problem(places[id_], "is in no split of environment.yaml", 1, "id"))
+    shared = [item.id for item in config.rubric]
+    for index, item_id in enumerate(shared):
+        if item_id in shared[:index]:
+            line = _line_at(node, ("rubric", index, "id"))
+            problems.append(Problem(head, f"{item_id!r} stands twice", line, f"rubric.{index}.id"))
+    for id_, scenario in scenarios.items():
+        path = places[id_]
+        tree = yaml.compose(read_text(path), Loader=yaml.SafeLoader)
+        for field, names, valid in (
+            ("personas", scenario.personas, personas),
+            ("rules", scenario.rules, policy.rules),
+        ):
+            for index, name in enumerate(names):
+                if name not in valid:
+                    line = _line_at(tree, (field, index))
+                    problems.append(_unknown(path, line, f"{field}.{index}", name, field[:-1], valid))
+        for index, item in enumerate(scenario.rubric):
+            if item.id in shared:
+                line = _line_at(tree, ("rubric", index, "id"))
+                problems.append(
+                    Problem(path, f"{item.id!r} is an item of the firm", line, f"rubric.{index}.id")
+                )
+    return problems
+
+
+def _unknown(
+    path: Path, line: int | None, field: str, name: str, kind: str, valid: Iterable[str]
+) -> Problem:
+    valid = list(valid)
+    shown = ", ".join(valid[:12]) + (", ..." if len(valid) > 12 else "")
+    return Problem(
+        path, f"{name!r} is no {kind} of this firm", line, field, f"one of {shown}", nearest(name, valid)
+    )

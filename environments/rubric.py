@@ -1,0 +1,107 @@
+"""The rubric: what a good dialogue shows, as questions for the judge and as checks by code."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from .strict import Strict
+
+Scope = Literal["reply", "dialogue"]
+
+
+class _Item(Strict):
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Short name, unique in the firm.")
+    weight: float = Field(1.0, gt=0, le=10, description="Share in the rubric score.")
+    note: str = Field("", description="Why the item is there, for people.")
+
+
+class _Check(_Item):
+    scope: Scope = Field(
+        "reply",
+        description="`reply`: the share of the agent's replies that pass; "
+        "`dialogue`: the agent's replies joined, pass or fail.",
+    )
+
+
+class Question(_Item):
+    """A yes/no question about the whole dialogue, answered by the judge; yes is good."""
+
+    kind: Literal["question"]
+    question: str = Field(min_length=10, description="Answered yes or no; yes is good.")
+
+
+class Contains(_Check):
+    """Passes where at least one of the phrases occurs, whatever the case."""
+
+    kind: Literal["contains"]
+    any_of: list[str] = Field(min_length=1)
+
+
+class Excludes(_Check):
+    """Passes where none of the phrases occurs, whatever the case."""
+
+    kind: Literal["excludes"]
+    none_of: list[str] = Field(min_length=1)
+
+
+class Regex(_Check):
+    """Passes where the regular expression is found (or, with `absent`, is not found)."""
+
+    kind: Literal["regex"]
+    pattern: str
+    absent: bool = False
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class Words(_Check):
+    """Passes where the number of words lies between `at_least` and `at_most`."""
+
+    kind: Literal["words"]
+    at_least: int = Field(0, ge=0)
+    at_most: int = Field(120, ge=1)
+
+
+Check = Contains | Excludes | Regex | Words
+RubricItem = Annotated[Question | Contains | Excludes | Regex | Words, Field(discriminator="kind")]
+
+
+def passes(check: Check, text: str) -> bool:
+    """Tell whether one text (a reply, or all replies joined) passes a check by code."""
+    folded = text.casefold()
+    match check:
+        case Contains():
+            return any(phrase.casefold() in folded for phrase in check.any_of)
+        case Excludes():
+            return not any(phrase.casefold() in folded for phrase in check.none_of)
+        case Regex():
+            return (re.search(check.pattern, text, re.IGNORECASE) is None) is check.absent
+        case Words():
+            return check.at_least <= len(text.split()) <= check.at_most
+
+
+def check_score(check: Check, replies: list[str]) -> float:
+    """Score one check over the agent's replies of a dialogue, 0 to 1 (0 where there are none)."""
+    if not replies:
+        return 0.0
+    if check.scope == "dialogue":
+        return float(passes(check, "\n".join(replies)))
+    return sum(passes(check, reply) for reply in replies) / len(replies)
+
+
+def check_mean(items: list[RubricItem], reply: str) -> float | None:
+    """Weighted share of the reply-scope checks that one reply passes; None where there are none."""
+    checks = [i for i in items if not isinstance(i, Question) and i.scope == "reply"]
+    if not checks:
+        return None
+    return sum(c.weight * passes(c, reply) for c in checks) / sum(c.weight for c in checks)

@@ -1,0 +1,37 @@
+"""A scenario: what happened to the customer, and what a good agent makes of it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .rubric import RubricItem
+from .strict import Strict
+
+
+class Scenario(Strict):
+    """One situation at the firm's desk. Only the customer sees `situation`, `goal` and `facts`;
+    only the agent sees `records`; only the judge and the teacher see `expected`.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$", description="Unique in the firm.")
+    title: str = Field(min_length=3, description="A few words for tables.")
+    topic: str = Field("", description="Which part of the business, for grouping.")
+    situation: str = Field(min_length=10, description="What happened, as the customer knows it.")
+    goal: str = Field(min_length=5, description="What the customer wants from this conversation.")
+    facts: dict[str, str] = Field(
+        default_factory=dict, description="What the customer can tell: codes, dates, amounts."
+    )
+    unknown: str = Field("", description="What the customer does not know or remember.")
+    behaviour: str = Field("", description="How the customer acts in this very scenario.")
+    opening: str = Field("", description="The first line, word for word; empty: the model writes it.")
+    personas: list[str] = Field(
+        default_factory=list, description="Personas that fit; empty: every persona of the firm."
+    )
+    records: dict[str, str] = Field(
+        default_factory=dict, description="What the agent's screen shows about the case."
+    )
+    rules: list[str] = Field(default_factory=list, description="Ids of the policy rules at stake.")
+    expected: str = Field("", description="What a good agent does here.")
+    rubric: list[RubricItem] = Field(
+        default_factory=list, description="Items that hold in this scenario only."
+    )

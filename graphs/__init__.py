@@ -1,0 +1,1 @@
+"""What happens when: dialogue and coaching graphs, run log, events."""

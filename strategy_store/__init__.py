@@ -1,0 +1,1 @@
+"""What is learned: entries, strategies, the library, its versions, retrieval."""

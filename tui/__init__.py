@@ -1,0 +1,1 @@
+"""Seeing: watch a run in the terminal."""

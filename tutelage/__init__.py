@@ -1,0 +1,1 @@
+"""tutelage: a strong model coaches a small one through text alone."""
