@@ -34,9 +34,13 @@ class Problem:
 
 @dataclass
 class EnvironmentFault(Exception):
-    """A firm could not be loaded, made or imported; `problems` says every reason, none twice."""
+    """A firm could not be loaded, made or imported; `problems` says every reason, none twice.
+
+    `exit_code` is what a command line ends with: 1, or 2 where a name was given that does not exist.
+    """
 
     problems: list[Problem] = field(default_factory=list)
+    exit_code: int = 1
 
     def __str__(self) -> str:
         """One line per problem."""

@@ -53,12 +53,13 @@ def find_environment(name_or_folder: str | Path) -> Path:
         return bundled_path() / text
     if folder.is_dir():
         raise fault(folder, "is a folder without an environment.yaml", expected="a firm's folder")
-    raise fault(
+    problem = Problem(
         folder,
         "is no bundled firm and no folder",
-        expected=f"one of {', '.join(bundled_names()) or '(none bundled)'}, or a folder",
+        expected=f"one of {', '.join(bundled_names())}, or a folder",
         nearest=nearest(text, bundled_names()),
     )
+    raise EnvironmentFault([problem], exit_code=2)
 
 
 def read_text(path: Path) -> str:

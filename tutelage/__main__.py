@@ -1,0 +1,5 @@
+"""Lets `python -m tutelage` be the command line."""
+
+from tutelage.main import run
+
+run()

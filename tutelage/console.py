@@ -1,0 +1,35 @@
+"""Where the command line speaks: results on stdout, talk on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+
+def talk() -> Console:
+    """The console for progress, notes and errors, on stderr."""
+    return Console(stderr=True, highlight=False)
+
+
+def result(text: str) -> None:
+    """Write one result to stdout as it is, without markup or wrapping."""
+    _write(sys.stdout, text + "\n")
+
+
+def result_json(value: Any) -> None:
+    """Write one JSON document to stdout."""
+    result(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def complain(error: BaseException) -> None:
+    """Write an error to stderr: what was wrong, where, and what to do."""
+    talk().print(Text("error: ", style="bold red") + Text(str(error)), soft_wrap=True)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(text)
+    stream.flush()
