@@ -1,0 +1,115 @@
+"""The judge: compares replies blind and in both orders, rates dialogues, answers rubric questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+
+from tutelage.environments import Environment, Question, Scenario, check_score
+
+from .templates import render
+from .transcript import Turn, replies
+from .voice import Voice
+
+_RATE_REPLY = (
+    "How good is the AGENT's last reply, from 1 (useless or harmful) to 5 (excellent)? "
+    "Answer with one digit."
+)
+_RATE_DIALOGUE = (
+    "How satisfied is this CUSTOMER with the AGENT at the end, from 1 (very dissatisfied) to 5 "
+    "(very satisfied)? Answer with one digit."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the judge says of a whole dialogue: satisfaction 1-5, rubric 0-1, and its parts."""
+
+    satisfaction: float
+    rubric: float
+    checks: dict[str, float]
+    questions: dict[str, float]
+    turn_scores: list[float]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Reads dialogues of one firm. Sees what a good agent does, never which arm is speaking."""
+
+    voice: Voice
+    environment: Environment
+
+    def _messages(
+        self, scenario: Scenario, turns: Sequence[Turn], task: str
+    ) -> list[BaseMessage]:
+        config = self.environment.config
+        system = render(
+            "judge",
+            title=config.title,
+            sells=config.sells,
+            today=config.today,
+            policy=self.environment.policy.text.strip(),
+            agent=config.agent,
+            records=scenario.records,
+            expected=scenario.expected,
+        )
+        page = render("judge_transcript", turns=turns, task=task)
+        return [SystemMessage(system), HumanMessage(page)]
+
+    async def prefer(
+        self, scenario: Scenario, turns: Sequence[Turn], first: str, second: str
+    ) -> float:
+        """The probability that `second` is the better next reply: both orders, averaged.
+
+        Two equal replies give 0.5 without a call.
+        """
+        if first.strip() == second.strip():
+            return 0.5
+        forward = await self._prefer_shown(scenario, turns, first, second)
+        backward = await self._prefer_shown(scenario, turns, second, first)
+        return (forward + 1 - backward) / 2
+
+    async def _prefer_shown(
+        self, scenario: Scenario, turns: Sequence[Turn], shown_a: str, shown_b: str
+    ) -> float:
+        task = (
+            f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\nReply B: {shown_b}\n\n"
+            "Which reply is better for this CUSTOMER and keeps to the policy? Answer A or B."
+        )
+        return (await self.voice.weigh(self._messages(scenario, turns, task), ("A", "B")))[1]
+
+    async def rate(self, scenario: Scenario, turns: Sequence[Turn], task: str) -> float:
+        """A rating 1-5 as the expected value over the five digits."""
+        weights = await self.voice.weigh(self._messages(scenario, turns, task), "12345")
+        return sum(digit * weight for digit, weight in enumerate(weights, start=1))
+
+    async def assess(self, scenario: Scenario, turns: Sequence[Turn]) -> Judgement:
+        """Judge a whole dialogue: each reply, the customer's satisfaction, every rubric item.
+
+        The questions are asked one after another on the same growing transcript, so that the
+        endpoint's prompt cache serves all but the last line of each.
+        """
+        turn_scores: list[float] = []
+        for index, turn in enumerate(turns):
+            if turn.speaker == "student":
+                turn_scores.append(await self.rate(scenario, turns[: index + 1], _RATE_REPLY))
+        satisfaction = await self.rate(scenario, turns, _RATE_DIALOGUE)
+        checks: dict[str, float] = {}
+        questions: dict[str, float] = {}
+        items = self.environment.rubric_for(scenario)
+        said = replies(turns)
+        for item in items:
+            if isinstance(item, Question):
+                task = f"{item.question} Answer Yes or No."
+                yes, _ = await self.voice.weigh(
+                    self._messages(scenario, turns, task), ("Yes", "No")
+                )
+                questions[item.id] = yes
+            else:
+                checks[item.id] = check_score(item, said)
+        weights = {item.id: item.weight for item in items}
+        scores = {**checks, **questions}
+        rubric = sum(weights[id_] * score for id_, score in scores.items()) / sum(weights.values())
+        return Judgement(satisfaction, rubric, checks, questions, turn_scores)

@@ -1,0 +1,321 @@
+"""The llama.cpp server inside this process: one per weights file, shared by every local chat model."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import queue
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .faults import ModelFault
+from .gguf_head import read_head
+from .machine_size import MachineSize, size_for_machine
+
+Chunk = dict[str, Any]
+Item = Chunk | BaseException | None
+"""What a generation delivers: chunks in order, then None, or an exception in its place."""
+
+BATCH_TOKENS = 128
+"""Prompt tokens read at a stretch. A cancelled call lets go of its slot after at most one stretch
+(1.5 s for 1.5B weights on two cores), and the other slots go on speaking between stretches."""
+
+
+@dataclass(eq=False)
+class _Generation:
+    """One call on its way: where its chunks go, and whether they are still wanted."""
+
+    deliver: Callable[[Item], None]
+    stopped: bool = False
+    thread: threading.Thread | None = None
+
+    def stop(self) -> None:
+        """Ask the generation to end; it does so before the next token or stretch of prompt."""
+        self.stopped = True
+
+
+class LocalServer:
+    """Weights held in memory, and a few slots that generate side by side.
+
+    Args:
+        path: a .gguf file.
+        size: threads, slots, context and cache; measured from the machine where None.
+
+    Raises:
+        ModelFault: where the file is no sound GGUF file or does not fit in memory.
+    """
+
+    def __init__(self, path: Path, size: MachineSize | None = None) -> None:
+        import xllamacpp
+
+        head = read_head(path)
+        self.path = path
+        self.size = size or size_for_machine(
+            path.stat().st_size,
+            kv_bytes_per_token=head.kv_bytes_per_token,
+            trained_context=head.context,
+        )
+        self._turns = threading.Semaphore(self.size.slots)
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.n_parallel = self.size.slots
+        params.n_ctx = self.size.context_total
+        params.kv_unified = self.size.unified
+        params.cpuparams.n_threads = self.size.threads
+        params.cpuparams_batch.n_threads = self.size.threads
+        params.n_batch = BATCH_TOKENS
+        params.n_ubatch = BATCH_TOKENS
+        params.cache_ram_mib = self.size.cache_mib
+        # The automatic fitting reads the weights three times over, holding Python's lock meanwhile.
+        params.fit_params = False
+        params.warmup = False
+        params.verbosity = 0
+        params.ui = False
+        params.endpoint_slots = False
+        # The server insists on listening. It gets a socket in a folder that only this user may
+        # enter, and the folder goes as soon as the server is up, so nobody can ever connect.
+        # Windows has no such sockets: there it listens on the loopback, behind a key nobody knows.
+        params.api_keys = [secrets.token_urlsafe(32)]
+        folder = Path(tempfile.mkdtemp(prefix="tutelage-")) if os.name == "posix" else None
+        if folder:
+            params.hostnames = [str(folder / "s.sock")]
+        try:
+            self._server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise ModelFault(
+                f"llama.cpp cannot load {path}: the file is damaged, of a kind it does not know, or "
+                f"too large for the memory; `tutelage models pull` fetches known ones."
+            ) from error
+        finally:
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def run(self, request: dict[str, Any], generation: _Generation) -> None:
+        """Generate in the calling thread, delivering chunks until the end or until stopped."""
+
+        def on_chunk(chunk: Chunk) -> bool:
+            if not generation.stopped:
+                if "error" in chunk:
+                    generation.deliver(_fault_of_server(chunk["error"], self.path))
+                    generation.stop()
+                else:
+                    generation.deliver(chunk)
+            return generation.stopped
+
+        # Calls beyond the slots wait here and not inside llama.cpp, where nothing could call
+        # them back before their prompt is being read.
+        with self._turns:
+            if not generation.stopped:
+                self._server.handle_chat_completions(request, on_chunk)
+
+
+@dataclass
+class _Place:
+    """Where the server of one weights file is, or will be once somebody needs it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    server: LocalServer | None = None
+
+
+_places: dict[Path, _Place] = {}
+_running: set[_Generation] = set()
+_guard = threading.Lock()
+
+
+def local_server(path: Path) -> LocalServer:
+    """The server of a weights file, loaded at the first call and shared from then on.
+
+    Args:
+        path: a .gguf file.
+
+    Returns:
+        The server; the same one for the same file, from any thread.
+
+    Raises:
+        ModelFault: where the weights cannot be loaded.
+    """
+    path = path.resolve()
+    with _guard:
+        place = _places.setdefault(path, _Place())
+    with place.lock:
+        if place.server is None:
+            place.server = LocalServer(path)
+        return place.server
+
+
+def unload(path: Path | None = None) -> None:
+    """Stop what is generating and free the weights of one file, or of all where path is None.
+
+    Args:
+        path: a .gguf file, or None for all.
+    """
+    with _guard:
+        gone = [_places.pop(p, None) for p in ([path.resolve()] if path else list(_places))]
+        running = list(_running) if path is None else []
+    for generation in running:
+        generation.stop()
+    deadline = time.monotonic() + 10
+    for generation in running:
+        if generation.thread and generation.thread is not threading.current_thread():
+            generation.thread.join(max(0.0, deadline - time.monotonic()))
+    gone.clear()
+
+
+# A thread still inside llama.cpp while the interpreter goes away would abort the process.
+atexit.register(unload)
+
+
+def _start(
+    path: Path, request: dict[str, Any], deliver: Callable[[Item], None]
+) -> _Generation:
+    """Begin a generation on a thread of its own; `deliver` is called on that thread."""
+
+    def work() -> None:
+        try:
+            local_server(path).run(request, generation)
+            generation.deliver(None)
+        except ValueError as error:
+            # llama.cpp refuses a request by an exception (a schema it cannot compile, and so on).
+            generation.deliver(ModelFault(f"The local model refused the request: {error}."))
+        except BaseException as error:
+            generation.deliver(error)
+        finally:
+            with _guard:
+                _running.discard(generation)
+
+    generation = _Generation(deliver)
+    generation.thread = threading.Thread(target=work, name="tutelage-local-model", daemon=True)
+    with _guard:
+        _running.add(generation)
+    generation.thread.start()
+    return generation
+
+
+def stream(path: Path, request: dict[str, Any]) -> Iterator[Chunk]:
+    """Generate, yielding the server's chunks as they come.
+
+    Closing the iterator, or Ctrl-C while waiting, stops the generation.
+
+    Args:
+        path: a .gguf file.
+        request: a chat completion request in the server's JSON form.
+
+    Yields:
+        The chunks of the answer, in the OpenAI form with llama.cpp's `timings` in the last.
+
+    Raises:
+        ModelFault: where the server answers with an error.
+    """
+    inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    generation = _start(path, request, inbox.put)
+    try:
+        while True:
+            try:
+                # The short waits are what lets Ctrl-C through on Windows.
+                item = inbox.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        generation.stop()
+
+
+async def astream(path: Path, request: dict[str, Any]) -> AsyncIterator[Chunk]:
+    """Generate, yielding the server's chunks as they come, without blocking the event loop.
+
+    Cancelling the task or closing the iterator stops the generation.
+
+    Args:
+        path: a .gguf file.
+        request: a chat completion request in the server's JSON form.
+
+    Yields:
+        The chunks of the answer, as from `stream`.
+
+    Raises:
+        ModelFault: where the server answers with an error.
+    """
+    loop = asyncio.get_running_loop()
+    inbox: asyncio.Queue[Item] = asyncio.Queue()
+
+    def deliver(item: Item) -> None:
+        try:
+            loop.call_soon_threadsafe(inbox.put_nowait, item)
+        except RuntimeError:
+            # The loop is closed: nobody waits any more.
+            generation.stop()
+
+    generation = _start(path, request, deliver)
+    try:
+        while (item := await inbox.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        generation.stop()
+
+
+async def acollect(path: Path, request: dict[str, Any]) -> list[Chunk]:
+    """Generate to the end; wakes the event loop once rather than once a token.
+
+    Args:
+        path: a .gguf file.
+        request: a chat completion request in the server's JSON form.
+
+    Returns:
+        All chunks of the answer.
+
+    Raises:
+        ModelFault: where the server answers with an error.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[list[Chunk]] = loop.create_future()
+    chunks: list[Chunk] = []
+
+    def settle(item: BaseException | None) -> None:
+        if done.done():
+            return
+        if item is None:
+            done.set_result(chunks)
+        else:
+            done.set_exception(item)
+
+    def deliver(item: Item) -> None:
+        if isinstance(item, dict):
+            chunks.append(item)
+            return
+        try:
+            loop.call_soon_threadsafe(settle, item)
+        except RuntimeError:
+            generation.stop()
+
+    generation = _start(path, request, deliver)
+    try:
+        return await done
+    finally:
+        generation.stop()
+
+
+def _fault_of_server(error: Any, path: Path) -> ModelFault:
+    """What the server says is wrong, as one sentence."""
+    details = error if isinstance(error, dict) else {"message": str(error)}
+    if details.get("type") == "exceed_context_size_error":
+        return ModelFault(
+            f"The prompt has {details.get('n_prompt_tokens')} tokens but {path.name} was loaded with "
+            f"a context of {details.get('n_ctx')}; shorten the dialogue or set "
+            f"TUTELAGE_LOCAL_CONTEXT to a larger number of tokens."
+        )
+    message = str(details.get("message", "unknown error")).rstrip(".")
+    return ModelFault(f"The local model {path.name} failed: {message}.")

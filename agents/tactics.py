@@ -1,0 +1,48 @@
+"""Choosing from the handbook, and telling a strategy from a rule the student has already read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tutelage.environments import Environment, Tactic
+
+OVERLAP_FROM = 0.7
+"""Share of a strategy's content words found in one policy rule from which it is no strategy."""
+
+
+def fitting_tactics(environment: Environment, description: str, top: int = 6) -> list[Tactic]:
+    """The handbook's tactics nearest to a description of the state (BM25), best first.
+
+    Args:
+        environment: the firm; one without a handbook gives an empty list.
+        description: the customer's last lines and what a reviewer found, as text.
+        top: how many at most.
+    """
+    tactics = list(environment.handbook.values())
+    if not tactics:
+        return []
+    import bm25s
+
+    corpus = [f"{tactic.title}. {tactic.when} {tactic.do}" for tactic in tactics]
+    index = bm25s.BM25()
+    index.index(bm25s.tokenize(corpus, stopwords="en", show_progress=False), show_progress=False)
+    query = bm25s.tokenize([description], stopwords="en", show_progress=False)
+    found, _ = index.retrieve(query, k=min(top, len(tactics)), show_progress=False)
+    return [tactics[int(position)] for position in found[0]]
+
+
+def policy_overlap(text: str, rules: Iterable[str]) -> float:
+    """The largest share (0 to 1) of a text's content words that stand in one rule of the policy."""
+    words = _content_words(text)
+    if not words:
+        return 0.0
+    return max((len(words & _content_words(rule)) / len(words) for rule in rules), default=0.0)
+
+
+def _content_words(text: str) -> set[str]:
+    from bm25s.stopwords import STOPWORDS_EN
+
+    words = re.findall(r"[a-z']+", text.casefold())
+    # Five letters stand in for a stemmer: "refund", "refunds" and "refunded" are one word here.
+    return {word[:5] for word in words if word not in STOPWORDS_EN and len(word) > 2}

@@ -1,0 +1,113 @@
+"""The teacher: answers a state itself, then writes strategies for the student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import HumanMessage, SystemMessage
+from pydantic import BaseModel, Field
+
+from tutelage.environments import Environment, Scenario, Tactic
+
+from .student import desk_text
+from .templates import render
+from .transcript import Turn, as_messages
+from .voice import Voice
+
+
+class Description(BaseModel):
+    """A state as a scenario: one general sentence, what the customer wants, how they feel."""
+
+    scenario: str = Field(min_length=10, max_length=260)
+    wants: str = Field(max_length=120)
+    feels: str = Field(max_length=60)
+
+
+class Proposal(BaseModel):
+    """What the teacher writes for one state; `tactics` are ids from the handbook."""
+
+    tactics: list[str] = Field(default_factory=list, max_length=4)
+    strategies: list[str] = Field(min_length=1, max_length=4)
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """A state in which the student's reply was weak, with all that the teacher may know of it."""
+
+    scenario: Scenario
+    turns: Sequence[Turn]
+    student_reply: str
+    teacher_reply: str
+    reasons: Sequence[str] = ()
+    ending: str = ""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The coach. It sees the customer's hidden goal, the dialogue's end and the judge's reasons."""
+
+    voice: Voice
+    environment: Environment
+
+    async def reply(
+        self, scenario: Scenario, turns: Sequence[Turn], tactics: Sequence[Tactic], seed: int
+    ) -> str:
+        """Answer the customer's last line as well as the teacher can."""
+        system = desk_text(self.environment, scenario)
+        aside = render("teacher_reply", expected=scenario.expected, tactics=tactics)
+        return await self.voice.say(
+            [SystemMessage(system), *as_messages(turns), HumanMessage(f"({aside})")],
+            seed=seed,
+            temperature=0.5,
+            max_tokens=180,
+        )
+
+    async def describe(self, scenario: Scenario, turns: Sequence[Turn], seed: int) -> Description:
+        """Describe the state that a dialogue is in, without names or numbers.
+
+        Raises:
+            ModelFault: where the model gives no valid description in two tries.
+        """
+        page = render("teacher_describe", turns=turns)
+        return await self.voice.ask(
+            [SystemMessage(desk_text(self.environment, scenario)), HumanMessage(page)],
+            Description,
+            seed=seed,
+            temperature=0.3,
+            max_tokens=160,
+        )
+
+    async def propose(
+        self, weakness: Weakness, tactics: Sequence[Tactic], failures: Sequence[str], seed: int
+    ) -> Proposal:
+        """Write strategies for a weak state.
+
+        Args:
+            weakness: the state, both replies, and what was wrong.
+            tactics: handbook tactics to choose from and to fit; may be empty.
+            failures: what was tried before and why it was not good enough.
+            seed: for models that take one.
+
+        Raises:
+            ModelFault: where the model gives no valid proposal in two tries.
+        """
+        system = desk_text(self.environment, weakness.scenario)
+        page = render(
+            "teacher_propose",
+            turns=weakness.turns,
+            student_reply=weakness.student_reply,
+            teacher_reply=weakness.teacher_reply,
+            reasons=weakness.reasons,
+            goal=weakness.scenario.goal,
+            ending=weakness.ending,
+            tactics=tactics,
+            failures=failures,
+        )
+        return await self.voice.ask(
+            [SystemMessage(system), HumanMessage(page)],
+            Proposal,
+            seed=seed,
+            temperature=0.6,
+            max_tokens=420,
+        )

@@ -1,0 +1,139 @@
+"""A voice: the chat model behind one role, metered, with its three ways of speaking."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from pydantic import BaseModel, ValidationError
+
+from .chat_models import fault_of, supports_logprobs
+from .faults import ModelFault
+from .meter import Meter, Role
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One role's model. `spec` is its name for logs; `votes` counts draws where there are no
+    log-probabilities.
+    """
+
+    role: Role
+    model: BaseChatModel
+    spec: str
+    meter: Meter
+    votes: int = 3
+
+    async def say(self, messages: list[BaseMessage], **options: Any) -> str:
+        """Answer freely. `options` go to the model (seed, temperature, max_tokens, stop).
+
+        Raises:
+            ModelFault: where the endpoint fails or refuses, in one sentence.
+        """
+        message = await self._call(self.model, messages, **options)
+        return message.text.strip()
+
+    async def ask(self, messages: list[BaseMessage], schema: type[T], **options: Any) -> T:
+        """Answer as a pydantic model: constrained where the provider can, validated always,
+        repaired once (and counted in the meter).
+
+        Raises:
+            ModelFault: where the answer stays invalid after the repair.
+        """
+        bound = _constrained(self.model, schema)
+        said = await self._call(bound, messages, **options)
+        try:
+            return _parsed(said, schema)
+        except ValidationError as error:
+            self.meter.of(self.role).repaired += 1
+            complaint = HumanMessage(
+                f"That was not valid: {_short(error)}\nAnswer again with one JSON object that fits "
+                f"this schema, and nothing else:\n{schema.model_json_schema()}"
+            )
+            again = await self._call(bound, [*messages, AIMessage(said.text), complaint], **options)
+            try:
+                return _parsed(again, schema)
+            except ValidationError as second:
+                raise ModelFault(
+                    f"{self.spec} as {self.role} gave no valid {schema.__name__} in two tries: "
+                    f"{_short(second)}"
+                ) from second
+
+    async def weigh(self, messages: list[BaseMessage], answers: Sequence[str]) -> list[float]:
+        """The probability of each one-token answer, summing to 1.
+
+        Read from the log-probabilities of the answer token where the model gives them, else the
+        share of `votes` answers (a small model knows more than it says: DESIGN, section 2).
+        """
+        if supports_logprobs(self.model):
+            options = {"logprobs": True, "top_logprobs": 20, "max_tokens": 1, "temperature": 0.0}
+            message = await self._call(self.model, messages, **options)
+            masses = _answer_masses(message, answers)
+        else:
+            masses = [0.0] * len(answers)
+            for _ in range(self.votes):
+                text = (await self._call(self.model, messages)).text
+                found = re.search("|".join(rf"\b{re.escape(a)}\b" for a in answers), text, re.I)
+                if found:
+                    folded = [a.casefold() for a in answers]
+                    masses[folded.index(found[0].casefold())] += 1
+        total = sum(masses)
+        if total <= 0:
+            return [1 / len(answers)] * len(answers)
+        return [mass / total for mass in masses]
+
+    async def _call(self, model: Any, messages: list[BaseMessage], **options: Any) -> AIMessage:
+        try:
+            message = await model.ainvoke(messages, **options)
+        except ModelFault:
+            raise
+        except Exception as error:
+            raise fault_of(error, self.spec) from error
+        self.meter.add(self.role, self.spec, message)
+        return message
+
+
+def _constrained(model: BaseChatModel, schema: type[BaseModel]) -> Any:
+    """The model held to a JSON schema, by whichever means its provider has."""
+    names = {kind.__name__ for kind in type(model).__mro__}
+    if names & {"BaseChatOpenAI", "ChatLocal"}:
+        wire = {"name": schema.__name__, "schema": schema.model_json_schema()}
+        return model.bind(response_format={"type": "json_schema", "json_schema": wire})
+    if "ChatOllama" in names:
+        return model.bind(format=schema.model_json_schema())
+    try:
+        return model.bind_tools([schema], tool_choice=schema.__name__)
+    except NotImplementedError:
+        return model
+
+
+def _parsed(message: AIMessage, schema: type[T]) -> T:
+    if message.tool_calls:
+        return schema.model_validate(message.tool_calls[0]["args"])
+    text = message.text
+    start, end = text.find("{"), text.rfind("}")
+    return schema.model_validate_json(text[start : end + 1] if start >= 0 else text)
+
+
+def _short(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'JSON'}: {e['msg']}" for e in error.errors()[:3]
+    )
+
+
+def _answer_masses(message: AIMessage, answers: Sequence[str]) -> list[float]:
+    content = (message.response_metadata.get("logprobs") or {}).get("content") or []
+    masses = [0.0] * len(answers)
+    folded = [a.casefold() for a in answers]
+    for candidate in content[0]["top_logprobs"] if content else []:
+        token = candidate["token"].strip().casefold()
+        if token in folded:
+            masses[folded.index(token)] += math.exp(candidate["logprob"])
+    return masses

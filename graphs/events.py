@@ -1,0 +1,246 @@
+"""The events: everything that happens in a run, typed, in the order it happened."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Speaker = Literal["customer", "student"]
+Purpose = Literal["train", "validation", "test"]
+EndReason = Literal["goal_met", "patience_spent", "turn_limit", "broken_customer", "fault"]
+Verdict = Literal["kept", "dropped"]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RunStarted(_Event):
+    """A run began, or (with `resumed`) went on."""
+
+    kind: Literal["run_started"] = "run_started"
+    command: str
+    environment: str
+    models: dict[str, str]
+    options: dict[str, object] = Field(default_factory=dict)
+    version: str = ""
+    resumed: bool = False
+
+
+class DialogueStarted(_Event):
+    """A customer came to the desk."""
+
+    kind: Literal["dialogue_started"] = "dialogue_started"
+    dialogue: str
+    round: int
+    purpose: Purpose = "train"
+    arm: str = "library"
+    scenario: str
+    title: str = ""
+    persona: str
+    seed: int = 0
+
+
+class StrategyGiven(BaseModel):
+    """One strategy as the student was given it."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    entry: str
+    scenario: str
+    text: str
+    similarity: float
+
+
+class TurnSpoken(_Event):
+    """Somebody spoke. `turn` counts exchanges from 0; both speakers of an exchange share it."""
+
+    kind: Literal["turn_spoken"] = "turn_spoken"
+    dialogue: str
+    turn: int
+    speaker: Speaker
+    text: str
+    feeling: str = ""
+    goal_met: bool = False
+    strategies: list[StrategyGiven] = Field(default_factory=list)
+
+
+class TurnRejected(_Event):
+    """A customer's line failed the fidelity check and was drawn again."""
+
+    kind: Literal["turn_rejected"] = "turn_rejected"
+    dialogue: str
+    turn: int
+    text: str
+    reasons: list[str]
+
+
+class DialogueJudged(_Event):
+    """The judge read a dialogue to its end."""
+
+    kind: Literal["dialogue_judged"] = "dialogue_judged"
+    dialogue: str
+    satisfaction: float = Field(ge=1, le=5)
+    rubric: float = Field(ge=0, le=1, description="Weighted mean of all items.")
+    checks: dict[str, float] = Field(default_factory=dict, description="Items checked by code.")
+    questions: dict[str, float] = Field(default_factory=dict, description="Items the judge answered.")
+    turn_scores: list[float] = Field(default_factory=list, description="1-5 for each reply.")
+
+
+class DialogueEnded(_Event):
+    """A dialogue is over; only a valid one is scored and learned from."""
+
+    kind: Literal["dialogue_ended"] = "dialogue_ended"
+    dialogue: str
+    reason: EndReason
+    turns: int
+    valid: bool = True
+    seconds: float = 0.0
+
+
+class StateExamined(_Event):
+    """A weak turn was looked at: the student's reply beside the teacher's, compared blind."""
+
+    kind: Literal["state_examined"] = "state_examined"
+    dialogue: str
+    turn: int
+    round: int
+    scenario: str = Field(description="The state as one general sentence.")
+    customer_says: str
+    student_reply: str
+    teacher_reply: str
+    preference: float = Field(ge=0, le=1, description="Probability that the teacher's is better.")
+    weak: bool
+
+
+class StrategyProposed(_Event):
+    """The teacher wrote strategies for a state; `attempt` counts refinements from 0."""
+
+    kind: Literal["strategy_proposed"] = "strategy_proposed"
+    proposal: str
+    dialogue: str
+    turn: int
+    attempt: int
+    scenario: str
+    texts: list[str]
+    source: str
+    tactics: list[str] = Field(default_factory=list)
+    refused: list[str] = Field(default_factory=list, description="Texts refused, with the reason.")
+
+
+class StrategyTried(_Event):
+    """The student answered a state again, with the strategies, and the judge compared blind."""
+
+    kind: Literal["strategy_tried"] = "strategy_tried"
+    proposal: str
+    phase: Literal["choose", "accept"]
+    dialogue: str
+    turn: int
+    seed: int
+    before: str
+    after: str
+    preference: float = Field(ge=0, le=1, description="Probability that `after` is better.")
+    checks_before: float | None = None
+    checks_after: float | None = None
+
+
+class StrategyDecided(_Event):
+    """A proposal was kept or dropped, and why."""
+
+    kind: Literal["strategy_decided"] = "strategy_decided"
+    proposal: str
+    verdict: Verdict
+    reason: str
+    dialogue: str
+    turn: int
+    scenario: str
+    texts: list[str]
+    strategies: list[str] = Field(default_factory=list, description="Ids in the library, if kept.")
+    source: str = "teacher"
+    before: str = ""
+    after: str = ""
+    preference: float | None = None
+    ci95: tuple[float, float] | None = None
+    pairs: int = 0
+
+
+class StateClosed(_Event):
+    """Nothing more will be tried at this state in this round (so a resumed run passes it over)."""
+
+    kind: Literal["state_closed"] = "state_closed"
+    dialogue: str
+    turn: int
+    round: int
+
+
+class RoundEnded(_Event):
+    """One alternation of scenario step and strategy step is over."""
+
+    kind: Literal["round_ended"] = "round_ended"
+    round: int
+    dialogues: int
+    invalid: int
+    csat: float | None
+    csat_ci95: tuple[float, float] | None = None
+    rubric: float | None
+    checks: float | None = None
+    questions: float | None = None
+    validation_csat: float | None = Field(None, description="On dialogues never learned from.")
+    validation_rubric: float | None = None
+    proposed: int
+    kept: int
+    dropped: int
+    seconds: float = 0.0
+
+
+class BudgetUsed(_Event):
+    """What one role has used so far in this process; the last one of each role counts."""
+
+    kind: Literal["budget_used"] = "budget_used"
+    role: str
+    model: str
+    calls: int
+    input: int
+    output: int
+    cached: int
+    usd: float
+    repaired: int = 0
+
+
+class Fault(_Event):
+    """Something went wrong that the run survived, or that ended it."""
+
+    kind: Literal["fault"] = "fault"
+    where: str
+    message: str
+    dialogue: str = ""
+
+
+class RunEnded(_Event):
+    """A run is over."""
+
+    kind: Literal["run_ended"] = "run_ended"
+    reason: str
+    seconds: float = 0.0
+
+
+Event = Annotated[
+    RunStarted
+    | DialogueStarted
+    | TurnSpoken
+    | TurnRejected
+    | DialogueJudged
+    | DialogueEnded
+    | StateExamined
+    | StrategyProposed
+    | StrategyTried
+    | StrategyDecided
+    | StateClosed
+    | RoundEnded
+    | BudgetUsed
+    | Fault
+    | RunEnded,
+    Field(discriminator="kind"),
+]
+EVENT = TypeAdapter[Event](Event)

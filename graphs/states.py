@@ -1,0 +1,131 @@
+"""Played dialogues and the states in them, read back from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tutelage.agents.transcript import Turn
+from tutelage.environments import Environment, Question
+
+from .events import DialogueEnded, DialogueJudged, DialogueStarted, TurnSpoken
+from .run_log import Log
+
+
+@dataclass
+class Played:
+    """One dialogue as the log tells it; `judged` is None for an invalid or unfinished one."""
+
+    started: DialogueStarted
+    turns: list[Turn] = field(default_factory=list)
+    judged: DialogueJudged | None = None
+    ended: DialogueEnded | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether it came to its end and may be scored and learned from."""
+        return self.ended is not None and self.ended.valid and self.judged is not None
+
+
+@dataclass(frozen=True)
+class State:
+    """A point at which the student speaks: the dialogue up to the customer's line, and what followed.
+
+    `turn` counts the student's replies from 0; `score` is the judge's 1-5 for `reply`.
+    """
+
+    dialogue: str
+    turn: int
+    scenario: str
+    persona: str
+    turns: tuple[Turn, ...]
+    reply: str
+    score: float
+    ending: str
+    reasons: tuple[str, ...]
+
+    @property
+    def customer_says(self) -> str:
+        """The line that the student answers."""
+        return self.turns[-1].text
+
+
+async def played(log: Log) -> dict[str, Played]:
+    """Every dialogue of a log by id. One that was begun again (a resumed run) counts once, anew."""
+    dialogues: dict[str, Played] = {}
+    kinds = ("dialogue_started", "turn_spoken", "dialogue_judged", "dialogue_ended")
+    for logged in await log.read(kinds=kinds):
+        match logged.event:
+            case DialogueStarted() as event:
+                dialogues[event.dialogue] = Played(event)
+            case TurnSpoken() as event if event.dialogue in dialogues:
+                turn = Turn(speaker=event.speaker, text=event.text)
+                dialogues[event.dialogue].turns.append(turn)
+            case DialogueJudged() as event if event.dialogue in dialogues:
+                dialogues[event.dialogue].judged = event
+            case DialogueEnded() as event if event.dialogue in dialogues:
+                dialogues[event.dialogue].ended = event
+    return dialogues
+
+
+def states_of(dialogue: Played, environment: Environment) -> list[State]:
+    """The states of one valid dialogue, in order; empty for an invalid one."""
+    if not dialogue.valid or dialogue.judged is None:
+        return []
+    scenario = environment.scenarios[dialogue.started.scenario]
+    reasons = _shortcomings(dialogue.judged, environment.rubric_for(scenario))
+    ending = _ending(dialogue)
+    found: list[State] = []
+    for index, turn in enumerate(dialogue.turns):
+        if turn.speaker == "customer" or index == 0:
+            continue
+        number = len(found)
+        scores = dialogue.judged.turn_scores
+        found.append(
+            State(
+                dialogue=dialogue.started.dialogue,
+                turn=number,
+                scenario=scenario.id,
+                persona=dialogue.started.persona,
+                turns=tuple(dialogue.turns[:index]),
+                reply=turn.text,
+                score=scores[number] if number < len(scores) else 3.0,
+                ending=ending,
+                reasons=reasons,
+            )
+        )
+    return found
+
+
+def weakest(dialogues: Sequence[Played], environment: Environment, most: int) -> list[State]:
+    """The states to teach next: of each dialogue the first reply that falls below the dialogue's
+    own mean (the cause rather than a later symptom), then the weakest of those, at most `most`.
+    """
+    firsts: list[State] = []
+    for dialogue in dialogues:
+        states = states_of(dialogue, environment)
+        if states:
+            mean = sum(state.score for state in states) / len(states)
+            firsts.append(next(state for state in states if state.score <= mean + 1e-9))
+    return sorted(firsts, key=lambda state: (state.score, state.dialogue))[:most]
+
+
+def _shortcomings(judged: DialogueJudged, items: Sequence) -> tuple[str, ...]:
+    """What the rubric found wanting, in words: failed checks first, then the lowest question."""
+    failed = [
+        item.note or item.id.replace("_", " ")
+        for item in items
+        if not isinstance(item, Question) and judged.checks.get(item.id, 1.0) < 0.5
+    ]
+    asked = [item for item in items if isinstance(item, Question) and item.id in judged.questions]
+    low = sorted(asked, key=lambda item: judged.questions[item.id])[:2]
+    return tuple(
+        [f"check failed: {text}" for text in failed]
+        + [f"doubtful: {item.question}" for item in low if judged.questions[item.id] < 0.7]
+    )
+
+
+def _ending(dialogue: Played) -> str:
+    reason = dialogue.ended.reason.replace("_", " ") if dialogue.ended else "unfinished"
+    last = next((t.text for t in reversed(dialogue.turns) if t.speaker == "customer"), "")
+    return f"{reason}; the customer's last words: {last}"
