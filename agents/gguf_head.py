@@ -9,7 +9,19 @@ from typing import Any, BinaryIO
 
 from .faults import ModelFault
 
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _STRING, _ARRAY = 8, 9
 _LONGEST = 1 << 24
 """No string of a sane head is longer than 16 MiB; a hostile length must not become a huge read."""

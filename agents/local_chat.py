@@ -1,4 +1,4 @@
-"""A LangChain chat model whose weights live in this process (llama.cpp), nothing else to install."""
+"""A LangChain chat model whose weights live in this process, by llama.cpp."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.language_models.chat_models import LangSmithParams
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, UsageMetadata
-from langchain_core.messages import convert_to_openai_messages
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    UsageMetadata,
+    convert_to_openai_messages,
+)
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.base import OutputParserLike
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -37,7 +42,13 @@ _TUNABLE = (
     "logprobs",
     "top_logprobs",
 )
-_PASSED_ON = frozenset(_TUNABLE) | {"response_format", "logit_bias", "cache_prompt", "id_slot", "grammar"}
+_PASSED_ON = frozenset(_TUNABLE) | {
+    "response_format",
+    "logit_bias",
+    "cache_prompt",
+    "id_slot",
+    "grammar",
+}
 
 
 class ChatLocal(BaseChatModel):
@@ -297,9 +308,7 @@ class _Answer:
     def end(self) -> ChatGenerationChunk:
         """The last chunk."""
         return ChatGenerationChunk(
-            message=AIMessageChunk(
-                content="", usage_metadata=self.usage, chunk_position="last"
-            ),
+            message=AIMessageChunk(content="", usage_metadata=self.usage, chunk_position="last"),
             generation_info=self.metadata(),
         )
 
@@ -336,7 +345,9 @@ def _usage(usage: dict[str, Any]) -> UsageMetadata:
 def _json_schema(schema: dict[str, Any] | type) -> dict[str, Any]:
     """A JSON schema with every limit the grammar can hold (lengths, ranges, choices)."""
     if isinstance(schema, type) and is_basemodel_subclass(schema):
-        return schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema.schema()
+        return (
+            schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema.schema()
+        )
     if isinstance(schema, dict) and not {"function", "parameters"} & schema.keys():
         return schema
     return convert_to_json_schema(schema)

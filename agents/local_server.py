@@ -1,9 +1,10 @@
-"""The llama.cpp server inside this process: one per weights file, shared by every local chat model."""
+"""The llama.cpp server inside this process: one per weights file, shared by all local models."""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import importlib
 import os
 import queue
 import secrets
@@ -54,8 +55,7 @@ class LocalServer:
     """
 
     def __init__(self, path: Path, size: MachineSize | None = None) -> None:
-        import xllamacpp
-
+        xllamacpp: Any = importlib.import_module("xllamacpp")
         head = read_head(path)
         self.path = path
         self.size = size or size_for_machine(
@@ -91,8 +91,8 @@ class LocalServer:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ModelFault(
-                f"llama.cpp cannot load {path}: the file is damaged, of a kind it does not know, or "
-                f"too large for the memory; `tutelage models pull` fetches known ones."
+                f"llama.cpp cannot load {path}: the file is damaged, of a kind it does not know or "
+                f"too large for the memory; `tutelage models pull NAME` fetches known ones."
             ) from error
         finally:
             if folder:
@@ -173,9 +173,7 @@ def unload(path: Path | None = None) -> None:
 atexit.register(unload)
 
 
-def _start(
-    path: Path, request: dict[str, Any], deliver: Callable[[Item], None]
-) -> _Generation:
+def _start(path: Path, request: dict[str, Any], deliver: Callable[[Item], None]) -> _Generation:
     """Begin a generation on a thread of its own; `deliver` is called on that thread."""
 
     def work() -> None:
@@ -313,8 +311,8 @@ def _fault_of_server(error: Any, path: Path) -> ModelFault:
     details = error if isinstance(error, dict) else {"message": str(error)}
     if details.get("type") == "exceed_context_size_error":
         return ModelFault(
-            f"The prompt has {details.get('n_prompt_tokens')} tokens but {path.name} was loaded with "
-            f"a context of {details.get('n_ctx')}; shorten the dialogue or set "
+            f"The prompt has {details.get('n_prompt_tokens')} tokens but {path.name} was loaded "
+            f"with a context of {details.get('n_ctx')}; shorten the dialogue or set "
             f"TUTELAGE_LOCAL_CONTEXT to a larger number of tokens."
         )
     message = str(details.get("message", "unknown error")).rstrip(".")

@@ -139,8 +139,10 @@ def size_for_machine(
         context = min(8192, trained_context or 8192)
         while context > 2048 and slots * context * per_token > left // 2:
             context //= 2
-        while "TUTELAGE_LOCAL_SLOTS" not in environ and slots > 1 and (
-            slots * context * per_token > left // 2
+        while (
+            "TUTELAGE_LOCAL_SLOTS" not in environ
+            and slots > 1
+            and (slots * context * per_token > left // 2)
         ):
             slots -= 1
     if slots * context * per_token > left:

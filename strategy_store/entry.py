@@ -1,0 +1,121 @@
+"""What is learned: an entry is one scenario described in general, with the strategies for it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["proposed", "approved", "rejected", "retired"]
+Source = Literal["teacher", "handbook", "person", "import"]
+
+_MASKS = (
+    (re.compile(r"\bhttps?://\S+|\bwww\.\S+", re.IGNORECASE), "(link)"),
+    (re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"), "(address)"),
+    (re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{3,}\b"), "(code)"),
+    (re.compile(r"\d+(?:[.,:]\d+)*"), "(number)"),
+)
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Evidence(_Value):
+    """What acceptance rested on. Probabilities and shares are 0 to 1."""
+
+    before: str = Field("", description="A reply without the strategy.")
+    after: str = Field("", description="The reply to the same state with it.")
+    preference: float = Field(0.5, ge=0, le=1, description="Mean probability that `after` is better.")
+    ci95: tuple[float, float] = (0.0, 1.0)
+    pairs: int = Field(0, ge=0)
+    states: int = Field(0, ge=0)
+    checks_before: float | None = None
+    checks_after: float | None = None
+    null_threshold: float = 0.5
+    p: float | None = None
+
+
+class Provenance(_Value):
+    """Where a strategy comes from. `scenario` is the id of the firm's scenario it was learned in."""
+
+    source: Source
+    tactics: list[str] = Field(default_factory=list)
+    environment: str = ""
+    run: str = ""
+    round: int = 0
+    scenario: str = ""
+    persona: str = ""
+    dialogue: str = ""
+    turn: int = 0
+    student: str = ""
+    teacher: str = ""
+    judge: str = ""
+    evidence: Evidence | None = None
+
+
+class Strategy(_Value):
+    """One piece of advice, at most 25 words, in the imperative."""
+
+    id: str
+    text: str
+    status: Status = "proposed"
+    reason: str = Field("", description="Why it was rejected or retired.")
+    created_at: str = ""
+    provenance: Provenance
+
+    @classmethod
+    def new(cls, text: str, provenance: Provenance) -> Strategy:
+        """A proposed strategy; its id follows from its text, so that the same text is the same."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(id=content_id("s", text), text=text, provenance=provenance, created_at=now)
+
+
+class Entry(_Value):
+    """One learned scenario with its strategies."""
+
+    id: str
+    scenario: str = Field(description="The state in one general sentence.")
+    wants: str = ""
+    feels: str = ""
+    rules: list[str] = Field(default_factory=list, description="Policy rules at stake.")
+    cues: list[str] = Field(default_factory=list, description="Customer lines of such states.")
+    strategies: list[Strategy] = Field(default_factory=list)
+
+    @classmethod
+    def new(
+        cls,
+        scenario: str,
+        *,
+        wants: str = "",
+        feels: str = "",
+        rules: list[str] | None = None,
+        cues: list[str] | None = None,
+        strategies: list[Strategy] | None = None,
+    ) -> Entry:
+        """An entry whose id follows from its scenario's text; strategies get ids within it."""
+        id_ = content_id("e", scenario)
+        own = [
+            strategy.model_copy(update={"id": content_id("s", f"{id_}|{strategy.text}")})
+            for strategy in strategies or []
+        ]
+        return cls(
+            id=id_, scenario=scenario, wants=wants, feels=feels, rules=rules or [],
+            cues=cues or [], strategies=own,
+        )  # fmt: skip
+
+
+def content_id(prefix: str, text: str) -> str:
+    """A short id that depends on nothing but the text (without regard to case and spacing)."""
+    plain = " ".join(text.casefold().split())
+    return f"{prefix}{hashlib.sha256(plain.encode()).hexdigest()[:10]}"
+
+
+def mask(text: str) -> str:
+    """Replace links, addresses, codes and numbers by a word for what they were."""
+    for pattern, word in _MASKS:
+        text = pattern.sub(word, text)
+    return " ".join(text.split())

@@ -1,0 +1,227 @@
+"""A coaching run from request to report: opens everything, runs the graph, says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+import tutelage
+from tutelage.agents.meter import Meter, is_priced
+from tutelage.console import result, result_json, talk
+from tutelage.environments import load_environment
+from tutelage.graphs.coaching import (
+    COACHING_STATUSES,
+    CoachingOptions,
+    compile_coaching,
+)
+from tutelage.graphs.desk import Desk, Retrieval, open_desk
+from tutelage.graphs.events import Fault, RunEnded, RunStarted
+from tutelage.graphs.run_log import RunFault, RunLog, log_path
+from tutelage.graphs.strategy_step import StepOptions
+from tutelage.graphs.summary import coach_json, summarise
+from tutelage.report import coach_table, write_report
+from tutelage.session import Stopped, TalkingLog, new_run_folder, run_until_done
+from tutelage.strategy_store import Library
+
+
+class CoachRequest(BaseModel):
+    """What a coaching run was asked to do; written into its log, so that it can be resumed."""
+
+    environment: str
+    student: str | None = None
+    teacher: str | None = None
+    customer: str | None = None
+    judge: str | None = None
+    rounds: int = 3
+    dialogues: int = 8
+    validation: int = 4
+    states: int = 4
+    pairs: int = 6
+    refinements: int = 1
+    exchanges: int = 6
+    concurrency: int = 4
+    library: str | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    seed: int = 0
+
+    def options(self) -> CoachingOptions:
+        """The same for the coaching graph."""
+        return CoachingOptions(
+            rounds=self.rounds,
+            dialogues=self.dialogues,
+            validation_dialogues=self.validation,
+            states_per_round=self.states,
+            concurrency=self.concurrency,
+            max_exchanges=self.exchanges,
+            seed=self.seed,
+            step=StepOptions(refinements=self.refinements, accept_pairs=self.pairs),
+        )
+
+
+def resumed_request(run: Path, now: CoachRequest) -> CoachRequest:
+    """The request of the run to go on with; only rounds, budget and concurrency may be changed.
+
+    Raises:
+        RunFault: where the folder holds no coaching run.
+    """
+
+    async def first() -> RunStarted | None:
+        async with await RunLog.open(run, create=False) as log:
+            for logged in await log.read(kinds=("run_started",)):
+                if isinstance(logged.event, RunStarted):
+                    return logged.event
+        return None
+
+    started = asyncio.run(first())
+    if started is None or started.command != "coach":
+        raise RunFault(f"{run}: holds no coaching run to go on with", 2)
+    try:
+        request = CoachRequest.model_validate(started.options)
+    except ValidationError as error:
+        raise RunFault(f"{run}: its log names no valid request: {error.errors()[0]['msg']}") from error
+    changed = {
+        name: getattr(now, name)
+        for name in ("budget_tokens", "budget_usd", "concurrency")
+        if getattr(now, name) is not None
+    }
+    return request.model_copy(update={**changed, "rounds": max(now.rounds, request.rounds)})
+
+
+def detach(request: CoachRequest, run: Path | None, resume: bool) -> None:
+    """Start the run in a process of its own and watch it; leaving the watch leaves it running."""
+    from tutelage.tui import watch
+
+    folder = run if resume and run is not None else new_run_folder(request.environment, run)
+    # Faults of the request are said here, before the screen is taken.
+    load_environment(request.environment)
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "tutelage", "coach", *_as_arguments(request, folder, resume)]
+    with (folder / "coach.log").open("ab") as output:
+        subprocess.Popen(  # noqa: S603 - our own program, arguments as a list
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    until = time.monotonic() + 30
+    while not log_path(folder).exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    watch(folder)
+    talk().print(f"the run goes on; watch it again with: tutelage watch {folder}")
+
+
+def _as_arguments(request: CoachRequest, folder: Path, resume: bool) -> list[str]:
+    arguments = [request.environment, "--run", str(folder)]
+    for name, value in request.model_dump(exclude={"environment"}, exclude_none=True).items():
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    return [*arguments, "--resume"] if resume else arguments
+
+
+def coach_run(
+    request: CoachRequest, run: Path | None, *, resume: bool = False, as_json: bool = False
+) -> None:
+    """Run or resume the alternation, then print the table (or JSON) and write the report.
+
+    Raises:
+        EnvironmentFault, ModelFault, RunFault, LibraryFault: one clear sentence each; what was
+            finished is in the run's log and the library.
+        Stopped: where a person stopped it.
+    """
+    folder = run if resume and run is not None else new_run_folder(request.environment, run)
+    kept = f"what was finished is kept; go on with: tutelage coach {request.environment} " + (
+        f"--run {folder} --resume"
+    )
+    run_until_done(_coach(request, folder, resume, as_json), kept)
+
+
+async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: bool) -> None:
+    environment = await asyncio.to_thread(load_environment, request.environment)
+    library_path = Path(request.library) if request.library else folder / "library.db"
+    meter = Meter(request.budget_tokens, request.budget_usd)
+    # Seated once without a log, so that a model that cannot be had leaves no empty run behind.
+    desk = await asyncio.to_thread(
+        lambda: open_desk(
+            environment,
+            student=request.student,
+            teacher=request.teacher,
+            customer=request.customer,
+            judge=request.judge,
+            meter=meter,
+            retrieval=Retrieval(statuses=COACHING_STATUSES),
+        )
+    )
+    _say_unpriced(desk, request)
+    folder.mkdir(parents=True, exist_ok=True)
+    async with await TalkingLog.open(folder) as log:
+        assert isinstance(log, TalkingLog)
+        desk.log = log
+        desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
+        await log.append(
+            RunStarted(
+                command="coach",
+                environment=environment.name,
+                models=desk.models,
+                options=request.model_dump(),
+                version=tutelage.__version__,
+                resumed=resume,
+            )
+        )
+        talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
+        if not environment.split("validation"):
+            talk().print("this firm has no validation split: progress is seen on training only")
+        began = time.monotonic()
+        heartbeat = asyncio.create_task(log.keep_talking())
+        reason = "stopped"
+        try:
+            graph = compile_coaching(desk, request.options(), run=folder.name)
+            final = await graph.ainvoke({})
+            reason = final.get("stop") or ("the budget is spent" if meter.spent else "done")
+        except asyncio.CancelledError:
+            reason = "stopped by a person"
+            raise
+        except Exception as error:
+            reason = f"failed: {error}"
+            with contextlib.suppress(RunFault):
+                await log.append(Fault(where="run", message=str(error)))
+            raise
+        finally:
+            heartbeat.cancel()
+            with contextlib.suppress(RunFault):
+                await desk.record_usage()
+                await log.append(RunEnded(reason=reason, seconds=time.monotonic() - began))
+        await _conclude(log, desk, folder, library_path, as_json)
+
+
+async def _conclude(
+    log: RunLog, desk: Desk, folder: Path, library_path: Path, as_json: bool
+) -> None:
+    summary, dialogues = await summarise(log)
+    assert desk.library is not None
+    entries = await asyncio.to_thread(desk.library.entries)
+    report = folder / "report.html"
+    await asyncio.to_thread(write_report, report, summary, dialogues, entries)
+    strategies = sum(len(entry.strategies) for entry in entries)
+    document = coach_json(summary, str(folder), len(entries), strategies)
+    await asyncio.to_thread((folder / "summary.json").write_text, json.dumps(document, indent=2))
+    if as_json:
+        result_json(document)
+    else:
+        result(coach_table(summary, dialogues, folder, library_path, report, strategies))
+    await asyncio.to_thread(desk.library.close)
+
+
+def _say_unpriced(desk: Desk, request: CoachRequest) -> None:
+    """A budget in dollars only counts what has a price; says which models have none."""
+    if request.budget_usd is None:
+        return
+    free = sorted({spec for spec in desk.models.values() if not is_priced(spec)})
+    if free:
+        talk().print(f"note: no list price is known for {', '.join(free)}; counted as free")
+
+
+__all__ = ["CoachRequest", "Stopped", "coach_run", "detach", "resumed_request"]

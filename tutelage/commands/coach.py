@@ -1,0 +1,79 @@
+"""`tutelage coach`: run the alternation and leave a library that a person can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as o
+
+
+def coach(
+    env: o.Env,
+    student: o.Student = None,
+    teacher: o.Teacher = None,
+    customer: o.Customer = None,
+    judge: o.Judge = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds at most.")] = 3,
+    dialogues: Annotated[int, typer.Option(min=1, help="Training dialogues a round.")] = 8,
+    validation: Annotated[
+        int, typer.Option(min=0, help="Validation dialogues, before and after; 0 for none.")
+    ] = 4,
+    states: Annotated[int, typer.Option(min=1, help="Weak states taught a round, at most.")] = 4,
+    pairs: Annotated[
+        int, typer.Option(min=2, max=50, help="Comparisons on which a strategy is accepted.")
+    ] = 6,
+    refinements: Annotated[
+        int, typer.Option(min=0, max=10, help="Times a dropped strategy is written anew.")
+    ] = 1,
+    exchanges: o.Exchanges = 6,
+    concurrency: o.Concurrency = 4,
+    library: o.LibraryFile = None,
+    budget_tokens: o.BudgetTokens = None,
+    budget_usd: o.BudgetUsd = None,
+    seed: o.Seed = 0,
+    run: o.Run = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --run DIR; nothing finished is redone.")
+    ] = False,
+    watch: o.Watch = False,
+    json: o.Json = False,
+) -> None:
+    """Coach a student: simulate, judge, write strategies, keep what helps.
+
+    All four roles are played by the embedded model unless named. What is learned lies in a
+    library, as *proposed*; approve it with `tutelage library approve`.
+
+    Example: `tutelage coach airline --rounds 2 --dialogues 6 --watch`
+    """
+    from tutelage.coach_run import CoachRequest, coach_run, detach, resumed_request
+
+    if resume and run is None:
+        raise typer.BadParameter("--resume needs --run DIR, the run to go on with")
+    request = CoachRequest(
+        environment=str(Path(env).resolve()) if Path(env).is_dir() else env,
+        student=student,
+        teacher=teacher,
+        customer=customer,
+        judge=judge,
+        rounds=rounds,
+        dialogues=dialogues,
+        validation=validation,
+        states=states,
+        pairs=pairs,
+        refinements=refinements,
+        exchanges=exchanges,
+        concurrency=concurrency,
+        library=str(library.resolve()) if library else None,
+        budget_tokens=budget_tokens,
+        budget_usd=budget_usd,
+        seed=seed,
+    )
+    if resume and run is not None:
+        request = resumed_request(run, request)
+    if watch:
+        detach(request, run, resume)
+    else:
+        coach_run(request, run, resume=resume, as_json=json)

@@ -1,0 +1,39 @@
+"""The options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SPEC = "SPEC"
+_SPEC_HELP = "provider:model, for example `local:qwen2.5-coder-1.5b` or `openai:gpt-5-mini`."
+
+Env = Annotated[str, typer.Argument(metavar="ENV", help="A bundled firm's name, or a folder.")]
+Student = Annotated[
+    str | None, typer.Option(metavar=SPEC, help=f"The model under coaching: {_SPEC_HELP}")
+]
+Teacher = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that coaches.")]
+Customer = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that plays customers.")]
+Judge = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that judges.")]
+Concurrency = Annotated[
+    int, typer.Option(min=1, max=256, help="Dialogues under way at the same time.")
+]
+BudgetTokens = Annotated[
+    int | None, typer.Option(min=1, help="Stop when this many tokens (in and out) are used.")
+]
+BudgetUsd = Annotated[
+    float | None, typer.Option(min=0, help="Stop when this much money is spent (list prices).")
+]
+Seed = Annotated[int, typer.Option(help="Chooses scenarios, personas and the models' draws.")]
+Run = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The run's folder; else one is made under ./runs."),
+]
+LibraryFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The library that the student uses.")
+]
+Exchanges = Annotated[int, typer.Option(min=1, max=20, help="Exchanges at most in a dialogue.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Watch = Annotated[bool, typer.Option(help="Watch it in the terminal; leaving does not stop it.")]

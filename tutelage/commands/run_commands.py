@@ -1,0 +1,18 @@
+"""The commands that stand at the top: coach, simulate, watch, doctor."""
+
+from __future__ import annotations
+
+import typer
+
+from .coach import coach
+from .doctor import doctor
+from .simulate import simulate
+from .watch import watch
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line, in the order in which people meet them."""
+    app.command()(coach)
+    app.command()(simulate)
+    app.command()(watch)
+    app.command()(doctor)
