@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
-from rapidfuzz import process
+from rapidfuzz import fuzz, process
 
 from .catalogue import DEFAULT_MODEL
 from .faults import ModelFault
@@ -229,7 +229,7 @@ def _key_of(provider: str) -> str:
         return "AZURE_OPENAI_API_KEY"
     if provider.startswith("google"):
         return "GOOGLE_API_KEY"
-    return f"{provider.removesuffix('ai').upper() if provider == 'mistralai' else provider.upper()}_API_KEY"
+    return f"{'MISTRAL' if provider == 'mistralai' else provider.upper()}_API_KEY"
 
 
 def _missing_package(provider: str, error: ImportError) -> ModelFault:
@@ -243,7 +243,7 @@ def _unknown_provider(provider: str, message: str) -> ModelFault:
     # LangChain's own list stands at the end of its message; it grows with LangChain.
     _, _, listed = message.partition("are: ")
     names = sorted({"local", *(n.strip() for n in listed.split(",") if n.strip())} | _EXTRAS)
-    close = process.extractOne(provider, names, score_cutoff=60)
+    close = process.extractOne(provider, names, scorer=fuzz.ratio, score_cutoff=60)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return ModelFault(
         f"{provider!r} is no provider of models; {hint}There are {', '.join(names)}.", exit_code=2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ _PASSED_ON = frozenset(_TUNABLE) | {
     "cache_prompt",
     "id_slot",
     "grammar",
+    "ignore_eos",
 }
 
 
@@ -72,15 +74,17 @@ class ChatLocal(BaseChatModel):
     top_k: int | None = Field(default=None, ge=0)
     min_p: float | None = Field(default=None, ge=0, le=1)
     max_tokens: int | None = Field(default=1024, gt=0)
-    stop: list[str] | None = Field(default=None, alias="stop_sequences")
+    stop: list[str] | None = None
     seed: int | None = Field(default=None, ge=0, lt=2**32 - 1)
     repeat_penalty: float | None = Field(default=None, gt=0)
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0)
+    timeout: float | None = Field(default=None, gt=0, description="seconds a call may take")
+    streaming: bool = Field(default=False, description="stream to callbacks in invoke, too")
 
-    model_config = ConfigDict(populate_by_name=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     @property
     def _llm_type(self) -> str:
@@ -106,10 +110,11 @@ class ChatLocal(BaseChatModel):
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
-    ) -> tuple[str, Path, dict[str, Any]]:
-        """The name, the weights and the server's request for one call."""
+    ) -> _Call:
+        """What one call asks of the server."""
         options = {name: value for name, value in options.items() if value is not None}
         model = options.pop("model", self.model)
+        timeout = options.pop("timeout", self.timeout)
         if "max_completion_tokens" in options:
             options["max_tokens"] = options.pop("max_completion_tokens")
         if options.pop("tools", None):
@@ -141,7 +146,7 @@ class ChatLocal(BaseChatModel):
             "stream_options": {"include_usage": True},
             "return_progress": True,
         }
-        return model, weights_path(model), request
+        return _Call(model, weights_path(model), request, timeout)
 
     def _generate(
         self,
@@ -150,8 +155,9 @@ class ChatLocal(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        model, path, request = self._request(messages, stop, kwargs)
-        return _result(model, list(local_server.stream(path, request)))
+        call = self._request(messages, stop, kwargs)
+        chunks = local_server.stream(call.path, call.request, call.timeout)
+        return _result(call.model, list(chunks))
 
     async def _agenerate(
         self,
@@ -160,8 +166,9 @@ class ChatLocal(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        model, path, request = self._request(messages, stop, kwargs)
-        return _result(model, await local_server.acollect(path, request))
+        call = self._request(messages, stop, kwargs)
+        chunks = await local_server.acollect(call.path, call.request, call.timeout)
+        return _result(call.model, chunks)
 
     def _stream(
         self,
@@ -170,9 +177,9 @@ class ChatLocal(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        model, path, request = self._request(messages, stop, kwargs)
-        answer = _Answer(model)
-        for chunk in local_server.stream(path, request):
+        call = self._request(messages, stop, kwargs)
+        answer = _Answer(call.model)
+        for chunk in local_server.stream(call.path, call.request, call.timeout):
             if part := answer.take(chunk):
                 if run_manager:
                     run_manager.on_llm_new_token(part.text, chunk=part)
@@ -186,9 +193,9 @@ class ChatLocal(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        model, path, request = self._request(messages, stop, kwargs)
-        answer = _Answer(model)
-        chunks = local_server.astream(path, request)
+        call = self._request(messages, stop, kwargs)
+        answer = _Answer(call.model)
+        chunks = local_server.astream(call.path, call.request, call.timeout)
         try:
             async for chunk in chunks:
                 if part := answer.take(chunk):
@@ -196,7 +203,7 @@ class ChatLocal(BaseChatModel):
                         await run_manager.on_llm_new_token(part.text, chunk=part)
                     yield part
         finally:
-            await chunks.aclose()  # type: ignore[attr-defined]
+            await chunks.aclose()
         yield answer.end()
 
     def with_structured_output(
@@ -215,7 +222,8 @@ class ChatLocal(BaseChatModel):
 
         Args:
             schema: a pydantic class, a TypedDict or a JSON schema.
-            method: "json_schema", or "json_mode" for any JSON object.
+            method: "json_schema", or "json_mode" for any JSON object; "function_calling" gives
+                what "json_schema" gives, by the same grammar and not by a tool call.
             include_raw: give {"raw": message, "parsed": value or None, "parsing_error": ...}.
             strict: accepted for likeness with other models; the grammar is always strict.
             **kwargs: more options for every call, as for `bind`.
@@ -228,7 +236,7 @@ class ChatLocal(BaseChatModel):
         """
         if method == "json_mode":
             response_format: dict[str, Any] = {"type": "json_object"}
-        elif method == "json_schema" and schema is not None:
+        elif method in ("json_schema", "function_calling") and schema is not None:
             response_format = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "schema": _json_schema(schema), "strict": True},
@@ -259,6 +267,16 @@ class ChatLocal(BaseChatModel):
         return RunnableMap(raw=bound) | parsed.with_fallbacks(
             [unparsed], exception_key="parsing_error"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call: the model's name, its weights, the server's request, seconds it may take."""
+
+    model: str
+    path: Path
+    request: dict[str, Any]
+    timeout: float | None
 
 
 class _Answer:

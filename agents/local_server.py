@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,7 +197,7 @@ def _start(path: Path, request: dict[str, Any], deliver: Callable[[Item], None])
     return generation
 
 
-def stream(path: Path, request: dict[str, Any]) -> Iterator[Chunk]:
+def stream(path: Path, request: dict[str, Any], seconds: float | None = None) -> Iterator[Chunk]:
     """Generate, yielding the server's chunks as they come.
 
     Closing the iterator, or Ctrl-C while waiting, stops the generation.
@@ -205,17 +205,21 @@ def stream(path: Path, request: dict[str, Any]) -> Iterator[Chunk]:
     Args:
         path: a .gguf file.
         request: a chat completion request in the server's JSON form.
+        seconds: how long it may take in all, None for as long as it takes.
 
     Yields:
         The chunks of the answer, in the OpenAI form with llama.cpp's `timings` in the last.
 
     Raises:
-        ModelFault: where the server answers with an error.
+        ModelFault: where the server answers with an error, or the time is up.
     """
     inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    deadline = None if seconds is None else time.monotonic() + seconds
     generation = _start(path, request, inbox.put)
     try:
         while True:
+            if deadline is not None and time.monotonic() > deadline:
+                raise _too_slow(path, seconds)
             try:
                 # The short waits are what lets Ctrl-C through on Windows.
                 item = inbox.get(timeout=0.5)
@@ -230,7 +234,9 @@ def stream(path: Path, request: dict[str, Any]) -> Iterator[Chunk]:
         generation.stop()
 
 
-async def astream(path: Path, request: dict[str, Any]) -> AsyncIterator[Chunk]:
+async def astream(
+    path: Path, request: dict[str, Any], seconds: float | None = None
+) -> AsyncGenerator[Chunk, None]:
     """Generate, yielding the server's chunks as they come, without blocking the event loop.
 
     Cancelling the task or closing the iterator stops the generation.
@@ -238,12 +244,13 @@ async def astream(path: Path, request: dict[str, Any]) -> AsyncIterator[Chunk]:
     Args:
         path: a .gguf file.
         request: a chat completion request in the server's JSON form.
+        seconds: how long it may take in all, None for as long as it takes.
 
     Yields:
         The chunks of the answer, as from `stream`.
 
     Raises:
-        ModelFault: where the server answers with an error.
+        ModelFault: where the server answers with an error, or the time is up.
     """
     loop = asyncio.get_running_loop()
     inbox: asyncio.Queue[Item] = asyncio.Queue()
@@ -255,9 +262,17 @@ async def astream(path: Path, request: dict[str, Any]) -> AsyncIterator[Chunk]:
             # The loop is closed: nobody waits any more.
             generation.stop()
 
+    deadline = None if seconds is None else loop.time() + seconds
     generation = _start(path, request, deliver)
     try:
-        while (item := await inbox.get()) is not None:
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    item = await inbox.get()
+            except TimeoutError as error:
+                raise _too_slow(path, seconds) from error
+            if item is None:
+                return
             if isinstance(item, BaseException):
                 raise item
             yield item
@@ -265,18 +280,21 @@ async def astream(path: Path, request: dict[str, Any]) -> AsyncIterator[Chunk]:
         generation.stop()
 
 
-async def acollect(path: Path, request: dict[str, Any]) -> list[Chunk]:
+async def acollect(
+    path: Path, request: dict[str, Any], seconds: float | None = None
+) -> list[Chunk]:
     """Generate to the end; wakes the event loop once rather than once a token.
 
     Args:
         path: a .gguf file.
         request: a chat completion request in the server's JSON form.
+        seconds: how long it may take in all, None for as long as it takes.
 
     Returns:
         All chunks of the answer.
 
     Raises:
-        ModelFault: where the server answers with an error.
+        ModelFault: where the server answers with an error, or the time is up.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[list[Chunk]] = loop.create_future()
@@ -301,9 +319,20 @@ async def acollect(path: Path, request: dict[str, Any]) -> list[Chunk]:
 
     generation = _start(path, request, deliver)
     try:
-        return await done
+        async with asyncio.timeout(seconds):
+            return await done
+    except TimeoutError as error:
+        raise _too_slow(path, seconds) from error
     finally:
         generation.stop()
+
+
+def _too_slow(path: Path, seconds: float | None) -> ModelFault:
+    return ModelFault(
+        f"The local model {path.name} took longer than {seconds:g} s; give it more time, a shorter "
+        f"prompt or fewer calls at once.",
+        retryable=True,
+    )
 
 
 def _fault_of_server(error: Any, path: Path) -> ModelFault:

@@ -3,7 +3,7 @@
 from .environment import Environment, EnvironmentConfig, Split
 from .faults import EnvironmentFault, Problem
 from .handbook import Tactic
-from .loading import bundled_names, load_environment
+from .loading import bundled_names, load_environment, nearest
 from .persona import Persona
 from .policy import Policy, Rule
 from .rubric import Question, RubricItem, check_mean, check_score, passes
@@ -26,5 +26,6 @@ __all__ = [
     "check_mean",
     "check_score",
     "load_environment",
+    "nearest",
     "passes",
 ]

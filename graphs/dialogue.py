@@ -89,6 +89,8 @@ def dialogue_graph(
         student=student,
         customer=customer,
         judge=judge,
+        # Nobody teaches here; the seat must not ask for a model that nobody named.
+        teacher=judge or student,
         library=library,
         retrieval=retrieval,
         placement=placement,

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import aiosqlite
 
@@ -74,7 +74,7 @@ class RunLog:
         self.path = path
 
     @classmethod
-    async def open(cls, run: str | Path, *, create: bool = True) -> RunLog:
+    async def open(cls, run: str | Path, *, create: bool = True) -> Self:
         """Open or make the log of a run.
 
         Args:

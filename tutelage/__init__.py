@@ -1,1 +1,34 @@
 """tutelage: a strong model coaches a small one through text alone."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tutelage.environments import load_environment
+    from tutelage.graphs import CoachingOptions, coaching_graph, dialogue_graph
+    from tutelage.strategy_store import Library
+
+try:
+    __version__ = version("tutelage")
+except PackageNotFoundError:  # a checkout that was never installed
+    __version__ = "0+unknown"
+
+_HOMES = {
+    "load_environment": "tutelage.environments",
+    "Library": "tutelage.strategy_store",
+    "dialogue_graph": "tutelage.graphs",
+    "coaching_graph": "tutelage.graphs",
+    "CoachingOptions": "tutelage.graphs",
+}
+
+__all__ = ["CoachingOptions", "Library", "coaching_graph", "dialogue_graph", "load_environment"]
+
+
+def __getattr__(name: str) -> Any:
+    # Names come on first use, so that `tutelage --help` need not wait for LangGraph.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'tutelage' has no attribute {name!r}")

@@ -27,7 +27,7 @@ from tutelage.graphs.run_log import RunFault, RunLog, log_path
 from tutelage.graphs.strategy_step import StepOptions
 from tutelage.graphs.summary import coach_json, summarise
 from tutelage.report import coach_table, write_report
-from tutelage.session import Stopped, TalkingLog, new_run_folder, run_until_done
+from tutelage.session import TalkingLog, new_run_folder, run_until_done
 from tutelage.strategy_store import Library
 
 
@@ -158,7 +158,6 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
     _say_unpriced(desk, request)
     folder.mkdir(parents=True, exist_ok=True)
     async with await TalkingLog.open(folder) as log:
-        assert isinstance(log, TalkingLog)
         desk.log = log
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
         await log.append(
@@ -222,6 +221,3 @@ def _say_unpriced(desk: Desk, request: CoachRequest) -> None:
     free = sorted({spec for spec in desk.models.values() if not is_priced(spec)})
     if free:
         talk().print(f"note: no list price is known for {', '.join(free)}; counted as free")
-
-
-__all__ = ["CoachRequest", "Stopped", "coach_run", "detach", "resumed_request"]

@@ -1,0 +1,192 @@
+"""One spec for every provider, one clear sentence for every failure, and no key in any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_openai import ChatOpenAI
+from tutelage.agents.chat_models import chat_model, fault_of, model_name, supports_logprobs
+from tutelage.agents.faults import ModelFault
+from tutelage.agents.local_chat import ChatLocal
+
+SECRET = "sk-verysecret-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def answering(status: int, body: Any) -> ChatOpenAI:
+    """A model whose server answers everything with one status and body."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json=body)
+
+    return ChatOpenAI(
+        model="m",
+        api_key=SECRET,  # type: ignore[arg-type]
+        base_url="http://me:pass@host:8000/v1?x=1",
+        max_retries=0,
+        http_client=httpx.Client(transport=httpx.MockTransport(answer)),
+        http_async_client=httpx.AsyncClient(transport=httpx.MockTransport(answer)),
+    )
+
+
+def fault_from(model: BaseChatModel) -> ModelFault:
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        model.invoke("hello")
+    return fault_of(caught.value, model)
+
+
+def test_a_model_object_is_given_back_as_it_is() -> None:
+    model = FakeListChatModel(responses=["a"])
+    assert chat_model(model) is model
+
+
+@pytest.mark.parametrize(
+    ("spec", "said", "code"),
+    [
+        ("openai", "provider:model", 2),
+        ("", "provider:model", 2),
+        ("openai:", "provider:model", 2),
+        ("opnai:gpt", "did you mean 'openai'", 2),
+        ("lcal:smollm2-135m", "did you mean 'local'", 2),
+        ("local:smollm", "did you mean 'smollm2-135m'", 2),
+        ("local:/nowhere/x.gguf", "no weights at", 2),
+        ("openai:gpt-4o-mini", "OPENAI_API_KEY", 1),
+        ("mistralai:small", "pip install langchain-mistralai", 1),
+    ],
+)
+def test_a_wrong_spec_says_what_to_do(spec: str, said: str, code: int) -> None:
+    with pytest.raises(ModelFault) as caught:
+        chat_model(spec)
+    assert said in str(caught.value)
+    assert caught.value.exit_code == code
+
+
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise ImportError("Please install it with `pip install langchain-openai`")
+
+    monkeypatch.setattr("tutelage.agents.chat_models.init_chat_model", refuse)
+    with pytest.raises(ModelFault, match=r"`pip install langchain-openai` .*tutelage\[openai\]"):
+        chat_model("openai:gpt-4o-mini")
+
+
+def test_an_address_makes_any_compatible_server_usable_without_a_key() -> None:
+    model = chat_model("openai:my-model@http://localhost:8000/v1", temperature=0.5)
+    assert isinstance(model, ChatOpenAI)
+    assert model.openai_api_base == "http://localhost:8000/v1"
+    assert model.model_name == "my-model"
+    assert model.temperature == 0.5
+    assert model_name(model) == "openai:my-model@http://localhost:8000/v1"
+
+
+def test_names_for_logs_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    model = chat_model("openai:m@http://user:hunter2@host:8000/v1/?api_key=abc#x")
+    assert model_name(model) == "openai:m@http://host:8000/v1"
+    assert model_name(chat_model("openai:gpt-4o-mini")) == "openai:gpt-4o-mini"
+    assert model_name(ChatLocal(model="/home/me/secret-project/w.gguf")) == "local:w.gguf"
+    assert model_name(ChatLocal(model="smollm2-135m")) == "local:smollm2-135m"
+
+
+def test_who_can_tell_probabilities() -> None:
+    assert supports_logprobs(ChatLocal(model="smollm2-135m"))
+    assert supports_logprobs(answering(200, {}))
+    assert not supports_logprobs(FakeListChatModel(responses=["a"]))
+    assert not supports_logprobs(chat_model("anthropic:claude-x"))
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "said", "retryable"),
+    [
+        (401, f"Incorrect API key provided: {SECRET}", "OPENAI_API_KEY", False),
+        (403, "no", "OPENAI_API_KEY", False),
+        (404, "The model `m` does not exist", "check the model's name", False),
+        (429, "Rate limit reached", "lower --concurrency", True),
+        (429, "You exceeded your current quota", "no credit", False),
+        (500, "oops", r"failed \(500\)", True),
+        (503, "busy", r"failed \(503\)", True),
+        (400, "This model's maximum context length is 4096 tokens", "too long", False),
+        (422, f"bad field, key {SECRET} used", r"refused the request \(422\): .*bad field", False),
+    ],
+)
+def test_each_refusal_is_one_clear_sentence(
+    status: int, message: str, said: str, retryable: bool
+) -> None:
+    fault = fault_from(answering(status, {"error": {"message": message, "code": status}}))
+    text = str(fault)
+    assert "openai:m@http://host:8000/v1" in text
+    import re
+
+    assert re.search(said, text), text
+    assert fault.retryable is retryable
+    assert fault.exit_code == 1
+    assert "\n" not in text
+    assert SECRET not in text
+    assert "pass" not in text.replace("password", "")
+
+
+def test_a_server_that_is_not_there() -> None:
+    model = chat_model("openai:m@http://127.0.0.1:9/v1", max_retries=0)
+    fault = fault_from(model)
+    assert "cannot be reached" in str(fault)
+    assert fault.retryable
+
+
+def test_a_server_that_does_not_answer_in_time() -> None:
+    def slow(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("too slow", request=request)
+
+    model = ChatOpenAI(
+        model="m",
+        api_key="none",  # type: ignore[arg-type]
+        max_retries=0,
+        http_client=httpx.Client(transport=httpx.MockTransport(slow)),
+    )
+    fault = fault_from(model)
+    assert "did not answer in time" in str(fault)
+    assert fault.retryable
+    assert "did not answer in time" in str(fault_of(TimeoutError(), "ollama:x"))
+
+
+def test_faults_pass_through_even_from_inside_a_group() -> None:
+    fault = ModelFault("mine")
+    assert fault_of(fault, "local:x") is fault
+    assert fault_of(ExceptionGroup("several", [fault]), "local:x") is fault
+
+
+def test_a_strange_error_keeps_its_words_but_not_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SERVICE_TOKEN", "plainword77")
+    error = RuntimeError(
+        f"call to https://a:b@h/x?k=1 with Bearer abc.def {SECRET} plainword77\nend"
+    )
+    text = str(fault_of(error, f"openai:m@http://u:{SECRET}@h/v1"))
+    assert "RuntimeError: call to https://h/x with" in text
+    for secret in (SECRET, "plainword77", "abc.def", "a:b@"):
+        assert secret not in text
+    assert len(text) < 400
+
+
+def test_the_same_holds_when_called_asynchronously() -> None:
+    async def call() -> ModelFault:
+        model = answering(429, {"error": {"message": "Rate limit"}})
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            await model.ainvoke("hello")
+        return fault_of(caught.value, model)
+
+    assert asyncio.run(call()).retryable
+
+
+def test_an_answer_that_is_no_answer() -> None:
+    fault = fault_from(answering(200, json.loads('{"nonsense": true}')))
+    assert "openai:m@http://host:8000/v1 failed" in str(fault)

@@ -1,0 +1,175 @@
+"""The report of a coaching run: a table for the terminal and one self-contained HTML page."""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment as Templates
+from jinja2 import PackageLoader, StrictUndefined
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+import tutelage
+from tutelage.graphs.events import StrategyDecided
+from tutelage.graphs.states import Played
+from tutelage.graphs.summary import RunSummary
+from tutelage.strategy_store import Entry
+
+
+def coach_table(
+    summary: RunSummary,
+    dialogues: Mapping[str, Played],
+    folder: Path,
+    library: Path,
+    report: Path,
+    strategies: int,
+) -> str:
+    """What the terminal shows at the end of a run, as plain text of 100 columns."""
+    parts: list[Any] = [
+        Text(f"\nCoaching {summary.environment}: {summary.stop or 'done'}", style="bold"),
+        _rounds(summary),
+        _tokens(summary),
+        Text(_verdict(summary)),
+    ]
+    if example := _example(summary):
+        title = f"{'kept' if example.verdict == 'kept' else 'dropped'}: {example.scenario}"
+        body = Text()
+        for text in example.texts:
+            body.append(f"strategy  {text}\n", style="yellow")
+        body.append("before    ", style="bold").append(f"{example.before}\n")
+        body.append("after     ", style="bold").append(f"{example.after}\n")
+        preference = "-" if example.preference is None else f"{example.preference:.2f}"
+        body.append(f"preference {preference} over {example.pairs} pairs: {example.reason}", "dim")
+        parts.append(Panel(body, title=Text(title[:90]), border_style="dim"))
+    invalid = sum(one.ended is not None and not one.valid for one in dialogues.values())
+    parts.append(
+        Text(
+            f"customer: {summary.rejected_turns} of {summary.customer_turns + summary.rejected_turns}"
+            f" lines drawn again, {invalid} dialogues invalid\n"
+            f"library:  {library} ({strategies} strategies)\n"
+            f"report:   {report}\n"
+            f"time:     {summary.seconds / 60:.1f} min\n\n"
+            "next:\n"
+            f"  tutelage watch {folder}\n"
+            f"  tutelage library show {library}\n"
+            f"  tutelage library approve {library} --all\n"
+            f"  tutelage simulate {summary.environment} --split test --library {library}\n"
+        )
+    )
+    console = Console(file=io.StringIO(), width=100, highlight=False)
+    console.print(Group(*parts))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def write_report(
+    path: Path, summary: RunSummary, dialogues: Mapping[str, Played], entries: Sequence[Entry]
+) -> None:
+    """Write the HTML page; it needs no network, and every text from a model is escaped in it."""
+    templates = Templates(
+        loader=PackageLoader("tutelage", "."), autoescape=True, undefined=StrictUndefined
+    )
+    page = templates.get_template("report.html.jinja").render(
+        summary=summary,
+        dialogues=list(dialogues.values()),
+        entries=entries,
+        version=tutelage.__version__,
+        marked=marked,
+        verdict=_verdict(summary),
+    )
+    partial = path.with_suffix(".part")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(path)
+
+
+def marked(before: str, after: str) -> list[tuple[str, bool]]:
+    """The words of `after` in runs, each with whether it is new against `before`."""
+    old, new = before.split(), after.split()
+    runs: list[tuple[str, bool]] = []
+    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
+    for operation, _, _, start, end in matcher.get_opcodes():
+        if start < end:
+            runs.append((" ".join(new[start:end]), operation != "equal"))
+    return runs
+
+
+def _rounds(summary: RunSummary) -> Table:
+    table = Table(title=None, box=None, pad_edge=False)
+    for name in ("round", "dialogues", "invalid"):
+        table.add_column(name, justify="right")
+    table.add_column("satisfaction 1-5", justify="right")
+    for name in ("rubric", "by code", "by judge", "held-out satisfaction", "kept", "dropped"):
+        table.add_column(name, justify="right")
+    if summary.baseline_csat is not None:
+        table.add_row("before", *[""] * 6, f"{summary.baseline_csat:.2f}", "", "")
+    for event in summary.rounds:
+        interval = ""
+        if event.csat_ci95 is not None:
+            interval = f" [{event.csat_ci95[0]:.2f}, {event.csat_ci95[1]:.2f}]"
+        table.add_row(
+            str(event.round),
+            str(event.dialogues),
+            str(event.invalid),
+            _figure(event.csat) + interval,
+            _figure(event.rubric),
+            _figure(event.checks),
+            _figure(event.questions),
+            _figure(event.validation_csat),
+            str(event.kept),
+            str(event.dropped),
+        )
+    return table
+
+
+def _tokens(summary: RunSummary) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("role")
+    table.add_column("model")
+    for name in ("calls", "input", "cached", "output", "repaired", "US$"):
+        table.add_column(name, justify="right")
+    for role, used in sorted(summary.usage.items()):
+        table.add_row(
+            role,
+            used.model,
+            f"{used.calls:,}",
+            f"{used.input:,}",
+            f"{used.cached:,}",
+            f"{used.output:,}",
+            str(used.repaired),
+            f"{used.usd:.4f}",
+        )
+    return table
+
+
+def _verdict(summary: RunSummary) -> str:
+    """What the run shows, no more than it shows."""
+    kept, dropped = len(summary.kept), len(summary.dropped)
+    if not summary.decided:
+        return "No strategy was proposed: no reply was found weak beside the teacher's."
+    text = f"{kept} of {kept + dropped} proposals were kept, {dropped} dropped."
+    if not kept:
+        return f"{text} Nothing helped beyond chance, so the library gained nothing in this run."
+    last = next((e for e in reversed(summary.rounds) if e.validation_csat is not None), None)
+    if last is None or last.validation_csat is None or summary.baseline_csat is None:
+        return f"{text} There are no validation dialogues to tell whether they help elsewhere."
+    return (
+        f"{text} On the validation dialogues satisfaction went from {summary.baseline_csat:.2f} to "
+        f"{last.validation_csat:.2f}; so few dialogues are no proof."
+    )
+
+
+def _example(summary: RunSummary) -> StrategyDecided | None:
+    tried = [event for event in summary.decided if event.before]
+    kept = [event for event in tried if event.verdict == "kept"]
+    best = sorted(kept or tried, key=lambda event: -(event.preference or 0))
+    return best[0] if best else None
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,191 @@
+"""A simulation from request to result: dialogues played, judged, shown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+
+from pydantic import BaseModel
+from rich.text import Text
+
+import tutelage
+from tutelage.agents.meter import Meter
+from tutelage.console import result, result_json, talk
+from tutelage.environments import Environment, EnvironmentFault, Problem, load_environment, nearest
+from tutelage.graphs.coaching import play
+from tutelage.graphs.desk import open_desk
+from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.events import RunEnded, RunStarted
+from tutelage.graphs.run_log import RunFault
+from tutelage.graphs.states import Played
+from tutelage.graphs.summary import summarise
+from tutelage.session import TalkingLog, new_run_folder, run_until_done
+from tutelage.strategy_store import Library
+
+
+class SimulateRequest(BaseModel):
+    """What a simulation was asked to do."""
+
+    environment: str
+    persona: str | None = None
+    scenario: str | None = None
+    split: str = "train"
+    dialogues: int = 4
+    student: str | None = None
+    customer: str | None = None
+    judge: str | None = None
+    library: str | None = None
+    exchanges: int = 6
+    concurrency: int = 4
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    seed: int = 0
+
+
+def plan_simulation(environment: Environment, request: SimulateRequest) -> list[DialogueRequest]:
+    """The dialogues asked for: scenarios in order, each with the customers that fit in turn.
+
+    Raises:
+        EnvironmentFault: for an unknown persona, scenario or split; offers the nearest name.
+    """
+    for kind, name, valid in (
+        ("persona", request.persona, list(environment.personas)),
+        ("scenario", request.scenario, list(environment.scenarios)),
+        ("split", request.split, list(environment.config.splits)),
+    ):
+        if name is not None and name not in valid:
+            shown = ", ".join(valid[:14]) + (", ..." if len(valid) > 14 else "")
+            problem = Problem(
+                environment.path,
+                f"{name!r} is no {kind} of {environment.name}",
+                expected=f"one of {shown}",
+                nearest=nearest(name, valid),
+            )
+            raise EnvironmentFault([problem], exit_code=2)
+    if request.scenario is not None:
+        scenarios = [environment.scenarios[request.scenario]]
+    else:
+        scenarios = environment.split(request.split)  # type: ignore[arg-type]
+        if request.persona is not None:
+            # Scenarios written for this customer come first; any other does where there is none.
+            fitting = [s for s in scenarios if not s.personas or request.persona in s.personas]
+            scenarios = fitting or scenarios
+    plan: list[DialogueRequest] = []
+    for number in range(request.dialogues):
+        scenario = scenarios[number % len(scenarios)]
+        seed = request.seed + number
+        personas = environment.personas_for(scenario)
+        persona = request.persona or personas[seed % len(personas)].name
+        plan.append(
+            DialogueRequest(
+                scenario=scenario.id, persona=persona, seed=seed, round=0, purpose=request.split,
+                dialogue=f"s.{scenario.id}.{persona}.{seed}",
+            )
+        )  # fmt: skip
+    return plan
+
+
+def simulate_run(request: SimulateRequest, run: Path | None, *, as_json: bool = False) -> None:
+    """Play the dialogues and show them.
+
+    Raises:
+        EnvironmentFault, ModelFault, RunFault, LibraryFault, Stopped: one clear sentence each.
+    """
+    folder = new_run_folder(request.environment, run)
+    kept = f"the dialogues so far are kept; see them with: tutelage watch {folder}"
+    run_until_done(_simulate(request, folder, as_json), kept)
+
+
+async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> None:
+    environment = await asyncio.to_thread(load_environment, request.environment)
+    plan = plan_simulation(environment, request)
+    library = None
+    if request.library:
+        library = await asyncio.to_thread(Library.open, request.library)
+        if not library.counts()["approved"]:
+            talk().print(
+                f"note: nothing in {request.library} is approved, so the student gets no strategy; "
+                f"approve with: tutelage library approve {request.library} --all",
+                soft_wrap=True,
+            )
+    desk = await asyncio.to_thread(
+        lambda: open_desk(
+            environment,
+            student=request.student,
+            customer=request.customer,
+            judge=request.judge,
+            teacher=request.judge,
+            library=library,
+            meter=Meter(request.budget_tokens, request.budget_usd),
+        )
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    async with await TalkingLog.open(folder) as log:
+        desk.log = log
+        models = {role: spec for role, spec in desk.models.items() if role != "teacher"}
+        await log.append(
+            RunStarted(
+                command="simulate", environment=environment.name, models=models,
+                options=request.model_dump(), version=tutelage.__version__,
+            )
+        )  # fmt: skip
+        began = time.monotonic()
+        heartbeat = asyncio.create_task(log.keep_talking())
+        reason = "stopped"
+        try:
+            await play(desk, compile_dialogue(desk, request.exchanges), plan, request.concurrency)
+            reason = "the budget is spent" if desk.meter.spent else "done"
+        finally:
+            heartbeat.cancel()
+            with contextlib.suppress(RunFault):
+                await desk.record_usage()
+                await log.append(RunEnded(reason=reason, seconds=time.monotonic() - began))
+        summary, dialogues = await summarise(log)
+    if as_json:
+        result_json(
+            {
+                "run": str(folder),
+                "dialogues": [_as_document(one) for one in dialogues.values()],
+                "tokens": {
+                    role: {"input": used.input, "output": used.output, "cached": used.cached}
+                    for role, used in summary.usage.items()
+                },
+                "usd": summary.usd,
+                "seconds": round(summary.seconds, 1),
+            }
+        )
+        return
+    for one in dialogues.values():
+        result(_as_text(one))
+    talk().print(Text(f"run {folder} - see it again with: tutelage watch {folder}"), soft_wrap=True)
+
+
+def _as_document(one: Played) -> dict[str, object]:
+    return {
+        "dialogue": one.started.dialogue,
+        "scenario": one.started.scenario,
+        "persona": one.started.persona,
+        "seed": one.started.seed,
+        "reason": one.ended.reason if one.ended else None,
+        "valid": one.valid,
+        "csat": one.judged.satisfaction if one.judged else None,
+        "rubric": one.judged.rubric if one.judged else None,
+        "checks": one.judged.checks if one.judged else {},
+        "questions": one.judged.questions if one.judged else {},
+        "turns": [turn.model_dump() for turn in one.turns],
+    }
+
+
+def _as_text(one: Played) -> str:
+    lines = [f"== {one.started.title} - {one.started.persona} ({one.started.dialogue})"]
+    lines += [f"{turn.speaker:>8}: {' '.join(turn.text.split())}" for turn in one.turns]
+    if one.judged is not None:
+        lines.append(
+            f"   judge: satisfaction {one.judged.satisfaction:.2f} of 5, "
+            f"rubric {one.judged.rubric:.2f}"
+        )
+    if one.ended is not None:
+        lines.append(f"          ended: {one.ended.reason.replace('_', ' ')}")
+    return "\n".join(lines) + "\n"
