@@ -221,9 +221,10 @@ class ChatLocal(BaseChatModel):
         answer cut short by `max_tokens` is not.
 
         Args:
-            schema: a pydantic class, a TypedDict or a JSON schema.
-            method: "json_schema", or "json_mode" for any JSON object; "function_calling" gives
-                what "json_schema" gives, by the same grammar and not by a tool call.
+            schema: a pydantic class, a TypedDict or a JSON schema; None with "json_mode" for any
+                JSON object.
+            method: "json_schema", "function_calling" or "json_mode"; with a schema all three do
+                the same, by the grammar and never by a tool call.
             include_raw: give {"raw": message, "parsed": value or None, "parsing_error": ...}.
             strict: accepted for likeness with other models; the grammar is always strict.
             **kwargs: more options for every call, as for `bind`.
@@ -234,17 +235,15 @@ class ChatLocal(BaseChatModel):
         Raises:
             ModelFault: where the method is unknown or no schema is given.
         """
-        if method == "json_mode":
-            response_format: dict[str, Any] = {"type": "json_object"}
-        elif method in ("json_schema", "function_calling") and schema is not None:
-            response_format = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": _json_schema(schema), "strict": True},
-            }
+        if schema is not None and method in ("json_schema", "function_calling", "json_mode"):
+            wire = {"name": "answer", "schema": _json_schema(schema), "strict": True}
+            response_format: dict[str, Any] = {"type": "json_schema", "json_schema": wire}
+        elif method == "json_mode":
+            response_format = {"type": "json_object"}
         else:
             raise ModelFault(
-                f"with_structured_output({method=}) is not possible on a local model; use a schema "
-                f"with method='json_schema', or method='json_mode'.",
+                f"with_structured_output({schema=}, {method=}) is not possible on a local model; "
+                f"give a schema, or method='json_mode' for any JSON object.",
                 exit_code=2,
             )
         shown = {"kwargs": {"method": method}, "schema": schema}

