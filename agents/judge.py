@@ -41,9 +41,7 @@ class Judge:
     voice: Voice
     environment: Environment
 
-    def _messages(
-        self, scenario: Scenario, turns: Sequence[Turn], task: str
-    ) -> list[BaseMessage]:
+    def _messages(self, scenario: Scenario, turns: Sequence[Turn], task: str) -> list[BaseMessage]:
         config = self.environment.config
         system = render(
             "judge",

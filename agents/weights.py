@@ -355,6 +355,8 @@ def _place(model: LocalModel, fetched: Path, target: Path, report: OnProgress) -
     if fetched.stat().st_size != model.bytes or _sha256(fetched, model, report) != model.sha256:
         fetched.unlink(missing_ok=True)
         return False
+    # Temporary files are private; weights in a folder that people share are for all of them.
+    fetched.chmod(0o644)
     os.replace(fetched, target)
     _write_record(target, model)
     report(model.bytes, model.bytes, "ready")
@@ -393,6 +395,7 @@ def _write_record(target: Path, model: LocalModel) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".record-")
     with os.fdopen(handle, "w") as file:
         file.write(model.sha256)
+    os.chmod(name, 0o644)
     os.replace(name, _record(target))
 
 

@@ -24,7 +24,9 @@ class Problem:
     def __str__(self) -> str:
         """Render as `file:line: field: what is wrong; expected ...; did you mean ...?`."""
         place = f"{self.path}:{self.line}" if self.line else str(self.path)
-        text = f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        text = (
+            f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        )
         if self.expected:
             text += f"; expected {self.expected}"
         if self.nearest:

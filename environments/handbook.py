@@ -44,11 +44,20 @@ def parse_handbook(path: Path, text: str) -> list[Tactic]:
         missing = [key for key in ("When", "Do", "Source") if key not in fields]
         for key in missing:
             problems.append(
-                Problem(path, f"tactic {id_!r} has no {key!r} line", line, id_, f"a line `{key}: ...`")
+                Problem(
+                    path, f"tactic {id_!r} has no {key!r} line", line, id_, f"a line `{key}: ...`"
+                )
             )
         if not missing:
             tactics.append(
-                Tactic(id_, title, fields["When"], fields["Do"], fields.get("Example", ""), fields["Source"])
+                Tactic(
+                    id_,
+                    title,
+                    fields["When"],
+                    fields["Do"],
+                    fields.get("Example", ""),
+                    fields["Source"],
+                )
             )
 
     for number, line in enumerate(text.splitlines(), start=1):
@@ -59,7 +68,13 @@ def parse_handbook(path: Path, text: str) -> list[Tactic]:
             heading = (id_.strip(), title.strip(), number)
             if not colon or not re.fullmatch(r"[a-z][a-z0-9_]*", id_.strip()):
                 problems.append(
-                    Problem(path, f"heading {line[3:]!r} names no tactic", number, "", "`## short_id: Title`")
+                    Problem(
+                        path,
+                        f"heading {line[3:]!r} names no tactic",
+                        number,
+                        "",
+                        "`## short_id: Title`",
+                    )
                 )
                 heading = None
         elif heading and (match := _FIELD.match(line)):

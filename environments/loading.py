@@ -89,7 +89,9 @@ def _line_at(node: yaml.Node | None, location: Sequence[str | int]) -> int | Non
                 if key.value == str(step):
                     line, node = key.start_mark.line + 1, value
                     break
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        elif (
+            isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value)
+        ):
             node = node.value[step]
             line = node.start_mark.line + 1
     return line
@@ -112,7 +114,10 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[st
                 following.extend(get_args(kind))
         current = [leaf for kind in following for leaf in _leaves(kind)]
     names = {
-        n for k in current if isinstance(k, type) and issubclass(k, BaseModel) for n in k.model_fields
+        n
+        for k in current
+        if isinstance(k, type) and issubclass(k, BaseModel)
+        for n in k.model_fields
     }
     return sorted(names)
 
@@ -209,7 +214,9 @@ def load_environment(name_or_folder: str | Path) -> Environment:
             personas[persona.name] = persona
             if persona.name != path.stem:
                 problems.append(
-                    Problem(path, f"{persona.name!r} differs from the file's name", 1, "name", path.stem)
+                    Problem(
+                        path, f"{persona.name!r} differs from the file's name", 1, "name", path.stem
+                    )
                 )
     scenarios: dict[str, Scenario] = {}
     places: dict[str, Path] = {}
@@ -217,7 +224,9 @@ def load_environment(name_or_folder: str | Path) -> Environment:
         if scenario := attempt(path, Scenario):
             if scenario.id in scenarios:
                 problems.append(
-                    Problem(path, f"{scenario.id!r} stands in {places[scenario.id].name} too", 1, "id")
+                    Problem(
+                        path, f"{scenario.id!r} stands in {places[scenario.id].name} too", 1, "id"
+                    )
                 )
             scenarios[scenario.id], places[scenario.id] = scenario, path
     handbook: dict[str, Tactic] = {}
@@ -233,7 +242,9 @@ def load_environment(name_or_folder: str | Path) -> Environment:
     for kind, found in (("personas", personas), ("scenarios", scenarios)):
         if not found and not any(kind in p.path.parts for p in problems):
             problems.append(
-                Problem(folder / kind, f"holds no valid {kind[:-1]}", expected="one .yaml file or more")
+                Problem(
+                    folder / kind, f"holds no valid {kind[:-1]}", expected="one .yaml file or more"
+                )
             )
     if config:
         problems += _cross_problems(folder, config, policy, personas, scenarios, places)
@@ -282,7 +293,9 @@ def _cross_problems(
             for index, name in enumerate(names):
                 if name not in valid:
                     line = _line_at(tree, (field, index))
-                    problems.append(_unknown(path, line, f"{field}.{index}", name, field[:-1], valid))
+                    problems.append(
+                        _unknown(path, line, f"{field}.{index}", name, field[:-1], valid)
+                    )
         for index, item in enumerate(scenario.rubric):
             if item.id in shared:
                 line = _line_at(tree, ("rubric", index, "id"))
@@ -298,5 +311,10 @@ def _unknown(
     valid = list(valid)
     shown = ", ".join(valid[:12]) + (", ..." if len(valid) > 12 else "")
     return Problem(
-        path, f"{name!r} is no {kind} of this firm", line, field, f"one of {shown}", nearest(name, valid)
+        path,
+        f"{name!r} is no {kind} of this firm",
+        line,
+        field,
+        f"one of {shown}",
+        nearest(name, valid),
     )

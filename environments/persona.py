@@ -9,7 +9,9 @@ from pydantic import Field
 from .strict import Strict
 
 Disclosure = Literal["at_once", "when_asked", "reluctantly"]
-Act = Literal["state_problem", "answer", "push_back", "ask", "add_request", "vent", "accept", "close"]
+Act = Literal[
+    "state_problem", "answer", "push_back", "ask", "add_request", "vent", "accept", "close"
+]
 
 
 class AgendaAct(Strict):

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-_RULE = re.compile(r"^\s*(?:[-*]|\d+\.)\s+(?:\*{0,2}(?P<id>[A-Z]{1,3}\d+)\*{0,2}[.:)]\s*)?(?P<text>.+)$")
+_RULE = re.compile(
+    r"^\s*(?:[-*]|\d+\.)\s+(?:\*{0,2}(?P<id>[A-Z]{1,3}\d+)\*{0,2}[.:)]\s*)?(?P<text>.+)$"
+)
 _HEADING = re.compile(r"^(#{1,6})\s+(?P<text>.+?)\s*$")
 
 

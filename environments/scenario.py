@@ -23,7 +23,9 @@ class Scenario(Strict):
     )
     unknown: str = Field("", description="What the customer does not know or remember.")
     behaviour: str = Field("", description="How the customer acts in this very scenario.")
-    opening: str = Field("", description="The first line, word for word; empty: the model writes it.")
+    opening: str = Field(
+        "", description="The first line, word for word; empty: the model writes it."
+    )
     personas: list[str] = Field(
         default_factory=list, description="Personas that fit; empty: every persona of the firm."
     )

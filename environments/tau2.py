@@ -188,7 +188,11 @@ def _scenario(task: Mapping[str, Any], where: _Where) -> dict[str, Any]:
         for n, fact in enumerate(where.list_(criteria.get("communicate_info"), "communicate_info"))
     ]
     rubric: list[dict[str, Any]] = [
-        {"id": f"assertion_{n}", "kind": "question", "question": f"Is this true of the chat: {text}"}
+        {
+            "id": f"assertion_{n}",
+            "kind": "question",
+            "question": f"Is this true of the chat: {text}",
+        }
         for n, text in enumerate(assertions, start=1)
     ]
     rubric += [
@@ -224,9 +228,7 @@ def _scenario(task: Mapping[str, Any], where: _Where) -> dict[str, Any]:
     return {key: value for key, value in scenario.items() if value not in ("", [])}
 
 
-def _persona(
-    task: Mapping[str, Any], where: _Where, personas: dict[str, dict[str, Any]]
-) -> str:
+def _persona(task: Mapping[str, Any], where: _Where, personas: dict[str, dict[str, Any]]) -> str:
     """The name of the task's persona, added to `personas` where it is new; one a distinct text."""
     user = where.mapping(task.get("user_scenario"), "user_scenario")
     text = where.text(user.get("persona"), "user_scenario.persona")
@@ -254,7 +256,9 @@ def _splits(path: Path, by_task: Mapping[str, str]) -> tuple[dict[str, list[str]
     for split in splits:
         for task in published.get(split) or []:
             if str(task) not in by_task:
-                raise fault(path, f"{task!r} is no task", field=split, expected="an id of tasks.json")
+                raise fault(
+                    path, f"{task!r} is no task", field=split, expected="an id of tasks.json"
+                )
             if by_task[str(task)] in placed:
                 raise fault(path, f"{task!r} is in two splits", field=split)
             splits[split].append(by_task[str(task)])

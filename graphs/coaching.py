@@ -330,9 +330,7 @@ async def play(
         except ModelFault as error:
             name = request.get("dialogue", "")
             await desk.record(Fault(where="dialogue", message=str(error), dialogue=name))
-            await desk.record(
-                DialogueEnded(dialogue=name, reason="fault", turns=0, valid=False)
-            )
+            await desk.record(DialogueEnded(dialogue=name, reason="fault", turns=0, valid=False))
             return error
         await desk.record_usage()
         return None
@@ -398,9 +396,7 @@ def round_sums(
     )
 
 
-async def _examine(
-    desk: Desk, state: State, options: CoachingOptions, number: int
-) -> Weak | None:
+async def _examine(desk: Desk, state: State, options: CoachingOptions, number: int) -> Weak | None:
     """Compare the student's reply with the teacher's; describe the state where it is weak."""
     if desk.meter.spent:
         return None

@@ -141,7 +141,9 @@ def compile_dialogue(
         heard = await desk.customer.speak(persona, scenario_of(state), turns, state.get("seed", 0))
         dialogue = state.get("dialogue", "")
         for text, reasons in heard.refused:
-            await desk.record(TurnRejected(dialogue=dialogue, turn=turn, text=text, reasons=reasons))
+            await desk.record(
+                TurnRejected(dialogue=dialogue, turn=turn, text=text, reasons=reasons)
+            )
         if heard.line is None:
             return {"reason": "broken_customer", "valid": False}
         line = heard.line

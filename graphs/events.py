@@ -84,7 +84,9 @@ class DialogueJudged(_Event):
     satisfaction: float = Field(ge=1, le=5)
     rubric: float = Field(ge=0, le=1, description="Weighted mean of all items.")
     checks: dict[str, float] = Field(default_factory=dict, description="Items checked by code.")
-    questions: dict[str, float] = Field(default_factory=dict, description="Items the judge answered.")
+    questions: dict[str, float] = Field(
+        default_factory=dict, description="Items the judge answered."
+    )
     turn_scores: list[float] = Field(default_factory=list, description="1-5 for each reply.")
 
 

@@ -138,7 +138,16 @@ async def strategy_step(
         kept: list[str] = []
         if decision.kept and desk.library is not None:
             kept = await asyncio.to_thread(
-                _keep, desk, desk.library, weak, best, decision, pairs, len(where), round_number, run
+                _keep,
+                desk,
+                desk.library,
+                weak,
+                best,
+                decision,
+                pairs,
+                len(where),
+                round_number,
+                run,
             )
         await _record_decision(
             desk, name, weak, best.texts, best.source, decision, pairs, strategies=kept
@@ -262,9 +271,7 @@ def _similar_states(
     return [other for _, other in scored[:most]]
 
 
-def _vetted(
-    desk: Desk, weak: Weak, proposal: Proposal
-) -> tuple[list[_Candidate], list[str]]:
+def _vetted(desk: Desk, weak: Weak, proposal: Proposal) -> tuple[list[_Candidate], list[str]]:
     """The candidates worth trying, and what was refused with the reason."""
     rules = [rule.text for rule in desk.environment.policy.rules.values()]
     chosen = [t for t in weak.tactics if t.id in proposal.tactics] or list(weak.tactics[:2])
@@ -321,7 +328,9 @@ def _entry(weak: Weak, candidate: _Candidate, provenance: Provenance | None = No
 
 def _as_retrieved(weak: Weak, candidate: _Candidate) -> Retrieved:
     entry = _entry(weak, candidate)
-    return Retrieved(entry=entry, strategies=entry.strategies, similarity=1.0, lexical=1.0, dense=None)
+    return Retrieved(
+        entry=entry, strategies=entry.strategies, similarity=1.0, lexical=1.0, dense=None
+    )
 
 
 def _keep(

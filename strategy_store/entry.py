@@ -29,7 +29,9 @@ class Evidence(_Value):
 
     before: str = Field("", description="A reply without the strategy.")
     after: str = Field("", description="The reply to the same state with it.")
-    preference: float = Field(0.5, ge=0, le=1, description="Mean probability that `after` is better.")
+    preference: float = Field(
+        0.5, ge=0, le=1, description="Mean probability that `after` is better."
+    )
     ci95: tuple[float, float] = (0.0, 1.0)
     pairs: int = Field(0, ge=0)
     states: int = Field(0, ge=0)

@@ -107,10 +107,10 @@ class Library:
                 raise LibraryFault(f"{path}: is a database, but no library of strategies")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_TABLES)
-            connection.execute(
-                "INSERT OR IGNORE INTO library VALUES ('schema', ?)", (str(SCHEMA),)
-            )
-            (found,) = connection.execute("SELECT value FROM library WHERE name='schema'").fetchone()
+            connection.execute("INSERT OR IGNORE INTO library VALUES ('schema', ?)", (str(SCHEMA),))
+            (found,) = connection.execute(
+                "SELECT value FROM library WHERE name='schema'"
+            ).fetchone()
         except (OSError, sqlite3.Error) as error:
             if connection is not None:
                 connection.close()
@@ -235,27 +235,26 @@ class Library:
         Raises:
             LibraryFault: where a text may not enter a prompt; says why.
         """
-        for text in [strategy.text for strategy in entry.strategies]:
-            self._vetted(text)
-        clean = entry.model_copy(
-            update={"scenario": mask(entry.scenario), "cues": [mask(c) for c in entry.cues]}
-        )
+        self.add_all([entry], by)
+        return self.entry(entry.id)
+
+    def add_all(self, entries: Sequence[Entry], by: str) -> None:
+        """Add several entries as one version: all of them, or none where one is refused."""
+        for entry in entries:
+            for strategy in entry.strategies:
+                self._vetted(strategy.text)
 
         def merge(state: dict[str, Entry]) -> str:
-            old = state.get(clean.id)
-            if old is None:
-                state[clean.id] = clean
-                return f"added {clean.id} with {len(clean.strategies)} strategies"
-            known = {s.text.casefold() for s in old.strategies}
-            new = [s for s in clean.strategies if s.text.casefold() not in known]
-            cues = list(dict.fromkeys([*old.cues, *clean.cues]))[:MAX_CUES]
-            state[clean.id] = old.model_copy(
-                update={"strategies": [*old.strategies, *new], "cues": cues}
-            )
-            return f"added {len(new)} strategies to {clean.id}"
+            new = 0
+            for entry in entries:
+                merged = _merged(state.get(entry.id), entry)
+                had = len(state[entry.id].strategies) if entry.id in state else 0
+                new += len(merged.strategies) - had
+                state[entry.id] = merged
+            ids = ", ".join(entry.id for entry in entries[:5])
+            return f"added {new} strategies to {ids}{', ...' if len(entries) > 5 else ''}"
 
         self._change(by, merge)
-        return self.entry(clean.id)
 
     def approve(self, ids: Iterable[str] | None, by: str) -> int:
         """Approve strategies (None: all proposed); returns how many changed."""
@@ -333,9 +332,7 @@ class Library:
 
     # Within
 
-    def _set_status(
-        self, ids: Iterable[str] | None, status: Status, by: str, reason: str
-    ) -> int:
+    def _set_status(self, ids: Iterable[str] | None, status: Status, by: str, reason: str) -> int:
         every = {s.id: (e.id, s) for e in self.entries() for s in e.strategies}
         wanted = (
             [id_ for id_, (_, s) in every.items() if s.status == "proposed"]
@@ -368,12 +365,16 @@ class Library:
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
-                rows = self._connection.execute("SELECT id, payload FROM entries ORDER BY place, id")
+                rows = self._connection.execute(
+                    "SELECT id, payload FROM entries ORDER BY place, id"
+                )
                 before = {id_: Entry.model_validate_json(payload) for id_, payload in rows}
                 state = dict(before)
                 action = change(state)
                 changed = [
-                    id_ for id_ in dict.fromkeys([*before, *state]) if before.get(id_) != state.get(id_)
+                    id_
+                    for id_ in dict.fromkeys([*before, *state])
+                    if before.get(id_) != state.get(id_)
                 ]
                 if changed:
                     self._write(by, action, changed, before, state)
@@ -424,6 +425,19 @@ class Library:
 def _only(entry: Entry, statuses: Sequence[Status]) -> Entry:
     kept = [strategy for strategy in entry.strategies if strategy.status in statuses]
     return entry.model_copy(update={"strategies": kept})
+
+
+def _merged(old: Entry | None, entry: Entry) -> Entry:
+    """The old entry with what the new one adds: strategies of other texts, cues while there is room."""
+    clean = entry.model_copy(
+        update={"scenario": mask(entry.scenario), "cues": [mask(cue) for cue in entry.cues]}
+    )
+    if old is None:
+        return clean
+    known = {strategy.text.casefold() for strategy in old.strategies}
+    new = [strategy for strategy in clean.strategies if strategy.text.casefold() not in known]
+    cues = list(dict.fromkeys([*old.cues, *clean.cues]))[:MAX_CUES]
+    return old.model_copy(update={"strategies": [*old.strategies, *new], "cues": cues})
 
 
 def _with(entry: Entry, new: Strategy) -> Entry:

@@ -49,6 +49,8 @@ def coach_messages(
     if not places:
         return [*out, SystemMessage(text)]
     place = places[-1] if placement == "note" else places[0]
-    body = f"{out[place].text}\n\n({text})" if placement == "note" else f"{out[place].text}\n\n{text}"
+    body = (
+        f"{out[place].text}\n\n({text})" if placement == "note" else f"{out[place].text}\n\n{text}"
+    )
     out[place] = out[place].model_copy(update={"content": body})
     return out

@@ -89,7 +89,10 @@ class Index:
                 continue
             given: list[Strategy] = []
             for strategy in self.entries[position].strategies:
-                if strategy.provenance.scenario and strategy.provenance.scenario in exclude_scenarios:
+                if (
+                    strategy.provenance.scenario
+                    and strategy.provenance.scenario in exclude_scenarios
+                ):
                     continue
                 if len(strategy.text) <= left:
                     given.append(strategy)

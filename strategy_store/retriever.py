@@ -31,7 +31,10 @@ class LibraryRetriever(BaseRetriever):
         return super().invoke(query_of(input), *args, **kwargs)
 
     async def ainvoke(  # type: ignore[override]
-        self, input: str | list[BaseMessage], *args: Any, **kwargs: Any  # noqa: A002
+        self,
+        input: str | list[BaseMessage],
+        *args: Any,
+        **kwargs: Any,  # noqa: A002
     ) -> list[Document]:
         """Retrieve for a text, or for a dialogue's messages."""
         return await super().ainvoke(query_of(input), *args, **kwargs)

@@ -86,7 +86,9 @@ def resumed_request(run: Path, now: CoachRequest) -> CoachRequest:
     try:
         request = CoachRequest.model_validate(started.options)
     except ValidationError as error:
-        raise RunFault(f"{run}: its log names no valid request: {error.errors()[0]['msg']}") from error
+        raise RunFault(
+            f"{run}: its log names no valid request: {error.errors()[0]['msg']}"
+        ) from error
     changed = {
         name: getattr(now, name)
         for name in ("budget_tokens", "budget_usd", "concurrency")

@@ -52,7 +52,8 @@ def new_run_folder(environment: str, given: Path | None) -> Path:
         return Path("runs") / f"{stamp}-{Path(environment).name}"
     if log_path(given).exists():
         raise RunFault(
-            f"{given}: holds a run already; add --resume to go on with it, or name another folder", 2
+            f"{given}: holds a run already; add --resume to go on with it, or name another folder",
+            2,
         )
     return given
 
@@ -136,7 +137,9 @@ def line_of(event: Event) -> Text | None:
             return _line(event.dialogue, style, f"{event.speaker}{mood}: {event.text}{given}")
         case TurnRejected():
             return _line(
-                event.dialogue, "dim", f"line drawn again ({', '.join(event.reasons)}): {event.text}"
+                event.dialogue,
+                "dim",
+                f"line drawn again ({', '.join(event.reasons)}): {event.text}",
             )
         case DialogueJudged():
             said = f"satisfaction {event.satisfaction:.2f} of 5, rubric {event.rubric:.2f}"

@@ -1,0 +1,175 @@
+"""Exchange: the library as YAML or Markdown that a person can read and edit, and back, exactly."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import ValidationError
+
+from .entry import Entry
+from .library import Library, LibraryFault
+
+Format = Literal["yaml", "markdown", "prompt"]
+FORMAT = 1
+MAX_BYTES = 20_000_000
+_BLOCK = re.compile(r"^```yaml\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def export_text(entries: Sequence[Entry], form: Format) -> str:
+    """The entries as text.
+
+    Args:
+        entries: what to write.
+        form: `yaml`; `markdown`, a document with a block of YAML under each heading, which is what
+            is read back; `prompt`, the exact text that deployment adds for each entry.
+    """
+    if form == "yaml":
+        document = {"tutelage_library": FORMAT, "entries": [_plain(entry) for entry in entries]}
+        return _yaml(document)
+    if form == "prompt":
+        return "\n\n".join(_prompt(entry) for entry in entries) + "\n" if entries else ""
+    parts = [
+        "# Library of strategies\n\nEdit the blocks; the headings and quotes are drawn from them.\n"
+    ]
+    parts += [_section(entry) for entry in entries]
+    return "\n".join(parts)
+
+
+def import_text(text: str, name: str) -> list[Entry]:
+    """Read entries back from YAML or Markdown.
+
+    Args:
+        text: what `export_text` wrote, possibly edited.
+        name: the file's name, for errors.
+
+    Raises:
+        LibraryFault: names file, line and field.
+    """
+    if len(text.encode()) > MAX_BYTES:
+        raise LibraryFault(f"{name}: is larger than {MAX_BYTES:,} bytes")
+    blocks = list(_BLOCK.finditer(text))
+    if text.lstrip().startswith("# Library of strategies"):
+        found: list[Entry] = []
+        for block in blocks:
+            line = text.count("\n", 0, block.start("body")) + 1
+            found.append(_entry(_load(block["body"], name, line - 1), name, line))
+        return found
+    document = _load(text, name, 0)
+    if not isinstance(document, dict) or document.get("tutelage_library") != FORMAT:
+        raise LibraryFault(
+            f"{name}:1: is no exported library; expected `tutelage_library: {FORMAT}`"
+        )
+    entries = document.get("entries")
+    if not isinstance(entries, list):
+        raise LibraryFault(f"{name}: entries: expected a list")
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    lines = _entry_lines(node)
+    return [_entry(value, name, line) for value, line in zip(entries, lines, strict=True)]
+
+
+def import_into(
+    library: Library, path: Path, by: str, *, keep_status: bool = False
+) -> tuple[int, int]:
+    """Bring a file's entries into a library.
+
+    Strategies come in as proposed whatever the file says, unless the person asks to keep the
+    status: a file is not an approval.
+
+    Returns:
+        How many entries and how many strategies the file held.
+
+    Raises:
+        LibraryFault: where the file is unreadable, broken, or holds a text that may not enter a
+            prompt; nothing of it is taken then.
+    """
+    try:
+        entries = import_text(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise LibraryFault(f"{path}: cannot be read: {error}", 2) from error
+    if not keep_status:
+        entries = [
+            entry.model_copy(
+                update={
+                    "strategies": [
+                        s.model_copy(update={"status": "proposed"}) for s in entry.strategies
+                    ]
+                }
+            )
+            for entry in entries
+        ]
+    library.add_all(entries, by)
+    return len(entries), sum(len(entry.strategies) for entry in entries)
+
+
+def _plain(entry: Entry) -> dict:
+    return entry.model_dump(mode="json", exclude_defaults=True) | {"id": entry.id}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes whatever SafeDumper writes, without aliases, which people do not read well."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _yaml(value: object) -> str:
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _section(entry: Entry) -> str:
+    quotes: list[str] = []
+    for strategy in entry.strategies:
+        if evidence := strategy.provenance.evidence:
+            quotes += [
+                f"> before: {' '.join(evidence.before.split())}",
+                ">",
+                f"> after: {' '.join(evidence.after.split())}",
+                "",
+            ]
+            break
+    heading = " ".join(entry.scenario.split())
+    body = _yaml(_plain(entry))
+    if "```" in body:
+        # A fence inside a text would end the block; JSON strings, which YAML reads too, escape it.
+        body = json.dumps(_plain(entry), indent=2).replace("`", "\\u0060") + "\n"
+    return "\n".join([f"## {heading}", "", *quotes, "```yaml", f"{body.rstrip()}", "```", ""])
+
+
+def _prompt(entry: Entry) -> str:
+    from .prompt import strategies_text
+    from .retrieval import Retrieved
+
+    given = Retrieved(entry, entry.strategies, 1.0, 1.0, None)
+    return strategies_text([given])
+
+
+def _load(text: str, name: str, offset: int) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = (error.problem_mark.line + 1 if error.problem_mark else 1) + offset
+        raise LibraryFault(f"{name}:{line}: is broken YAML: {error.problem}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise LibraryFault(f"{name}: is broken YAML: {error}") from error
+
+
+def _entry(value: object, name: str, line: int) -> Entry:
+    try:
+        return Entry.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise LibraryFault(f"{name}:{line}: entry: {where}: {first['msg']}") from error
+
+
+def _entry_lines(node: yaml.Node | None) -> list[int]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == "entries" and isinstance(value, yaml.SequenceNode):
+                return [item.start_mark.line + 1 for item in value.value]
+    return []

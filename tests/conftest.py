@@ -1,0 +1,33 @@
+"""What all tests share: the data of others, and a firm made for tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tutelage.environments import load_environment
+from tutelage.environments.scaffold import new_environment
+
+
+@pytest.fixture
+def tau2_airline() -> Path:
+    """The airline domain of tau2-bench, which lies beside the project where tests run in CI."""
+    root = Path(__file__).parent.parent
+    shared = Path(os.environ.get("TUTELAGE_SHARED_DATA", root.parent / "shared" / "data"))
+    folder = shared / "tau2-airline"
+    if not folder.is_dir():
+        pytest.skip(f"needs tau2-bench's airline domain in {folder} (set TUTELAGE_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture
+def bakery(tmp_path: Path) -> Path:
+    """A small valid firm that a test may break."""
+    return new_environment("bakery", tmp_path / "bakery")
+
+
+@pytest.fixture
+def airline():
+    """The bundled airline."""
+    return load_environment("airline")

@@ -1,0 +1,104 @@
+"""The house holds: imports run downward, the wheel adds one package, the help opens at once."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = {
+    "environments": set(),
+    "strategy_store": set(),
+    "agents": {"environments", "strategy_store"},
+    "graphs": {"environments", "strategy_store", "agents"},
+    "tui": {"graphs"},
+    "tutelage": {"environments", "strategy_store", "agents", "graphs", "tui"},
+}
+
+
+def _imports(path: Path) -> set[str]:
+    """The top folders of the project that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "tutelage" and len(parts) > 1:
+                found.add(parts[1] if parts[1] in FLOORS else "tutelage")
+    return found
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_imports_run_downward_only(floor):
+    files = sorted((ROOT / floor).rglob("*.py"))
+    assert files
+    for path in files:
+        upward = _imports(path) - FLOORS[floor] - {floor}
+        assert not upward, f"{path.relative_to(ROOT)} imports {', '.join(sorted(upward))}"
+
+
+def test_every_module_says_in_its_first_line_what_it_does():
+    for floor in FLOORS:
+        for path in (ROOT / floor).rglob("*.py"):
+            said = ast.get_docstring(ast.parse(path.read_text()))
+            assert said and said.splitlines()[0].endswith((".", "!", "?")), path
+
+
+def test_no_registry_host_and_no_vague_module_names():
+    for path in ROOT.rglob("*.py"):
+        if ".venv" in path.parts or "build" in path.parts:
+            continue
+        assert path.stem not in {"utils", "helpers", "manager", "base"}, path
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    host = "py" + "pi.org"
+    for name in listed.stdout.split():
+        assert host not in (ROOT / name).read_text(errors="ignore"), name
+
+
+def test_the_wheel_adds_only_tutelage(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"tutelage"}
+    for needed in (
+        "tutelage/agents/prompts/student.md",
+        "tutelage/environments/firms/airline/policy.md",
+        "tutelage/environments/templates/firm/environment.yaml",
+        "tutelage/tui/watch.tcss",
+        "tutelage/report.html.jinja",
+        "tutelage/py.typed",
+    ):
+        assert needed in names
+
+
+def test_help_is_quick_and_imports_no_framework():
+    code = (
+        "import sys, tutelage.main; from typer.testing import CliRunner;"
+        "r = CliRunner().invoke(tutelage.main.app, ['--help']); assert r.exit_code == 0, r.output;"
+        "print([m for m in ('langgraph', 'langchain', 'langchain_core', 'xllamacpp', 'textual')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "tutelage", "--help"], capture_output=True, check=True)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.5, took
