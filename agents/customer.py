@@ -113,7 +113,9 @@ class Customer:
             final = act == _ACTS["close"]
             if final:
                 line = line.model_copy(update={"goal_met": True})
-            reasons = breaks(line.customer_says, line.goal_met, turns, known, final=final)
+            reasons = breaks(
+                line.customer_says, line.goal_met, turns, known, samples=persona.lines, final=final
+            )
             if reasons == ["missing stop"]:
                 # The words say goodbye; only the flag was forgotten.
                 line, reasons = line.model_copy(update={"goal_met": True}), []

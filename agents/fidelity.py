@@ -42,7 +42,13 @@ _GOODBYE = re.compile(
 
 
 def breaks(
-    line: str, goal_met: bool, turns: Sequence[Turn], known: str, *, final: bool = False
+    line: str,
+    goal_met: bool,
+    turns: Sequence[Turn],
+    known: str,
+    *,
+    samples: Sequence[str] = (),
+    final: bool = False,
 ) -> list[str]:
     """Say how a customer's line breaks character; empty where it does not.
 
@@ -51,11 +57,12 @@ def breaks(
         goal_met: whether the line claims that the matter is settled.
         turns: the dialogue before it.
         known: everything the customer may speak of (persona, situation, facts), as one text.
+        samples: lines that were shown for style only.
         final: whether the line ends the dialogue by the agenda anyway, so no stop is missing.
 
     Returns:
         Any of `empty`, `role flip`, `leaked instructions`, `invented: X`, `repeated line`,
-        `copied the agent`, `premature stop`, `missing stop`.
+        `copied the agent`, `copied a sample`, `premature stop`, `missing stop`.
     """
     reasons: list[str] = []
     if not line.strip():
@@ -77,6 +84,8 @@ def breaks(
             if not own or len(line.split()) > 3:
                 reasons.append("repeated line" if own else "copied the agent")
                 break
+    if any(fuzz.token_sort_ratio(line.casefold(), s.casefold()) >= REPEATS_FROM for s in samples):
+        reasons.append("copied a sample")
     answered = any(turn.speaker == "student" for turn in turns)
     if goal_met and (not answered or line.rstrip().endswith("?")):
         reasons.append("premature stop")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import (
@@ -20,7 +21,7 @@ from langchain_core.messages import (
 )
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.base import OutputParserLike
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -253,9 +254,9 @@ class ChatLocal(BaseChatModel):
             **kwargs,
         )
         parser: OutputParserLike = (
-            PydanticOutputParser(pydantic_object=schema)
+            _WholePydantic(pydantic_object=schema)
             if isinstance(schema, type) and is_basemodel_subclass(schema)
-            else JsonOutputParser()
+            else _WholeJson()
         )
         if not include_raw:
             return bound | parser
@@ -266,6 +267,33 @@ class ChatLocal(BaseChatModel):
         return RunnableMap(raw=bound) | parsed.with_fallbacks(
             [unparsed], exception_key="parsing_error"
         )
+
+
+def _refuse_cut(result: list[Generation], partial: bool) -> None:
+    """Refuse an answer that `max_tokens` cut short; the parsers would mend it in silence.
+
+    Raises:
+        OutputParserException: where the answer is meant to be whole and is not.
+    """
+    message = getattr(result[0], "message", None)
+    if partial or message is None:
+        return
+    if message.response_metadata.get("finish_reason") == "length":
+        raise OutputParserException(
+            "The answer was cut short before its JSON was complete; raise max_tokens."
+        )
+
+
+class _WholeJson(JsonOutputParser):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        _refuse_cut(result, partial)
+        return super().parse_result(result, partial=partial)
+
+
+class _WholePydantic(PydanticOutputParser):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        _refuse_cut(result, partial)
+        return super().parse_result(result, partial=partial)
 
 
 @dataclass(frozen=True, slots=True)

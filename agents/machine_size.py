@@ -10,9 +10,9 @@ from .faults import ModelFault
 
 MIB = 1 << 20
 MOST_SLOTS = 8
-"""Slots by default are one a core, up to this many. More add little (1.5B weights on two cores spoke
-about 30 tokens/s from one slot and 39 from four) and cost much: each slot reads a prefix that all
-dialogues share anew, at about 85 tokens/s."""
+"""Slots by default are one a core, up to this many. More add little (1.5B weights on two cores
+spoke about 30 tokens/s from one slot and 39 from four) and cost much: each slot reads a prefix that
+all dialogues share anew, at about 85 tokens/s."""
 _ASSUMED_MEMORY = 4096 * MIB
 """Taken where the system does not tell how much memory is free."""
 

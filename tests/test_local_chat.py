@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import pytest
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
@@ -213,7 +214,9 @@ def test_structured_output_cut_short_is_told_and_not_raised_where_raw_is_asked_f
     assert isinstance(told, dict)
     assert isinstance(told["raw"], AIMessage)
     assert told["parsed"] is None
-    assert told["parsing_error"] is not None
+    assert "cut short" in str(told["parsing_error"])
+    with pytest.raises(OutputParserException, match="raise max_tokens"):
+        model.with_structured_output(MoodDict, max_tokens=3).invoke("hello")
 
 
 def test_the_same_weights_are_loaded_once(model: ChatLocal) -> None:

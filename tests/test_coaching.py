@@ -1,0 +1,183 @@
+"""The loop learns what it should and rejects what harms, in a world with known right answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import world
+from tutelage.agents.meter import Meter
+from tutelage.environments import load_environment
+from tutelage.graphs.coaching import (
+    COACHING_STATUSES,
+    CoachingOptions,
+    compile_coaching,
+    plan_round,
+    play,
+)
+from tutelage.graphs.desk import Retrieval, open_desk
+from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.run_log import MemoryLog, RunLog
+from tutelage.graphs.states import played
+from tutelage.graphs.summary import summarise
+from tutelage.strategy_store import Library
+
+
+def seat(environment, library, log=None, meter=None, **replaced):
+    roles = {
+        "student": world.ScriptedStudent(),
+        "customer": world.ScriptedCustomer(),
+        "judge": world.ScriptedJudge(),
+        "teacher": world.ScriptedTeacher(),
+        **replaced,
+    }
+    return open_desk(
+        environment,
+        library=library,
+        log=log or MemoryLog(),
+        meter=meter,
+        retrieval=Retrieval(statuses=COACHING_STATUSES),
+        **roles,
+    )
+
+
+OPTIONS = CoachingOptions(
+    rounds=4, dialogues=6, validation_dialogues=6, states_per_round=6, concurrency=4,
+    max_exchanges=3,
+)  # fmt: skip
+
+
+@pytest.fixture
+def firm(tmp_path):
+    return load_environment(world.build_firm(tmp_path / "world"))
+
+
+async def held_out(environment, library) -> float:
+    """Mean satisfaction on the test split."""
+    desk = seat(environment, library)
+    plan = [
+        DialogueRequest(scenario=s.id, seed=n, purpose="test", dialogue=f"t.{s.id}")
+        for n, s in enumerate(environment.split("test"))
+    ]
+    await play(desk, compile_dialogue(desk, 3), plan, 4)
+    judged = [one.judged for one in (await played(desk.log)).values()]
+    assert all(judged) and len(judged) == 12
+    return sum(event.satisfaction for event in judged) / len(judged)
+
+
+async def test_the_loop_finds_the_cures_and_keeps_no_harm(firm, tmp_path):
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        before = await held_out(firm, library)
+        desk = seat(firm, library)
+        final = await compile_coaching(desk, OPTIONS, run="world").ainvoke({})
+        texts = [s.text for entry in library.entries() for s in entry.strategies]
+        cures = {cure for cure, _ in world.TROUBLES.values() if any(cure in t for t in texts)}
+        assert len(cures) >= 5
+        assert not [text for text in texts if world.HARM in text]
+        after = await held_out(firm, library)
+        assert before < 2
+        assert after > 4
+        assert final["kept"] >= 5
+        library.rollback(0, "test")
+        assert await held_out(firm, library) < 2, "with the library emptied the gain must vanish"
+        summary, _ = await summarise(desk.log)
+        harmful = [e for e in summary.decided if any(world.HARM in text for text in e.texts)]
+        assert harmful, "the teacher must have been wrong at least once"
+        assert all(event.verdict == "dropped" for event in harmful)
+        assert summary.baseline_csat < 2 < summary.rounds[-1].validation_csat
+
+
+async def test_kept_strategies_say_where_they_come_from(firm, tmp_path):
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = seat(firm, library)
+        await compile_coaching(desk, OPTIONS, run="world").ainvoke({})
+        for entry in library.entries():
+            for strategy in entry.strategies:
+                origin = strategy.provenance
+                assert strategy.status == "proposed"
+                assert origin.run == "world" and origin.environment == "world"
+                assert firm.split_of(origin.scenario) == "train"
+                assert origin.evidence.pairs == OPTIONS.step.accept_pairs
+                assert origin.evidence.preference > origin.evidence.null_threshold
+        assert library.index().search("anything") == [], "nothing unapproved is found in production"
+
+
+async def test_a_student_that_ignores_advice_teaches_the_loop_nothing(firm, tmp_path):
+    class Deaf(world.ScriptedStudent):
+        def answer(self, system, page, messages):
+            return world.DULL
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = seat(firm, library, student=Deaf())
+        final = await compile_coaching(desk, OPTIONS).ainvoke({})
+        assert final["kept"] == 0 and library.counts()["strategies"] == 0
+        assert "converged" in final["stop"]
+
+
+async def test_a_poisoned_teacher_gets_nothing_in(firm, tmp_path):
+    class Poisoned(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            text = super().answer(system, page, messages)
+            for cure, _ in world.TROUBLES.values():
+                if "Coach the agent" in page:
+                    text = text.replace(cure, world.HARM)
+            return text
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = seat(firm, library, teacher=Poisoned())
+        await compile_coaching(desk, OPTIONS).ainvoke({})
+        assert library.counts()["strategies"] == 0
+
+
+async def test_the_budget_ends_the_run(firm, tmp_path):
+    meter = Meter(budget_tokens=600)
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = seat(firm, library, meter=meter)
+        final = await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert meter.spent
+    assert final.get("round", 0) <= 1
+
+
+async def test_a_killed_run_resumes_without_losing_or_repeating_a_dialogue(firm, tmp_path):
+    run = tmp_path / "run"
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        async with await RunLog.open(run) as log:
+            student = world.ScriptedStudent()
+            desk = seat(firm, library, log=log, student=student)
+            task = asyncio.create_task(compile_coaching(desk, OPTIONS).ainvoke({}))
+            while student.seen < 25:
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        async with await RunLog.open(run) as log:
+            first = {d for d, one in (await played(log)).items() if one.ended}
+            assert first
+            desk = seat(firm, library, log=log)
+            await compile_coaching(desk, OPTIONS).ainvoke({})
+            ended = [e.event.dialogue for e in await log.read(kinds=("dialogue_ended",))]
+            assert first <= set(ended)
+            assert len(ended) == len(set(ended)), "no dialogue is done twice"
+            planned = {r["dialogue"] for r in plan_round(firm, OPTIONS, 1)}
+            assert planned <= set(ended)
+    assert library.path.exists()
+
+
+async def test_a_failing_endpoint_ends_in_one_fault(firm, tmp_path):
+    class Refuses(world.ScriptedStudent):
+        def answer(self, system, page, messages):
+            raise ConnectionRefusedError("connection refused")
+
+    desk = seat(firm, None, student=Refuses())
+    with pytest.raises(Exception) as caught:
+        await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert getattr(caught.value, "exit_code", None) == 1
+    assert "\n" not in str(caught.value)
+
+
+def test_both_graphs_draw_themselves_and_nest(firm):
+    desk = seat(firm, None)
+    coaching = compile_coaching(desk, OPTIONS)
+    assert "strategy_step" in coaching.get_graph().draw_mermaid()
+    assert "customer" in compile_dialogue(desk).get_graph().draw_mermaid()
