@@ -9,7 +9,6 @@ from typing import Literal
 
 from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
-
 from tutelage.environments import Environment, Persona, Scenario
 
 from .faults import ModelFault

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-
 from tutelage.environments import Environment, Question, Scenario, check_score
 
 from .templates import render

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage, SystemMessage
-
 from tutelage.environments import Environment, Scenario
 from tutelage.strategy_store import Placement, Retrieved, coach_messages
 

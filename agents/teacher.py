@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
-
 from tutelage.environments import Environment, Scenario, Tactic
 
 from .student import desk_text

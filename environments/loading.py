@@ -92,8 +92,8 @@ def _line_at(node: yaml.Node | None, location: Sequence[str | int]) -> int | Non
         elif (
             isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value)
         ):
-            node = node.value[step]
-            line = node.start_mark.line + 1
+            child = node.value[step]
+            node, line = child, child.start_mark.line + 1
     return line
 
 

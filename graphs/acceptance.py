@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -76,7 +77,8 @@ def decide(pairs: Sequence[Pair], null: Sequence[float]) -> Decision:
     if float(preferences.std()) < 1e-9:
         p = 0.0 if mean > 0.5 else 1.0
     else:
-        p = float(stats.ttest_1samp(preferences, 0.5, alternative="greater").pvalue)
+        tested: Any = stats.ttest_1samp(preferences, 0.5, alternative="greater")
+        p = float(tested.pvalue)
     before = [pair.checks_before for pair in pairs if pair.checks_before is not None]
     after = [pair.checks_after for pair in pairs if pair.checks_after is not None]
     fell = bool(before) and bool(after) and np.mean(after) < np.mean(before) - 1e-9

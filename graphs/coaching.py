@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypedDict, TypeVar
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.agents.tactics import fitting_tactics
@@ -244,7 +243,7 @@ def compile_coaching(
                 "stop": stop}  # fmt: skip
 
     def go_on(state: CoachingState) -> Literal["rollouts", "__end__"]:
-        return END if state.get("stop") or desk.meter.spent else "rollouts"
+        return "__end__" if state.get("stop") or desk.meter.spent else "rollouts"
 
     def anything_weak(state: CoachingState) -> Literal["strategy_step", "close_round"]:
         return "strategy_step" if state.get("weak") and not desk.meter.spent else "close_round"

@@ -8,7 +8,6 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langgraph.config import get_stream_writer
-
 from tutelage.agents.chat_models import DEFAULT_MODEL, chat_model, model_name
 from tutelage.agents.customer import Customer
 from tutelage.agents.judge import Judge

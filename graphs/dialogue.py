@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, TypedDict
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-
 from tutelage.agents.meter import Meter
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
@@ -108,7 +107,7 @@ def compile_dialogue(
     environment = desk.environment
 
     def scenario_of(state: DialogueState):
-        return environment.scenarios[state["scenario"]]
+        return environment.scenarios[state.get("scenario", "")]
 
     def turns_of(state: DialogueState) -> list[Turn]:
         return [Turn.model_validate(turn) for turn in state.get("turns", [])]

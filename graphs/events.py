@@ -188,7 +188,9 @@ class RoundEnded(_Event):
     rubric: float | None
     checks: float | None = None
     questions: float | None = None
-    validation_csat: float | None = Field(None, description="On dialogues never learned from.")
+    validation_csat: float | None = Field(
+        default=None, description="On dialogues never learned from."
+    )
     validation_rubric: float | None = None
     proposed: int
     kept: int

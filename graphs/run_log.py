@@ -101,7 +101,7 @@ class RunLog:
             raise RunFault(f"{path}: is no run log: {error}") from error
         return cls(connection, path)
 
-    async def __aenter__(self) -> RunLog:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -284,7 +284,7 @@ def _vetted(desk: Desk, weak: Weak, proposal: Proposal) -> tuple[list[_Candidate
     for texts, source, tactics in offers:
         good: list[str] = []
         for text in texts:
-            text = " ".join(text.split()).strip(" -\"'")
+            text = _written_out(desk, " ".join(text.split()).strip(" -\"'"))
             reasons = vet(text)
             if policy_overlap(text, rules) >= OVERLAP_FROM:
                 reasons = [*reasons, "repeats a rule of the policy"]
@@ -295,6 +295,12 @@ def _vetted(desk: Desk, weak: Weak, proposal: Proposal) -> tuple[list[_Candidate
         if good and tuple(good) not in [c.texts for c in candidates]:
             candidates.append(_Candidate(tuple(good), source, tuple(tactics)))
     return candidates, refused
+
+
+def _written_out(desk: Desk, text: str) -> str:
+    """The tactic's own words where a teacher gave nothing but its id, as small ones do."""
+    tactic = desk.environment.handbook.get(text.removeprefix("tactics_").strip(". "))
+    return tactic.do if tactic else text
 
 
 def _weakness(desk: Desk, weak: Weak) -> Weakness:

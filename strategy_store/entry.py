@@ -65,7 +65,7 @@ class Strategy(_Value):
     id: str
     text: str
     status: Status = "proposed"
-    reason: str = Field("", description="Why it was rejected or retired.")
+    reason: str = Field(default="", description="Why it was rejected or retired.")
     created_at: str = ""
     provenance: Provenance
 

@@ -26,7 +26,7 @@ class LibraryRetriever(BaseRetriever):
     token_budget: int = 200
     embeddings: Any = None
 
-    def invoke(self, input: str | list[BaseMessage], *args: Any, **kwargs: Any) -> list[Document]:  # type: ignore[override]  # noqa: A002
+    def invoke(self, input: str | list[BaseMessage], *args: Any, **kwargs: Any) -> list[Document]:  # type: ignore[override]
         """Retrieve for a text, or for a dialogue's messages."""
         return super().invoke(query_of(input), *args, **kwargs)
 
@@ -34,7 +34,7 @@ class LibraryRetriever(BaseRetriever):
         self,
         input: str | list[BaseMessage],
         *args: Any,
-        **kwargs: Any,  # noqa: A002
+        **kwargs: Any,
     ) -> list[Document]:
         """Retrieve for a text, or for a dialogue's messages."""
         return await super().ainvoke(query_of(input), *args, **kwargs)

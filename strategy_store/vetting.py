@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 MAX_WORDS = 25
+MIN_WORDS = 2
 
 _TEMPLATE = re.compile(
     r"<\|.*?\|>|</?s>|\[/?INST\]|<<SYS>>|</?(?:system|user|assistant|tool)\b|^\s*#{1,6}\s|```"
@@ -30,6 +31,8 @@ def vet(text: str) -> list[str]:
     reasons: list[str] = []
     if not text.strip():
         return ["it is empty"]
+    if len(text.split()) < MIN_WORDS:
+        reasons.append(f"it has fewer than {MIN_WORDS} words")
     if (words := len(text.split())) > MAX_WORDS:
         reasons.append(f"it has {words} words, more than {MAX_WORDS}")
     if "\n" in text or "\r" in text or "\u2028" in text or "\u2029" in text:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 import world
+from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import (
@@ -170,9 +171,9 @@ async def test_a_failing_endpoint_ends_in_one_fault(firm, tmp_path):
             raise ConnectionRefusedError("connection refused")
 
     desk = seat(firm, None, student=Refuses())
-    with pytest.raises(Exception) as caught:
+    with pytest.raises(ModelFault) as caught:
         await compile_coaching(desk, OPTIONS).ainvoke({})
-    assert getattr(caught.value, "exit_code", None) == 1
+    assert caught.value.exit_code == 1
     assert "\n" not in str(caught.value)
 
 

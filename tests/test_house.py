@@ -99,6 +99,8 @@ def test_help_is_quick_and_imports_no_framework():
     took = []
     for _ in range(3):
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "tutelage", "--help"], capture_output=True, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "tutelage", "--help"], capture_output=True, check=True
+        )
         took.append(time.perf_counter() - began)
     assert min(took) < 0.5, took

@@ -9,7 +9,6 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
-
 from tutelage.graphs.picture import DialoguePicture, RunPicture
 from tutelage.graphs.run_log import RunLog
 

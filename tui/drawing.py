@@ -7,7 +7,6 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-
 from tutelage.graphs.events import (
     StateExamined,
     StrategyDecided,
@@ -63,7 +62,9 @@ def _bubble(line: TurnSpoken) -> RenderableType:
 def _judgement(one: DialoguePicture) -> RenderableType:
     judged = one.judged
     assert judged is not None
-    said = Text(f"satisfaction {judged.satisfaction:.2f} of 5   rubric {judged.rubric:.2f}\n", "bold")
+    said = Text(
+        f"satisfaction {judged.satisfaction:.2f} of 5   rubric {judged.rubric:.2f}\n", "bold"
+    )
     for title, items in (("by code", judged.checks), ("by the judge", judged.questions)):
         said.append(f"{title}\n", "dim")
         for name, score in items.items():

@@ -158,7 +158,6 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
         )
     )
     _say_unpriced(desk, request)
-    folder.mkdir(parents=True, exist_ok=True)
     async with await TalkingLog.open(folder) as log:
         desk.log = log
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))

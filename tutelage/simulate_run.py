@@ -121,7 +121,6 @@ async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> No
             meter=Meter(request.budget_tokens, request.budget_usd),
         )
     )
-    folder.mkdir(parents=True, exist_ok=True)
     async with await TalkingLog.open(folder) as log:
         desk.log = log
         models = {role: spec for role, spec in desk.models.items() if role != "teacher"}

@@ -128,7 +128,7 @@ def tau2(
     result(str(made))
 
 
-def _row(environment) -> dict[str, object]:  # noqa: ANN001 - its type would import the loader
+def _row(environment) -> dict[str, object]:
     return {
         "name": environment.name,
         "title": environment.config.title,

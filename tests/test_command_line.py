@@ -1,0 +1,95 @@
+"""The command line: right exit codes, one clear sentence, results on stdout alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+
+
+def tutelage(*arguments, cwd=None, **environment):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "tutelage", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+WRONG = [
+    (("coach", "airlin"), 2, "did you mean 'airline'?"),
+    (("simulate", "airline", "--persona", "griefing"), 2, "did you mean 'grieving'?"),
+    (("simulate", "airline", "--student", "local:qwen-coder-1.5"), 2, "qwen2.5-coder-1.5b"),
+    (("simulate", "airline", "--library", "none.db"), 2, "there is no such library"),
+    (("library", "show", "none.db"), 2, "there is no such library"),
+    (("watch", "nowhere"), 2, "is no run"),
+    (("coach", "airline", "--resume"), 2, "--run"),
+    (("env", "show", "."), 1, "without an environment.yaml"),
+    (("models", "path", "smolm2-135m"), 2, "smollm2-135m"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), WRONG)
+def test_wrong_use_is_one_clear_sentence(tmp_path, arguments, code, said):
+    done = tutelage(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir()), "wrong use leaves nothing behind"
+
+
+def test_an_endpoint_that_refuses_is_named_and_the_run_is_kept(tmp_path):
+    done = tutelage(
+        "simulate", "airline", "--dialogues", 1, "--run", "r", "--student", "openai:m@http://127.0.0.1:9/v1",
+        "--customer", "openai:m@http://127.0.0.1:9/v1", "--judge", "openai:m@http://127.0.0.1:9/v1",
+        cwd=tmp_path, OPENAI_API_KEY="sk-very-secret",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "127.0.0.1:9" in done.stderr and "Traceback" not in done.stderr
+    assert (tmp_path / "r" / "run.db").is_file()
+    written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    assert b"very-secret" not in written and "very-secret" not in done.stderr
+
+
+def test_firms_can_be_listed_made_and_checked(tmp_path):
+    listed = json.loads(tutelage("env", "list", "--json").stdout)
+    assert "airline" in {row["name"] for row in listed}
+    assert tutelage("env", "new", "bakery", cwd=tmp_path).stdout.strip() == "bakery"
+    assert tutelage("persona", "new", "owl", "--env", "bakery", cwd=tmp_path).returncode == 0
+    assert (
+        "owl is valid"
+        in tutelage("persona", "validate", "bakery/personas/owl.yaml", cwd=tmp_path).stdout
+    )
+    assert tutelage("env", "validate", "bakery", cwd=tmp_path).returncode == 0
+    (tmp_path / "bakery" / "policy.md").unlink()
+    broken = tutelage("env", "validate", "bakery", "--json", cwd=tmp_path)
+    assert broken.returncode == 1
+    assert any("policy.md" in p for p in json.loads(broken.stdout)["problems"])
+
+
+def test_a_library_is_read_approved_and_rolled_back(tmp_path):
+    path = tmp_path / "l.db"
+    strategy = Strategy.new("Offer two ways.", Provenance(source="teacher"))
+    with Library.open(path, create=True) as library:
+        library.add(Entry.new("a customer who waits", strategies=[strategy]), "test")
+    assert tutelage("library", "show", path, "--prompt").stdout.strip() == ""
+    assert "1 approved" in tutelage("library", "approve", path, "--all", "--by", "ann").stdout
+    assert "- Offer two ways." in tutelage("library", "show", path, "--prompt").stdout
+    versions = json.loads(tutelage("library", "list", path, "--versions", "--json").stdout)
+    assert [v["author"] for v in versions] == ["test", "ann"]
+    (change,) = json.loads(tutelage("library", "diff", path, "--json").stdout)
+    assert (change["before"], change["after"]) == ("proposed", "approved")
+    out = tmp_path / "l.md"
+    assert tutelage("library", "export", path, "--format", "markdown", "--out", out).returncode == 0
+    assert "1 scenarios" in tutelage("library", "import", tmp_path / "m.db", out).stdout
+    assert tutelage("library", "rollback", path, 1).stdout.strip() == "now at version 3"
+    assert tutelage("library", "show", path, "--prompt").stdout.strip() == ""
+    assert "has no evidence" in tutelage("library", "lint", path).stdout

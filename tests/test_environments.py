@@ -1,0 +1,182 @@
+"""A firm's folder: every error names file, line and field; the bundled firms hold what they must."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tutelage.environments import (
+    EnvironmentFault,
+    Question,
+    bundled_names,
+    check_mean,
+    load_environment,
+)
+from tutelage.environments.rubric import Contains, Excludes, Regex, Words, passes
+from tutelage.environments.scaffold import new_environment, new_persona
+from tutelage.environments.tau2 import import_tau2
+
+
+def problems(folder) -> str:
+    with pytest.raises(EnvironmentFault) as caught:
+        load_environment(folder)
+    return str(caught.value)
+
+
+BREAKAGES = [
+    ("environment.yaml", "sells:", "selles:", r"environment.yaml:4: selles:", "mean 'sells'"),
+    ("environment.yaml", "[late_parcel]", "[late_parcl]", "splits.train.0", "'late_parcel'"),
+    ("environment.yaml", "kind: words", "kind: wrds", "rubric.2", "'words'"),
+    ("environment.yaml", "at_most: 90", "at_most: many", "rubric.2.words.at_most", "'many'"),
+    ("personas/hurried.yaml", "patience: 5", "patience: 50", "hurried.yaml:13: patience", "20"),
+    ("personas/hurried.yaml", "discloses: when_asked", "discloses: asked", "discloses", "when_a"),
+    ("personas/hurried.yaml", "goal: wants", "goal: [wants", "is broken YAML", "hurried.yaml:"),
+    ("scenarios/late_parcel.yaml", "[R1, R2]", "[R1, R22]", "rules.1", "mean 'R2'"),
+    ("scenarios/late_parcel.yaml", "id: late_parcel", "id: lost_parcel", "in no split", "lost_"),
+    ("policy.md", "R2:", "R1:", "policy.md:5: R1", "twice"),
+    ("handbook/tactics.md", "Source: field practice", "Src: x", "tactics.md:8", "'Source'"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "where", "hint"), BREAKAGES)
+def test_an_error_names_file_line_field_and_the_nearest_name(bakery, file, old, new, where, hint):
+    path = bakery / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    said = problems(bakery)
+    assert where in said and hint in said, said
+
+
+def test_missing_and_unreadable_files_are_named(bakery):
+    (bakery / "policy.md").unlink()
+    (bakery / "personas" / "hurried.yaml").write_bytes(b"name: \xff\xfe")
+    said = problems(bakery)
+    assert "policy.md: is missing" in said
+    assert "hurried.yaml: is not UTF-8" in said
+
+
+def test_an_unknown_firm_offers_the_nearest_and_is_wrong_use():
+    with pytest.raises(EnvironmentFault, match="did you mean 'airline'") as caught:
+        load_environment("airlin")
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_a_bundled_firm_is_worth_a_real_desk(name):
+    firm = load_environment(name)
+    assert len(firm.policy.rules) >= 30
+    assert len(firm.personas) >= 12
+    assert len(firm.scenarios) >= 40
+    assert len(firm.handbook) >= 25
+    assert all(len(tactic.do.split()) <= 25 for tactic in firm.handbook.values())
+    kinds = {isinstance(item, Question) for item in firm.config.rubric}
+    assert kinds == {True, False}
+    assert all(firm.split(split) for split in ("train", "validation", "test"))
+    used = {p for s in firm.scenarios.values() for p in s.personas}
+    assert used == set(firm.personas)
+    at_stake = {rule for s in firm.scenarios.values() for rule in s.rules}
+    assert at_stake == set(firm.policy.rules)
+
+
+def test_there_is_a_bundled_firm():
+    assert "airline" in bundled_names()
+
+
+def test_scaffolds_are_valid_and_never_overwrite(tmp_path):
+    folder = new_environment("corner_shop", tmp_path / "shop")
+    new_persona(folder, "night_shift")
+    firm = load_environment(folder)
+    assert firm.name == "corner_shop" and "night_shift" in firm.personas
+    for again in (
+        lambda: new_environment("corner_shop", tmp_path / "shop"),
+        lambda: new_persona(folder, "night_shift"),
+    ):
+        with pytest.raises(EnvironmentFault, match="there already"):
+            again()
+    with pytest.raises(EnvironmentFault, match="is no name") as caught:
+        new_environment("../evil", tmp_path / "x")
+    assert caught.value.exit_code == 2
+
+
+def test_checks_by_code_have_known_answers():
+    assert passes(Contains(id="a", kind="contains", any_of=["Refund"]), "a full REFUND")
+    assert not passes(Excludes(id="a", kind="excludes", none_of=["as an ai"]), "As an AI, no")
+    assert passes(Regex(id="a", kind="regex", pattern=r"\b240\b"), "240 euros")
+    assert not passes(Regex(id="a", kind="regex", pattern=r"\b240\b", absent=True), "240 euros")
+    assert not passes(Words(id="a", kind="words", at_least=2, at_most=3), "one")
+    items = [
+        Words(id="a", kind="words", at_most=2, weight=3),
+        Contains(id="b", kind="contains", any_of=["x"]),
+        Contains(id="c", kind="contains", any_of=["y"], scope="dialogue"),
+    ]
+    assert check_mean(items, "one two") == pytest.approx(0.75)
+
+
+def test_tau2_airline_comes_in_whole(tau2_airline, tmp_path):
+    tasks = json.loads((tau2_airline / "tasks.json").read_text())
+    splits = json.loads((tau2_airline / "split_tasks.json").read_text())
+    made, notes = import_tau2(tau2_airline, tmp_path / "firm")
+    firm = load_environment(made)
+    assert len(firm.scenarios) == len(tasks) == 50
+    assert {s.id.removeprefix("task_") for s in firm.split("train")} == set(splits["train"])
+    assert {s.id.removeprefix("task_") for s in firm.split("test")} == set(splits["test"])
+    assert any("base" in note for note in notes)
+    for task in tasks:
+        criteria = task["evaluation_criteria"]
+        rubric = firm.scenarios[f"task_{task['id']}"].rubric
+        asked = [item for item in rubric if isinstance(item, Question)]
+        assert len(asked) == len(criteria["nl_assertions"])
+        assert all(a in q.question for a, q in zip(criteria["nl_assertions"], asked, strict=True))
+        checks = [item for item in rubric if not isinstance(item, Question)]
+        assert len(checks) == len(criteria["communicate_info"])
+        for fact, check in zip(criteria["communicate_info"], checks, strict=True):
+            assert passes(check, f"That makes {fact} in all.")
+            assert not passes(check, "That makes nothing.")
+
+
+def _domain(folder, tasks, **files):
+    folder.mkdir()
+    (folder / "tasks.json").write_text(tasks if isinstance(tasks, str) else json.dumps(tasks))
+    (folder / "policy.md").write_text("# Rules\n- Be kind.\n")
+    for name, text in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(text))
+    return folder
+
+
+def test_other_tau2_domains_come_in_as_well(tmp_path):
+    tasks = [
+        {
+            "id": "[mobile]x|y",
+            "user_scenario": {"persona": "An easy customer", "instructions": "Your phone is dead."},
+        },
+        {
+            "id": 7,
+            "description": "Second",
+            "user_scenario": {"instructions": {"reason_for_call": "You want to pay 1628 dollars"}},
+            "evaluation_criteria": {"communicate_info": ["1628"], "nl_assertions": None},
+        },
+    ]
+    made, notes = import_tau2(_domain(tmp_path / "telecom", tasks), tmp_path / "out")
+    firm = load_environment(made)
+    assert set(firm.scenarios) == {"task_mobile_x_y", "task_7"}
+    assert any("no split" in note for note in notes)
+    (check,) = firm.scenarios["task_7"].rubric
+    assert passes(check, "It is $1,628 in all") and not passes(check, "11628")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ("[{", "tasks.json:1: is broken JSON"),
+        ([], "holds no tasks"),
+        ([3], r"\[0\]"),
+        ([{"id": "a", "user_scenario": []}], r"\[0\].user_scenario: is a list"),
+        ([{"id": "a"}], "says too little"),
+        ([{"id": x, "user_scenario": {"instructions": "long enough text"}} for x in "aa"], "twice"),
+    ],
+)
+def test_broken_tasks_are_named_and_leave_nothing_behind(tmp_path, tasks, said):
+    source = _domain(tmp_path / "shop", tasks)
+    with pytest.raises(EnvironmentFault, match=said):
+        import_tau2(source, tmp_path / "out" / "firm")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
