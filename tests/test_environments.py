@@ -28,7 +28,7 @@ BREAKAGES = [
     ("environment.yaml", "[late_parcel]", "[late_parcl]", "splits.train.0", "'late_parcel'"),
     ("environment.yaml", "kind: words", "kind: wrds", "rubric.2", "'words'"),
     ("environment.yaml", "at_most: 90", "at_most: many", "rubric.2.words.at_most", "'many'"),
-    ("personas/hurried.yaml", "patience: 5", "patience: 50", "hurried.yaml:13: patience", "20"),
+    ("personas/hurried.yaml", "patience: 5", "patience: 50", "hurried.yaml:11: patience", "20"),
     ("personas/hurried.yaml", "discloses: when_asked", "discloses: asked", "discloses", "when_a"),
     ("personas/hurried.yaml", "goal: wants", "goal: [wants", "is broken YAML", "hurried.yaml:"),
     ("scenarios/late_parcel.yaml", "[R1, R2]", "[R1, R22]", "rules.1", "mean 'R2'"),

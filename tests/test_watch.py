@@ -76,6 +76,7 @@ async def test_what_happened_is_seen(tmp_path, size):
         assert "2,400" in usage and "answered 500" in usage
         for key, tab in (("2", "workshop"), ("3", "rounds"), ("4", "usage"), ("1", "dialogues")):
             await pilot.press(key)
+            await pilot.pause()
             assert app.query_one(TabbedContent).active == tab
 
 

@@ -127,8 +127,10 @@ class WatchApp(App[None]):
         board.move_cursor(row=board.cursor_row + by)
 
     def action_tab(self, name: str) -> None:
-        """Show a tab."""
+        """Show a tab, with the keys going to what it shows."""
         self.query_one(TabbedContent).active = name
+        inner = "#board" if name == "dialogues" else f"#{name} VerticalScroll"
+        self.query_one(inner).focus()
 
 
 def _cells(one: DialoguePicture) -> tuple[str, ...]:
