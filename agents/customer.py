@@ -25,8 +25,9 @@ _DISCLOSURE = {
     "when_asked": "only when the AGENT asks for them",
     "reluctantly": "only when the AGENT asks twice, and unwillingly",
 }
+_FREE = "reacts to what the AGENT just said, and goes on from there or leaves"
 _ACTS = {
-    "state_problem": "says what the problem is",
+    "state_problem": "tells what happened and says what they want",
     "answer": "answers what the AGENT asked, with the facts above",
     "push_back": "does not accept that and pushes back",
     "ask": "asks a question",
@@ -40,8 +41,8 @@ _ACTS = {
 class CustomerLine(BaseModel):
     """A line of the script, with the fields that lead up to it."""
 
-    feeling: Literal["calm", "pleased", "confused", "worried", "annoyed", "angry", "sad"]
     i_want: str = Field(max_length=160)
+    feeling: Literal["annoyed", "angry", "worried", "sad", "confused", "calm", "pleased"]
     customer_says: str = Field(min_length=1, max_length=420)
     goal_met: bool
 
@@ -128,18 +129,21 @@ class Customer:
 
 
 def next_act(persona: Persona, turns: Sequence[Turn]) -> str:
-    """The act that the agenda holds for the next line, in words; "" for a free persona.
+    """What the next line is for, in words: the agenda's act, or for a free persona only what the
+    state of the chat leaves open.
 
     A question of the agent is answered before the agenda goes on (Schatzmann and others 2007: the
     agent's act pushes its answer onto the stack).
     """
+    asked = bool(turns) and turns[-1].speaker == "student" and "?" in turns[-1].text
     if persona.mode == "free" or not persona.agenda:
-        return ""
+        if not turns:
+            return _ACTS["state_problem"]
+        return _ACTS["answer"] if asked else _FREE
     played = sum(turn.speaker == "customer" for turn in turns)
     acts = persona.agenda
     current = acts[min(played, len(acts) - 1)]
     words = _ACTS[current.act] + (f": {current.about}" if current.about else "")
-    asked = bool(turns) and turns[-1].speaker == "student" and "?" in turns[-1].text
     if asked and current.act not in ("answer", "close"):
         return f"{_ACTS['answer']}, and {words}"
     return words

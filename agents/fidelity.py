@@ -26,12 +26,13 @@ _AGENT_VOICE = re.compile(
     r"|i(?:'d| would) be (?:happy|glad) to (?:help|assist)"
     r"|(?:happy|glad|here) to (?:help|assist) you"
     r"|we apologi[sz]e for"
-    r"|i(?:'m| am) sorry (?:to hear|for the inconvenience|for any)",
+    r"|i(?:'m| am) sorry (?:to hear|for the inconvenience|for any)"
+    r"|i (?:can(?:'t|not)|am unable to|'m unable to) (?:help|assist)(?: you)?(?: with)?",
     re.IGNORECASE,
 )
 _LEAK = re.compile(
     r"customer_says|goal_met|i_want|\bas an ai\b|language model|\bpersona\b|\btranscript\b"
-    r"|^(?:customer|agent)\s*:|[{}]|<\|",
+    r"|\bthe customer\b|^(?:customer|agent)\s*:|[{}]|<\|",
     re.IGNORECASE | re.MULTILINE,
 )
 _CODE = re.compile(r"\b(?=\w*\d)[A-Za-z0-9][A-Za-z0-9-]*\b")

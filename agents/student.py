@@ -38,7 +38,7 @@ class Student:
     voice: Voice
     environment: Environment
     placement: Placement = "after"
-    temperature: float = 0.7
+    temperature: float = 0.5
 
     def messages(
         self, scenario: Scenario, turns: Sequence[Turn], retrieved: Sequence[Retrieved]
@@ -59,6 +59,6 @@ class Student:
             self.messages(scenario, turns, retrieved),
             seed=seed * 131 + len(turns),
             temperature=self.temperature,
-            max_tokens=160,
+            max_tokens=120,
         )
         return _NAME_TAG.sub("", text).strip() or "..."

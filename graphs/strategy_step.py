@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Description, Proposal, Weakness
@@ -31,6 +32,8 @@ from .states import State
 
 SAME_ENTRY_FROM = 0.8
 """Similarity (0-1) of two scenario sentences from which a strategy joins the entry that is there."""
+
+_CHOOSE_SEED, _ACCEPT_SEED = 1000, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ async def strategy_step(
         desk: the agents; its library takes what is kept, as proposed.
         weak: the state.
         others: states of other dialogues, among which similar ones are looked for.
-        null: the null comparisons so far; two more are added.
+        null: the null comparisons so far; those of this state are added.
         options: how many pairs, states and refinements.
         round_number: for the provenance.
         run: the run's name, for the provenance.
@@ -98,7 +101,8 @@ async def strategy_step(
     """
     state = weak.state
     failures: list[str] = []
-    await _extend_null(desk, state, null, seed)
+    plain = await _plain_replies(desk, state, options.choose_pairs, seed)
+    await _extend_null(desk, state, plain, null)
     fresh = await _fresh_states(desk, state, options.fresh_states, seed)
     for attempt in range(options.refinements + 1):
         if desk.meter.spent:
@@ -121,7 +125,7 @@ async def strategy_step(
             await _record_decision(desk, name, weak, proposal.strategies, "teacher", decision, [])
             failures += refused
             continue
-        best, chosen = await _choose(desk, name, weak, candidates, options.choose_pairs, seed)
+        best, chosen = await _choose(desk, name, weak, candidates, plain, seed)
         tried = sum(pair.preference for pair in chosen) / len(chosen)
         if tried <= 0.5:
             decision = Decision(
@@ -159,14 +163,19 @@ async def strategy_step(
 
 
 async def _choose(
-    desk: Desk, name: str, weak: Weak, candidates: Sequence[_Candidate], count: int, seed: int
+    desk: Desk,
+    name: str,
+    weak: Weak,
+    candidates: Sequence[_Candidate],
+    plain: Sequence[str],
+    seed: int,
 ) -> tuple[_Candidate, list[Pair]]:
-    """The candidate with the highest mean preference on `count` seeds of the state itself."""
+    """The candidate with the highest mean preference over the plain replies to the state itself."""
     best: tuple[float, _Candidate, list[Pair]] | None = None
     for candidate in candidates:
         pairs = [
-            await _pair(desk, name, "choose", weak, candidate, weak.state, seed + 1000 + number)
-            for number in range(count)
+            await _pair(desk, name, "choose", weak, candidate, weak.state, seed + number, before)
+            for number, before in enumerate(plain, start=_CHOOSE_SEED)
         ]
         mean = sum(pair.preference for pair in pairs) / len(pairs)
         if best is None or mean > best[0]:
@@ -189,9 +198,9 @@ async def _accept(
     for number in range(count):
         # Other states come first: what fails to carry over is found out soonest there.
         state = where[(number + 1) % len(where)]
-        pairs.append(
-            await _pair(desk, name, "accept", weak, candidate, state, seed + 2000 + number)
-        )
+        drawn = seed + _ACCEPT_SEED + number
+        before = await _plain_reply(desk, state, drawn)
+        pairs.append(await _pair(desk, name, "accept", weak, candidate, state, drawn, before))
         if hopeless(pairs, count) or desk.meter.spent:
             break
     return pairs
@@ -205,11 +214,10 @@ async def _pair(
     candidate: _Candidate,
     state: State,
     seed: int,
+    before: str,
 ) -> Pair:
     scenario = desk.environment.scenarios[state.scenario]
     given = _as_retrieved(weak, candidate)
-    current = await desk.retrieve(state.turns, state.scenario)
-    before = await desk.student.reply(scenario, state.turns, current, seed)
     after = await desk.student.reply(scenario, state.turns, [given], seed)
     preference = await desk.judge.prefer(scenario, state.turns, before, after)
     items = desk.environment.rubric_for(scenario)
@@ -224,15 +232,24 @@ async def _pair(
     return pair
 
 
-async def _extend_null(desk: Desk, state: State, null: Null, seed: int) -> None:
-    """Two comparisons of the student with itself, at this state."""
-    scenario = desk.environment.scenarios[state.scenario]
+async def _plain_reply(desk: Desk, state: State, seed: int) -> str:
+    """What the student answers with the library as it is."""
     current = await desk.retrieve(state.turns, state.scenario)
-    drawn = [
-        await desk.student.reply(scenario, state.turns, current, seed + 3000 + number)
-        for number in range(3)
+    scenario = desk.environment.scenarios[state.scenario]
+    return await desk.student.reply(scenario, state.turns, current, seed)
+
+
+async def _plain_replies(desk: Desk, state: State, count: int, seed: int) -> list[str]:
+    """The student's replies on the seeds of choosing."""
+    return [
+        await _plain_reply(desk, state, seed + _CHOOSE_SEED + number) for number in range(count)
     ]
-    for first, second in ((drawn[0], drawn[1]), (drawn[1], drawn[2])):
+
+
+async def _extend_null(desk: Desk, state: State, plain: Sequence[str], null: Null) -> None:
+    """Comparisons of the student with itself: each plain reply with the next."""
+    scenario = desk.environment.scenarios[state.scenario]
+    for first, second in pairwise(plain):
         null.preferences.append(await desk.judge.prefer(scenario, state.turns, first, second))
 
 

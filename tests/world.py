@@ -71,7 +71,7 @@ class ScriptedCustomer(Scripted):
     name_: str = "customer"
 
     def answer(self, system, page, messages):
-        trouble = re.search(r"What happened: (.*)", system)[1]
+        trouble = re.findall(r"What happened: (.*)", system)[-1]
         says = next(says for _, says in TROUBLES.values() if says in trouble)
         agent_lines = re.findall(r"^AGENT: (.*)$", page, re.MULTILINE)
         if not agent_lines:
