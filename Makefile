@@ -9,8 +9,8 @@ RUN    ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 demo: $(VENV)/.demo
 	$(BIN)/tutelage models pull $(MODEL)
-	$(BIN)/tutelage coach airline --rounds 2 --dialogues 4 --validation 2 --states 2 --exchanges 4 \
-		--pairs 5 --refinements 1 --run $(RUN)
+	$(BIN)/tutelage coach airline --rounds 2 --dialogues 4 --validation 2 --states 2 --exchanges 3 \
+		--pairs 4 --refinements 1 --run $(RUN)
 
 test: $(VENV)/.test check
 	$(BIN)/pytest

@@ -12,6 +12,11 @@ from .transcript import Turn
 REPEATS_FROM = 88.0
 """Similarity (0-100, rapidfuzz token_sort_ratio) from which a line counts as a repetition."""
 
+HOLDS_FROM = 90.0
+"""Similarity (0-100, rapidfuzz partial_ratio) from which a line holds a whole text of another's."""
+HELD_WORDS = 5
+"""Words from which a text is long enough to be held by accident no more."""
+
 _AGENT_VOICE = re.compile(
     r"how (?:can|may) i (?:help|assist)"
     r"|\b(?:i|we)(?:'ve| have|'ll| will| can)?(?: now| just)? "
@@ -79,13 +84,20 @@ def breaks(
         if len(plain) > 2 and plain not in bare:
             reasons.append(f"invented: {code}")
     for turn in turns:
+        if turn.speaker == "student" and _holds(line, turn.text):
+            reasons.append("copied the agent")
+            break
         if fuzz.token_sort_ratio(line.casefold(), turn.text.casefold()) >= REPEATS_FROM:
             own = turn.speaker == "customer"
             # Two lines of a few words ("ok", "yes please") may well be the same.
             if not own or len(line.split()) > 3:
                 reasons.append("repeated line" if own else "copied the agent")
                 break
-    if any(fuzz.token_sort_ratio(line.casefold(), s.casefold()) >= REPEATS_FROM for s in samples):
+    if any(
+        fuzz.token_sort_ratio(line.casefold(), sample.casefold()) >= REPEATS_FROM
+        or _holds(line, sample)
+        for sample in samples
+    ):
         reasons.append("copied a sample")
     answered = any(turn.speaker == "student" for turn in turns)
     if goal_met and (not answered or line.rstrip().endswith("?")):
@@ -93,3 +105,14 @@ def breaks(
     if not goal_met and not final and answered and _GOODBYE.search(line) and "?" not in line:
         reasons.append("missing stop")
     return reasons
+
+
+def _holds(line: str, text: str) -> bool:
+    """Whether a line holds the text's first sentence, or the whole text, nearly word for word."""
+    parts = {text, re.split(r"(?<=[.!?])\s", text)[0]}
+    return any(
+        len(part.split()) >= HELD_WORDS
+        and fuzz.partial_ratio(part.casefold(), line.casefold()) >= HOLDS_FROM
+        for part in parts
+        if len(part) <= len(line) + 2
+    )

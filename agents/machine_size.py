@@ -137,7 +137,7 @@ def size_for_machine(
     per_token = kv_bytes_per_token or 64 * 1024
     # The processor's own layout of the weights is a second copy of about half their size.
     left = memory - int(weights_bytes * 1.5) - 256 * MIB
-    slots = _asked(environ, "TUTELAGE_LOCAL_SLOTS") or min(cores, MOST_SLOTS)
+    slots = slots_for_machine(environ, cores)
     context = _asked(environ, "TUTELAGE_LOCAL_CONTEXT")
     if context is None:
         context = min(8192, trained_context or 8192)
@@ -160,6 +160,21 @@ def size_for_machine(
         cache = min(8192, _mib(left - slots * context * per_token) // 2)
     threads = _asked(environ, "TUTELAGE_LOCAL_THREADS") or min(cores, 16)
     return MachineSize(threads=threads, slots=slots, context=context, cache_mib=cache)
+
+
+def slots_for_machine(environ: dict[str, str] | None = None, cores: int | None = None) -> int:
+    """How many generations a local server runs side by side, if the memory is there.
+
+    Args:
+        environ: environment variables; the process's own where None.
+        cores: processor cores; measured where None.
+
+    Raises:
+        ModelFault: where TUTELAGE_LOCAL_SLOTS is no number.
+    """
+    environ = dict(os.environ) if environ is None else environ
+    cores = usable_cores() if cores is None else cores
+    return _asked(environ, "TUTELAGE_LOCAL_SLOTS") or min(cores, MOST_SLOTS)
 
 
 def _asked(environ: dict[str, str], name: str) -> int | None:

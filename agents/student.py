@@ -31,6 +31,11 @@ def desk_text(environment: Environment, scenario: Scenario) -> str:
     )
 
 
+def untagged(text: str) -> str:
+    """A reply without the speaker's name that models put in front."""
+    return _NAME_TAG.sub("", text).strip()
+
+
 @dataclass(frozen=True)
 class Student:
     """The model under coaching, at one firm's desk."""
@@ -61,4 +66,4 @@ class Student:
             temperature=self.temperature,
             max_tokens=120,
         )
-        return _NAME_TAG.sub("", text).strip() or "..."
+        return untagged(text) or "..."

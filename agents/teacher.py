@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 from tutelage.environments import Environment, Scenario, Tactic
 
-from .student import desk_text
+from .student import desk_text, untagged
 from .templates import render
-from .transcript import Turn, as_messages
+from .transcript import Turn
 from .voice import Voice
 
 
@@ -27,7 +28,9 @@ class Proposal(BaseModel):
     """What the teacher writes for one state; `tactics` are ids from the handbook."""
 
     tactics: list[str] = Field(default_factory=list, max_length=4)
-    strategies: list[str] = Field(min_length=1, max_length=4)
+    strategies: list[Annotated[str, Field(pattern=r"^[^_]+ [^_]+ [^_]+$")]] = Field(
+        min_length=1, max_length=4
+    )
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,14 @@ class Teacher:
     ) -> str:
         """Answer the customer's last line as well as the teacher can."""
         system = desk_text(self.environment, scenario)
-        aside = render("teacher_reply", expected=scenario.expected, tactics=tactics)
-        return await self.voice.say(
-            [SystemMessage(system), *as_messages(turns), HumanMessage(f"({aside})")],
+        page = render("teacher_reply", turns=turns, expected=scenario.expected, tactics=tactics)
+        text = await self.voice.say(
+            [SystemMessage(system), HumanMessage(page)],
             seed=seed,
             temperature=0.5,
-            max_tokens=180,
+            max_tokens=160,
         )
+        return untagged(text)
 
     async def describe(self, scenario: Scenario, turns: Sequence[Turn], seed: int) -> Description:
         """Describe the state that a dialogue is in, without names or numbers.
@@ -108,5 +112,5 @@ class Teacher:
             Proposal,
             seed=seed,
             temperature=0.6,
-            max_tokens=420,
+            max_tokens=300,
         )

@@ -80,6 +80,30 @@ def read_text(path: Path) -> str:
         raise fault(path, f"cannot be read: {error.strerror}") from error
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Safe YAML without aliases, which a hostile file can nest into billions of values, and
+    without keys given twice, of which plain YAML silently drops the first.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(
+                problem="aliases (*name) are not taken here; write the value out",
+                problem_mark=self.peek_event().start_mark,
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value!r} stands twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _line_at(node: yaml.Node | None, location: Sequence[str | int]) -> int | None:
     """The line of the value a pydantic location points at, or of its nearest parent."""
     line = node.start_mark.line + 1 if node else None
@@ -137,8 +161,8 @@ def parse_yaml(path: Path, text: str, model: type[M]) -> M:
             and, for an unknown name, the nearest valid one.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_PlainLoader)
+        data = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from pathlib import Path
 from typing import Annotated, Literal
 
+import regex
 from pydantic import Field, field_validator
 
+from .faults import fault
 from .strict import Strict
+
+PATTERN_SECONDS = 1.0
+"""How long one pattern may search one text; a pattern that backtracks without end is named."""
 
 Scope = Literal["reply", "dialogue"]
 
@@ -58,8 +63,8 @@ class Regex(_Check):
     @classmethod
     def _compiles(cls, value: str) -> str:
         try:
-            re.compile(value)
-        except re.error as error:
+            regex.compile(value)
+        except regex.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
         return value
 
@@ -77,7 +82,11 @@ RubricItem = Annotated[Question | Contains | Excludes | Regex | Words, Field(dis
 
 
 def passes(check: Check, text: str) -> bool:
-    """Tell whether one text (a reply, or all replies joined) passes a check by code."""
+    """Tell whether one text (a reply, or all replies joined) passes a check by code.
+
+    Raises:
+        EnvironmentFault: where a pattern searches longer than PATTERN_SECONDS.
+    """
     folded = text.casefold()
     match check:
         case Contains():
@@ -85,9 +94,21 @@ def passes(check: Check, text: str) -> bool:
         case Excludes():
             return not any(phrase.casefold() in folded for phrase in check.none_of)
         case Regex():
-            return (re.search(check.pattern, text, re.IGNORECASE) is None) is check.absent
+            return (_search(check, text) is None) is check.absent
         case Words():
             return check.at_least <= len(text.split()) <= check.at_most
+
+
+def _search(check: Regex, text: str) -> object | None:
+    try:
+        return regex.search(check.pattern, text, regex.IGNORECASE, timeout=PATTERN_SECONDS)
+    except TimeoutError as error:
+        raise fault(
+            Path("rubric"),
+            f"the pattern {check.pattern!r} searches longer than {PATTERN_SECONDS:g} s",
+            field=check.id,
+            expected="a pattern without repetition inside repetition",
+        ) from error
 
 
 def check_score(check: Check, replies: list[str]) -> float:

@@ -21,7 +21,7 @@ from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement
 
 from .acceptance import mean_interval
-from .desk import Desk, Model, Retrieval, open_desk
+from .desk import Desk, Model, Retrieval, fitting_concurrency, open_desk
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from .events import (
     DialogueEnded,
@@ -54,7 +54,8 @@ class CoachingOptions:
     """Preference for the teacher's reply (0-1) above which the student's counts as weak."""
     quiet_rounds: int = 2
     """Rounds in a row that keep nothing, after which the alternation has converged."""
-    concurrency: int = 4
+    concurrency: int | None = None
+    """Dialogues and states under way at a time; what the models serve best where None."""
     max_exchanges: int = MAX_EXCHANGES
     seed: int = 0
     step: StepOptions = field(default_factory=StepOptions)
@@ -133,6 +134,7 @@ def compile_coaching(
     dialogue = compile_dialogue(desk, options.max_exchanges)
     null = Null()
     environment = desk.environment
+    concurrency = options.concurrency or fitting_concurrency(desk)
     clock = {"round": time.time()}
 
     async def rollouts(state: CoachingState) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def compile_coaching(
         number = state.get("round", 0) + 1
         clock["round"] = time.time()
         plan = plan_round(environment, options, number)
-        await play(desk, dialogue, plan, options.concurrency)
+        await play(desk, dialogue, plan, concurrency)
         return {"round": number}
 
     async def scenario_step(state: CoachingState) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def compile_coaching(
             if (found.dialogue, found.turn, number) not in closed
         ]
         examined = await gather(
-            chosen, lambda found: _examine(desk, found, options, number), options.concurrency, desk
+            chosen, lambda found: _examine(desk, found, options, number), concurrency, desk
         )
         return {"weak": [_packed(weak) for weak in examined if weak is not None]}
 
@@ -178,7 +180,7 @@ def compile_coaching(
             return kept
 
         weak = [_unpacked(packed, environment) for packed in state.get("weak", [])]
-        await gather(weak, teach, options.concurrency, desk)
+        await gather(weak, teach, concurrency, desk)
         return {"weak": []}
 
     async def close_round(state: CoachingState) -> dict[str, Any]:
@@ -189,7 +191,7 @@ def compile_coaching(
         validation = state.get("validation") or {}
         if kept and not desk.meter.spent:
             plan = plan_validation(environment, options, number)
-            await play(desk, dialogue, plan, options.concurrency)
+            await play(desk, dialogue, plan, concurrency)
             validation = await _validation(log, number) or validation
         await desk.record_usage()
         ended = round_sums(await _of_round(log, number), number, decided)
@@ -222,7 +224,7 @@ def compile_coaching(
         done = [e.event for e in await log.read(kinds=("round_ended",))]
         rounds = [event for event in done if isinstance(event, RoundEnded)]
         plan = plan_validation(environment, options, 0)
-        await play(desk, dialogue, plan, options.concurrency)
+        await play(desk, dialogue, plan, concurrency)
         validation = await _validation(log, 0)
         if not rounds:
             return {"validation": validation}

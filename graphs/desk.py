@@ -11,6 +11,7 @@ from langgraph.config import get_stream_writer
 from tutelage.agents.chat_models import DEFAULT_MODEL, chat_model, model_name
 from tutelage.agents.customer import Customer
 from tutelage.agents.judge import Judge
+from tutelage.agents.machine_size import slots_for_machine
 from tutelage.agents.meter import Meter, Role
 from tutelage.agents.student import Student
 from tutelage.agents.teacher import Teacher
@@ -23,6 +24,8 @@ from .events import BudgetUsed, Event
 from .run_log import Log
 
 Model = str | BaseChatModel
+REMOTE_CONCURRENCY = 8
+"""Dialogues at a time where every model answers from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,17 @@ def open_desk(
         log=log,
         embeddings=embeddings,
     )
+
+
+def fitting_concurrency(desk: Desk) -> int:
+    """How many dialogues at a time the desk's models serve best.
+
+    One a slot where a model runs in this process: with more, dialogues push each other's prompts
+    out of the slots and each turn reads its whole dialogue anew.
+    """
+    if any(spec.startswith("local:") for spec in desk.models.values()):
+        return slots_for_machine()
+    return REMOTE_CONCURRENCY
 
 
 def voice_of(role: Role, model: Model, meter: Meter) -> Voice:

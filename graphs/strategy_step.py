@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Literal
 
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Description, Proposal, Weakness
@@ -71,6 +72,16 @@ class _Candidate:
     tactics: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Two replies to one state on one seed, without and with the strategy."""
+
+    state: State
+    seed: int
+    before: str
+    after: str
+
+
 async def strategy_step(
     desk: Desk,
     weak: Weak,
@@ -101,7 +112,12 @@ async def strategy_step(
     """
     state = weak.state
     failures: list[str] = []
-    plain = await _plain_replies(desk, state, options.choose_pairs, seed)
+    # All replies are drawn before any is judged, here and below: an endpoint that holds the
+    # student's prompt then need not read it anew after each of the judge's.
+    plain = [
+        await _reply(desk, state, seed + _CHOOSE_SEED + number)
+        for number in range(options.choose_pairs)
+    ]
     await _extend_null(desk, state, plain, null)
     fresh = await _fresh_states(desk, state, options.fresh_states, seed)
     for attempt in range(options.refinements + 1):
@@ -171,12 +187,17 @@ async def _choose(
     seed: int,
 ) -> tuple[_Candidate, list[Pair]]:
     """The candidate with the highest mean preference over the plain replies to the state itself."""
-    best: tuple[float, _Candidate, list[Pair]] | None = None
-    for candidate in candidates:
-        pairs = [
-            await _pair(desk, name, "choose", weak, candidate, weak.state, seed + number, before)
+    state = weak.state
+    drawn = [
+        [
+            _Drawn(state, seed + number, before, await _reply(desk, state, seed + number, given))
             for number, before in enumerate(plain, start=_CHOOSE_SEED)
         ]
+        for given in [_as_retrieved(weak, candidate) for candidate in candidates]
+    ]
+    best: tuple[float, _Candidate, list[Pair]] | None = None
+    for candidate, draws in zip(candidates, drawn, strict=True):
+        pairs = [await _compare(desk, name, "choose", draw) for draw in draws]
         mean = sum(pair.preference for pair in pairs) / len(pairs)
         if best is None or mean > best[0]:
             best = (mean, candidate, pairs)
@@ -194,37 +215,32 @@ async def _accept(
     seed: int,
 ) -> list[Pair]:
     """Pairs on fresh seeds, going round the states; ended early where the case is hopeless."""
-    pairs: list[Pair] = []
+    given = _as_retrieved(weak, candidate)
+    drawn: list[_Drawn] = []
     for number in range(count):
         # Other states come first: what fails to carry over is found out soonest there.
         state = where[(number + 1) % len(where)]
-        drawn = seed + _ACCEPT_SEED + number
-        before = await _plain_reply(desk, state, drawn)
-        pairs.append(await _pair(desk, name, "accept", weak, candidate, state, drawn, before))
+        at = seed + _ACCEPT_SEED + number
+        before, after = await _reply(desk, state, at), await _reply(desk, state, at, given)
+        drawn.append(_Drawn(state, at, before, after))
+    pairs: list[Pair] = []
+    for draw in drawn:
+        pairs.append(await _compare(desk, name, "accept", draw))
         if hopeless(pairs, count) or desk.meter.spent:
             break
     return pairs
 
 
-async def _pair(
-    desk: Desk,
-    name: str,
-    phase: str,
-    weak: Weak,
-    candidate: _Candidate,
-    state: State,
-    seed: int,
-    before: str,
-) -> Pair:
+async def _compare(desk: Desk, name: str, phase: Literal["choose", "accept"], draw: _Drawn) -> Pair:
+    """The judge's blind comparison of two replies, and the checks by code on each."""
+    state, before, after = draw.state, draw.before, draw.after
     scenario = desk.environment.scenarios[state.scenario]
-    given = _as_retrieved(weak, candidate)
-    after = await desk.student.reply(scenario, state.turns, [given], seed)
     preference = await desk.judge.prefer(scenario, state.turns, before, after)
     items = desk.environment.rubric_for(scenario)
     pair = Pair(before, after, preference, check_mean(items, before), check_mean(items, after))
     await desk.record(
         StrategyTried(
-            proposal=name, phase=phase, dialogue=state.dialogue, turn=state.turn, seed=seed,  # type: ignore[arg-type]
+            proposal=name, phase=phase, dialogue=state.dialogue, turn=state.turn, seed=draw.seed,
             before=before, after=after, preference=preference,
             checks_before=pair.checks_before, checks_after=pair.checks_after,
         )
@@ -232,18 +248,11 @@ async def _pair(
     return pair
 
 
-async def _plain_reply(desk: Desk, state: State, seed: int) -> str:
-    """What the student answers with the library as it is."""
-    current = await desk.retrieve(state.turns, state.scenario)
+async def _reply(desk: Desk, state: State, seed: int, given: Retrieved | None = None) -> str:
+    """What the student answers with the strategy given, or with the library as it is."""
     scenario = desk.environment.scenarios[state.scenario]
-    return await desk.student.reply(scenario, state.turns, current, seed)
-
-
-async def _plain_replies(desk: Desk, state: State, count: int, seed: int) -> list[str]:
-    """The student's replies on the seeds of choosing."""
-    return [
-        await _plain_reply(desk, state, seed + _CHOOSE_SEED + number) for number in range(count)
-    ]
+    retrieved = [given] if given else await desk.retrieve(state.turns, state.scenario)
+    return await desk.student.reply(scenario, state.turns, retrieved, seed)
 
 
 async def _extend_null(desk: Desk, state: State, plain: Sequence[str], null: Null) -> None:
@@ -291,17 +300,18 @@ def _similar_states(
 def _vetted(desk: Desk, weak: Weak, proposal: Proposal) -> tuple[list[_Candidate], list[str]]:
     """The candidates worth trying, and what was refused with the reason."""
     rules = [rule.text for rule in desk.environment.policy.rules.values()]
-    chosen = [t for t in weak.tactics if t.id in proposal.tactics] or list(weak.tactics[:2])
+    named = [tactic for tactic in weak.tactics if tactic.id in proposal.tactics]
+    fitting = (named or list(weak.tactics))[:2]
     offers = [
-        (proposal.strategies, "handbook" if proposal.tactics else "teacher", proposal.tactics),
-        ([tactic.do for tactic in chosen[:2]], "handbook", [t.id for t in chosen[:2]]),
+        (proposal.strategies, "handbook" if named else "teacher", [t.id for t in named]),
+        ([tactic.do for tactic in fitting], "handbook", [t.id for t in fitting]),
     ]
     candidates: list[_Candidate] = []
     refused: list[str] = []
     for texts, source, tactics in offers:
         good: list[str] = []
         for text in texts:
-            text = _written_out(desk, " ".join(text.split()).strip(" -\"'"))
+            text = " ".join(text.split()).strip(" -\"'")
             reasons = vet(text)
             if policy_overlap(text, rules) >= OVERLAP_FROM:
                 reasons = [*reasons, "repeats a rule of the policy"]
@@ -312,12 +322,6 @@ def _vetted(desk: Desk, weak: Weak, proposal: Proposal) -> tuple[list[_Candidate
         if good and tuple(good) not in [c.texts for c in candidates]:
             candidates.append(_Candidate(tuple(good), source, tuple(tactics)))
     return candidates, refused
-
-
-def _written_out(desk: Desk, text: str) -> str:
-    """The tactic's own words where a teacher gave nothing but its id, as small ones do."""
-    tactic = desk.environment.handbook.get(text.removeprefix("tactics_").strip(". "))
-    return tactic.do if tactic else text
 
 
 def _weakness(desk: Desk, weak: Weak) -> Weakness:

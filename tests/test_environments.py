@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
+import jsonschema
 import pytest
+import yaml
 from tutelage.environments import (
     EnvironmentFault,
     Question,
@@ -12,6 +15,7 @@ from tutelage.environments import (
     check_mean,
     load_environment,
 )
+from tutelage.environments.json_schema import KINDS, committed_text, schema_text
 from tutelage.environments.rubric import Contains, Excludes, Regex, Words, passes
 from tutelage.environments.scaffold import new_environment, new_persona
 from tutelage.environments.tau2 import import_tau2
@@ -126,12 +130,54 @@ def test_tau2_airline_comes_in_whole(tau2_airline, tmp_path):
         rubric = firm.scenarios[f"task_{task['id']}"].rubric
         asked = [item for item in rubric if isinstance(item, Question)]
         assert len(asked) == len(criteria["nl_assertions"])
-        assert all(a in q.question for a, q in zip(criteria["nl_assertions"], asked, strict=True))
+        assert all(
+            a.strip() in q.question for a, q in zip(criteria["nl_assertions"], asked, strict=True)
+        )
         checks = [item for item in rubric if not isinstance(item, Question)]
         assert len(checks) == len(criteria["communicate_info"])
         for fact, check in zip(criteria["communicate_info"], checks, strict=True):
             assert passes(check, f"That makes {fact} in all.")
             assert not passes(check, "That makes nothing.")
+
+
+SCHEMA_OF = {"environment.yaml": "environment", "personas": "persona", "scenarios": "scenario"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_committed_schema_is_the_one_the_models_give(kind):
+    assert committed_text(kind) == schema_text(kind), f"tutelage env schema {kind} > ..."
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_bundled_files_fit_the_schemas_and_broken_ones_do_not(name):
+    folder = load_environment(name).path
+    for file in [folder / "environment.yaml", *folder.glob("*/*.yaml")]:
+        kind = SCHEMA_OF[file.name if file.parent == folder else file.parent.name]
+        validator = jsonschema.Draft202012Validator(json.loads(committed_text(kind)))
+        data = yaml.safe_load(file.read_text())
+        validator.validate(data)
+        assert not validator.is_valid({**data, "surprise": 1}), file
+        del data[next(iter(data))]
+        assert not validator.is_valid(data), file
+
+
+def test_hostile_files_are_refused_at_once(bakery):
+    persona = bakery / "personas" / "hurried.yaml"
+    bomb = "a: &a [x]\n" + "".join(
+        f"b{n}: &b{n} [*{'a' if not n else f'b{n - 1}'}, *a, *a]\n" for n in range(40)
+    )
+    persona.write_text(bomb)
+    assert "hurried.yaml:2" in problems(bakery) and "aliases" in problems(bakery)
+    persona.write_text("name: hurried\nname: other\n")
+    assert "hurried.yaml:2" in problems(bakery) and "stands twice" in problems(bakery)
+
+
+def test_a_pattern_that_never_ends_is_named():
+    item = Regex(id="slow", kind="regex", pattern=r"^(\w|\w\w)+$")
+    began = time.monotonic()
+    with pytest.raises(EnvironmentFault, match=r"slow: the pattern .* searches longer"):
+        passes(item, "a" * 60 + "!")
+    assert time.monotonic() - began < 5
 
 
 def _domain(folder, tasks, **files):

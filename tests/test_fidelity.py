@@ -34,7 +34,15 @@ BROKEN = [
     ("I paid 450 euros for this.", False, "invented: 450"),
     ("You cancelled my flight and nobody tells us anything!", False, "repeated line"),
     ("I am sorry. Would you like the flight at 18:40 or a refund?", False, "copied the agent"),
+    (
+        "Am I sorry? Would you like the flight at 18:40 or a refund? Tell me!",
+        False,
+        "copied the agent",
+    ),
     ("Are you people asleep over there?", False, "copied a sample"),
+    ("Well, are you people asleep over there? I need an answer.", False, "copied a sample"),
+    ("I'm sorry, but I can't help with that.", False, "role flip"),
+    ("The customer wants a refund.", False, "leaked instructions"),
     ("So what happens now?", True, "premature stop"),
     ("Forget it, goodbye.", False, "missing stop"),
 ]

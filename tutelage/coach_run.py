@@ -46,7 +46,7 @@ class CoachRequest(BaseModel):
     pairs: int = 6
     refinements: int = 1
     exchanges: int = 6
-    concurrency: int = 4
+    concurrency: int | None = None
     library: str | None = None
     budget_tokens: int | None = None
     budget_usd: float | None = None

@@ -15,7 +15,7 @@ from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, talk
 from tutelage.environments import Environment, EnvironmentFault, Problem, load_environment, nearest
 from tutelage.graphs.coaching import play
-from tutelage.graphs.desk import open_desk
+from tutelage.graphs.desk import fitting_concurrency, open_desk
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
 from tutelage.graphs.events import RunEnded, RunStarted
 from tutelage.graphs.run_log import RunFault
@@ -38,7 +38,7 @@ class SimulateRequest(BaseModel):
     judge: str | None = None
     library: str | None = None
     exchanges: int = 6
-    concurrency: int = 4
+    concurrency: int | None = None
     budget_tokens: int | None = None
     budget_usd: float | None = None
     seed: int = 0
@@ -134,7 +134,8 @@ async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> No
         heartbeat = asyncio.create_task(log.keep_talking())
         reason = "stopped"
         try:
-            await play(desk, compile_dialogue(desk, request.exchanges), plan, request.concurrency)
+            concurrency = request.concurrency or fitting_concurrency(desk)
+            await play(desk, compile_dialogue(desk, request.exchanges), plan, concurrency)
             reason = "the budget is spent" if desk.meter.spent else "done"
         finally:
             heartbeat.cancel()

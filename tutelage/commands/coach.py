@@ -29,7 +29,7 @@ def coach(
         int, typer.Option(min=0, max=10, help="Times a dropped strategy is written anew.")
     ] = 1,
     exchanges: o.Exchanges = 6,
-    concurrency: o.Concurrency = 4,
+    concurrency: o.Concurrency = None,
     library: o.LibraryFile = None,
     budget_tokens: o.BudgetTokens = None,
     budget_usd: o.BudgetUsd = None,

@@ -97,6 +97,23 @@ def validate(env: o.Env, json: o.Json = False) -> None:
 
 
 @app.command()
+def schema(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="environment, persona or scenario.")],
+) -> None:
+    """Print the JSON Schema of one kind of file, for editors and checks.
+
+    Example: `tutelage env schema persona > persona.schema.json`, then put
+    `# yaml-language-server: $schema=persona.schema.json` at the top of a file.
+    """
+    from tutelage.console import result
+    from tutelage.environments.json_schema import KINDS, schema_text
+
+    if kind not in KINDS:
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}", param_hint="KIND")
+    result(schema_text(kind).rstrip())
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Argument(help="The firm's short name.")], out: Out = None
 ) -> None:

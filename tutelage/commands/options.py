@@ -18,7 +18,12 @@ Teacher = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that 
 Customer = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that plays customers.")]
 Judge = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that judges.")]
 Concurrency = Annotated[
-    int, typer.Option(min=1, max=256, help="Dialogues under way at the same time.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        help="Dialogues under way at the same time; else one a slot of the local model, or 8.",
+    ),
 ]
 BudgetTokens = Annotated[
     int | None, typer.Option(min=1, help="Stop when this many tokens (in and out) are used.")

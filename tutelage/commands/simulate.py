@@ -24,7 +24,7 @@ def simulate(
     judge: o.Judge = None,
     library: o.LibraryFile = None,
     exchanges: o.Exchanges = 6,
-    concurrency: o.Concurrency = 4,
+    concurrency: o.Concurrency = None,
     budget_tokens: o.BudgetTokens = None,
     budget_usd: o.BudgetUsd = None,
     seed: o.Seed = 0,
