@@ -24,13 +24,24 @@ class Description(BaseModel):
     feels: str = Field(max_length=60)
 
 
-class Proposal(BaseModel):
-    """What the teacher writes for one state; `tactics` are ids from the handbook."""
+class Draft(BaseModel):
+    """A proposal as the model writes it: handbook tactics by their number in the prompt, from 1.
 
-    tactics: list[str] = Field(default_factory=list, max_length=4)
-    strategies: list[Annotated[str, Field(pattern=r"^[^_]+ [^_]+ [^_]+$")]] = Field(
+    Numbers, since a small model that is shown ids writes ids where sentences are asked for.
+    """
+
+    advice: list[int] = Field(default_factory=list, max_length=4)
+    strategies: list[Annotated[str, Field(min_length=24, max_length=180)]] = Field(
         min_length=1, max_length=4
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What the teacher writes for one state; `tactics` are ids from the handbook."""
+
+    tactics: tuple[str, ...]
+    strategies: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -107,10 +118,12 @@ class Teacher:
             tactics=tactics,
             failures=failures,
         )
-        return await self.voice.ask(
+        draft = await self.voice.ask(
             [SystemMessage(system), HumanMessage(page)],
-            Proposal,
+            Draft,
             seed=seed,
             temperature=0.6,
-            max_tokens=300,
+            max_tokens=240,
         )
+        chosen = dict.fromkeys(n for n in draft.advice if 1 <= n <= len(tactics))
+        return Proposal(tuple(tactics[n - 1].id for n in chosen), tuple(draft.strategies))

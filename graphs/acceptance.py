@@ -17,10 +17,11 @@ ALPHA = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One blind comparison: the replies without and with, the probability that the latter is
-    better (both orders averaged), and the share of code checks each passes.
+    """One blind comparison: the customer's line, the replies without and with, the probability
+    that the latter is better (both orders averaged), and the share of code checks each passes.
     """
 
+    customer_says: str
     before: str
     after: str
     preference: float

@@ -402,11 +402,11 @@ async def _examine(desk: Desk, state: State, options: CoachingOptions, number: i
     if desk.meter.spent:
         return None
     scenario = desk.environment.scenarios[state.scenario]
-    lines = [turn.text for turn in state.turns if turn.speaker == "customer"]
-    tactics = fitting_tactics(desk.environment, " ".join([*lines[-2:], *state.reasons]))
+    description = await desk.teacher.describe(scenario, state.turns, options.seed)
+    told = (state.customer_says, description.scenario, description.feels, *state.reasons)
+    tactics = fitting_tactics(desk.environment, " ".join(told))
     reply = await desk.teacher.reply(scenario, state.turns, tactics[:3], options.seed)
     preference = await desk.judge.prefer(scenario, state.turns, state.reply, reply)
-    description = await desk.teacher.describe(scenario, state.turns, options.seed)
     is_weak = preference > options.weak_from
     await desk.record(
         StateExamined(
@@ -433,7 +433,6 @@ def _packed(weak: Weak) -> dict[str, Any]:
 
 
 def _unpacked(packed: dict[str, Any], environment: Environment) -> Weak:
-
     fields = dict(packed["state"])
     fields["turns"] = tuple(Turn.model_validate(turn) for turn in fields["turns"])
     fields["reasons"] = tuple(fields["reasons"])

@@ -160,6 +160,7 @@ class StrategyDecided(_Event):
     texts: list[str]
     strategies: list[str] = Field(default_factory=list, description="Ids in the library, if kept.")
     source: str = "teacher"
+    customer_says: str = Field("", description="What `before` and `after` answer.")
     before: str = ""
     after: str = ""
     preference: float | None = None

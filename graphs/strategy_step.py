@@ -131,7 +131,7 @@ async def strategy_step(
         await desk.record(
             StrategyProposed(
                 proposal=name, dialogue=state.dialogue, turn=state.turn, attempt=attempt,
-                scenario=weak.description.scenario, texts=proposal.strategies,
+                scenario=weak.description.scenario, texts=list(proposal.strategies),
                 source=candidates[0].source if candidates else "teacher",
                 tactics=list(proposal.tactics), refused=refused,
             )
@@ -237,7 +237,10 @@ async def _compare(desk: Desk, name: str, phase: Literal["choose", "accept"], dr
     scenario = desk.environment.scenarios[state.scenario]
     preference = await desk.judge.prefer(scenario, state.turns, before, after)
     items = desk.environment.rubric_for(scenario)
-    pair = Pair(before, after, preference, check_mean(items, before), check_mean(items, after))
+    pair = Pair(
+        state.customer_says, before, after, preference,
+        check_mean(items, before), check_mean(items, after),
+    )  # fmt: skip
     await desk.record(
         StrategyTried(
             proposal=name, phase=phase, dialogue=state.dialogue, turn=state.turn, seed=draw.seed,
@@ -313,6 +316,8 @@ def _vetted(desk: Desk, weak: Weak, proposal: Proposal) -> tuple[list[_Candidate
         for text in texts:
             text = " ".join(text.split()).strip(" -\"'")
             reasons = vet(text)
+            if any(character.isdigit() for character in text):
+                reasons = [*reasons, "holds a number, which fits one customer only"]
             if policy_overlap(text, rules) >= OVERLAP_FROM:
                 reasons = [*reasons, "repeats a rule of the policy"]
             if reasons:
@@ -391,6 +396,7 @@ def _keep(
         teacher=models["teacher"],
         judge=models["judge"],
         evidence=Evidence(
+            customer=shown.customer_says,
             before=shown.before,
             after=shown.after,
             preference=decision.mean,
@@ -436,6 +442,7 @@ async def _record_decision(
             texts=list(texts),
             strategies=list(strategies),
             source=source,
+            customer_says=shown.customer_says if shown else "",
             before=shown.before if shown else "",
             after=shown.after if shown else "",
             preference=decision.mean if pairs else None,

@@ -27,8 +27,9 @@ class _Value(BaseModel):
 class Evidence(_Value):
     """What acceptance rested on. Probabilities and shares are 0 to 1."""
 
+    customer: str = Field("", description="The customer's line that both replies answer.")
     before: str = Field("", description="A reply without the strategy.")
-    after: str = Field("", description="The reply to the same state with it.")
+    after: str = Field("", description="The reply to the same line with it.")
     preference: float = Field(
         0.5, ge=0, le=1, description="Mean probability that `after` is better."
     )

@@ -126,6 +126,8 @@ def _section(entry: Entry) -> str:
     for strategy in entry.strategies:
         if evidence := strategy.provenance.evidence:
             quotes += [
+                f"> customer: {' '.join(evidence.customer.split())}",
+                ">",
                 f"> before: {' '.join(evidence.before.split())}",
                 ">",
                 f"> after: {' '.join(evidence.after.split())}",
@@ -150,6 +152,11 @@ def _prompt(entry: Entry) -> str:
 
 def _load(text: str, name: str, offset: int) -> object:
     try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                # Nested aliases make billions of values out of a few lines.
+                line = event.start_mark.line + 1 + offset
+                raise LibraryFault(f"{name}:{line}: aliases (*name) are not taken here")
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark.line + 1 if error.problem_mark else 1) + offset

@@ -120,7 +120,7 @@ async def test_a_poisoned_teacher_gets_nothing_in(firm, tmp_path):
         def answer(self, system, page, messages):
             text = super().answer(system, page, messages)
             for cure, _ in world.TROUBLES.values():
-                if "Coach the agent" in page:
+                if "You coach the agent" in page:
                     text = text.replace(cure, world.HARM)
             return text
 

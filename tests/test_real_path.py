@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from smoke import smoke_model
-from tutelage.agents.teacher import Proposal
+from tutelage.agents.teacher import Draft
 from tutelage.environments import load_environment
 from tutelage.environments.tau2 import import_tau2
 from tutelage.graphs.coaching import COACHING_STATUSES, play
@@ -49,7 +49,7 @@ async def test_two_dialogues_and_one_strategy_step(bakery, tmp_path):
         decided = await desk.log.read(kinds=("strategy_decided",))
         assert len(decided) == 1
         proposed = (await desk.log.read(kinds=("strategy_proposed",)))[0].event
-        assert Proposal(strategies=proposed.texts).strategies
+        assert Draft(strategies=proposed.texts).strategies
         for role in ("student", "customer", "judge", "teacher"):
             used = desk.meter.roles[role]
             assert used.calls > 0 and used.input > 0 and used.output > 0, role

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
 
@@ -113,3 +114,14 @@ def test_a_large_run_folds_quickly():
         drawing.headline(picture)
     assert time.perf_counter() - began < 10
     assert len(picture.dialogues) == 2000
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
+@pytest.mark.parametrize("key", "1234")
+def test_screens_look_as_they_did(snap_compare, tmp_path, size, key):
+    folder = asyncio.run(written(tmp_path / "run"))
+
+    async def read(pilot):
+        await pilot.pause(0.5)
+
+    assert snap_compare(WatchApp(folder), press=[key], terminal_size=size, run_before=read)

@@ -113,12 +113,12 @@ class ScriptedTeacher(Scripted):
             says = next(says for _, says in TROUBLES.values() if says in customer[0])
             return json.dumps({"scenario": f"a customer who says {says}", "wants": "a cure",
                                "feels": "annoyed"})  # fmt: skip
-        if "Coach the agent" in page:
+        if "You coach the agent" in page:
             self.tries += 1
             digest = int(hashlib.sha256(f"{cure_of(told)}{self.tries}".encode()).hexdigest(), 16)
             word = cure_of(told) if random.Random(digest).random() < 0.7 else HARM
             text = f"Speak of {word} in the first sentence of the answer."
-            return json.dumps({"tactics": [], "strategies": [text]})
+            return json.dumps({"advice": [], "strategies": [text]})
         return f"I am on it, with {cure_of(told)}."
 
 

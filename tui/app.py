@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
+from textual.worker import WorkerCancelled
 from tutelage.graphs.picture import DialoguePicture, RunPicture
 from tutelage.graphs.run_log import RunLog
 
@@ -39,6 +41,7 @@ class WatchApp(App[None]):
         self.picture = RunPicture()
         self.chosen: str | None = None
         self.follow = True
+        self._log: RunLog | None = None
 
     def compose(self) -> ComposeResult:
         """Board and transcript; workshop, rounds and usage behind tabs."""
@@ -63,15 +66,23 @@ class WatchApp(App[None]):
             board.add_column(name, key=name)
         board.focus()
         self._draw()
-        self.run_worker(self._read(), exclusive=True)
+        self._reader = self.run_worker(self._read(), exclusive=True)
+
+    async def on_unmount(self) -> None:
+        """Close the log before the loop goes."""
+        self._reader.cancel()
+        with contextlib.suppress(WorkerCancelled):
+            await self._reader.wait()
+        if self._log is not None:
+            await self._log.close()
 
     async def _read(self) -> None:
-        async with await RunLog.open(self.run_path, create=False) as log:
-            async for batch in log.follow():
-                for logged in batch:
-                    self.picture.fold(logged.event)
-                if batch:
-                    self._draw()
+        self._log = await RunLog.open(self.run_path, create=False)
+        async for batch in self._log.follow():
+            for logged in batch:
+                self.picture.fold(logged.event)
+            if batch:
+                self._draw()
 
     def _draw(self) -> None:
         board = self.query_one("#board", DataTable)

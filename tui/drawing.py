@@ -106,8 +106,9 @@ def _workshop_line(
             style = "bold green" if event.verdict == "kept" else "red"
             text = Text(f"{event.proposal}  {event.verdict}: {clean(event.reason)}\n", style)
             if event.after:
-                text.append(f"  before  {clean(event.before)}\n", "dim")
-                text.append(f"  after   {clean(event.after)}\n")
+                text.append(f"  customer {clean(event.customer_says)}\n", "cyan")
+                text.append(f"  before   {clean(event.before)}\n", "dim")
+                text.append(f"  after    {clean(event.after)}\n")
             return text
 
 

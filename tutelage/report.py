@@ -42,6 +42,7 @@ def coach_table(
         body = Text()
         for text in example.texts:
             body.append(f"strategy  {text}\n", style="yellow")
+        body.append("customer  ", style="bold").append(f"{example.customer_says}\n")
         body.append("before    ", style="bold").append(f"{example.before}\n")
         body.append("after     ", style="bold").append(f"{example.after}\n")
         preference = "-" if example.preference is None else f"{example.preference:.2f}"
@@ -56,16 +57,29 @@ def coach_table(
             f"report:   {report}\n"
             f"time:     {summary.seconds / 60:.1f} min\n\n"
             "next:\n"
-            f"  tutelage watch {folder}\n"
-            f"  tutelage library show {library}\n"
-            f"  tutelage library approve {library} --all\n"
-            f"  tutelage simulate {summary.environment} --split test --library {library}\n"
+            + "".join(f"  {line}\n" for line in _next(summary, folder, library, strategies))
         )
     )
     console = Console(file=io.StringIO(), width=100, highlight=False)
     console.print(Group(*parts))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def _next(summary: RunSummary, folder: Path, library: Path, strategies: int) -> list[str]:
+    """The commands worth trying after this run."""
+    if not strategies:
+        return [
+            f"tutelage watch {folder}",
+            f"tutelage coach {summary.environment} --teacher openai:NAME   # a stronger teacher",
+            f"tutelage simulate {summary.environment} --split test",
+        ]
+    return [
+        f"tutelage watch {folder}",
+        f"tutelage library show {library}",
+        f"tutelage library approve {library} --all",
+        f"tutelage simulate {summary.environment} --split test --library {library}",
+    ]
 
 
 def write_report(
@@ -103,8 +117,8 @@ def _rounds(summary: RunSummary) -> Table:
     table = Table(title=None, box=None, pad_edge=False)
     for name in ("round", "dialogues", "invalid"):
         table.add_column(name, justify="right")
-    table.add_column("satisfaction 1-5", justify="right")
-    for name in ("rubric", "by code", "by judge", "held-out satisfaction", "kept", "dropped"):
+    table.add_column("satisfaction 1-5", justify="right", no_wrap=True)
+    for name in ("rubric", "by code", "by judge", "held out", "kept", "dropped"):
         table.add_column(name, justify="right")
     if summary.baseline_csat is not None:
         table.add_row("before", *[""] * 6, f"{summary.baseline_csat:.2f}", "", "")
