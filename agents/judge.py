@@ -64,18 +64,23 @@ class Judge:
         """
         if first.strip() == second.strip():
             return 0.5
-        forward = await self._prefer_shown(scenario, turns, first, second)
-        backward = await self._prefer_shown(scenario, turns, second, first)
+        forward = await self.prefer_shown(scenario, turns, first, second)
+        backward = await self.prefer_shown(scenario, turns, second, first)
         return (forward + 1 - backward) / 2
 
-    async def _prefer_shown(
+    async def prefer_shown(
         self, scenario: Scenario, turns: Sequence[Turn], shown_a: str, shown_b: str
     ) -> float:
+        """The probability that reply B is better, in this one order; for calibration."""
         task = (
             f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\nReply B: {shown_b}\n\n"
             "Which reply is better for this CUSTOMER and keeps to the policy? Answer A or B."
         )
         return (await self.voice.weigh(self._messages(scenario, turns, task), ("A", "B")))[1]
+
+    async def satisfaction(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
+        """How satisfied the customer is at the end of a dialogue, 1 to 5."""
+        return await self.rate(scenario, turns, _RATE_DIALOGUE)
 
     async def rate(self, scenario: Scenario, turns: Sequence[Turn], task: str) -> float:
         """A rating 1-5 as the expected value over the five digits."""
@@ -92,7 +97,7 @@ class Judge:
         for index, turn in enumerate(turns):
             if turn.speaker == "student":
                 turn_scores.append(await self.rate(scenario, turns[: index + 1], _RATE_REPLY))
-        satisfaction = await self.rate(scenario, turns, _RATE_DIALOGUE)
+        satisfaction = await self.satisfaction(scenario, turns)
         checks: dict[str, float] = {}
         questions: dict[str, float] = {}
         items = self.environment.rubric_for(scenario)

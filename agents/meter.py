@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +26,20 @@ class Usage:
     repaired: int = 0
 
 
+_tally: ContextVar[Usage | None] = ContextVar("tally", default=None)
+
+
+@contextmanager
+def tallied() -> Iterator[Usage]:
+    """Also counts what is used inside the block, by whichever role, in the usage it gives."""
+    usage = Usage()
+    token = _tally.set(usage)
+    try:
+        yield usage
+    finally:
+        _tally.reset(token)
+
+
 @dataclass
 class Meter:
     """Adds up usage by role. `budget_tokens` and `budget_usd` are upper bounds, None for no bound."""
@@ -39,15 +56,18 @@ class Meter:
 
     def add(self, role: Role, model: str, message: AIMessage) -> None:
         """Count one answer of a model, by the usage the provider reported with it."""
-        usage = self.of(role, model)
-        usage.calls += 1
+        usages = [self.of(role, model)]
+        if (inner := _tally.get()) is not None:
+            usages.append(inner)
         reported = message.usage_metadata
-        if reported is None:
-            return
-        usage.input += reported["input_tokens"]
-        usage.output += reported["output_tokens"]
-        usage.cached += (reported.get("input_token_details") or {}).get("cache_read") or 0
-        usage.usd += price(model, reported["input_tokens"], reported["output_tokens"])
+        for usage in usages:
+            usage.calls += 1
+            if reported is None:
+                continue
+            usage.input += reported["input_tokens"]
+            usage.output += reported["output_tokens"]
+            usage.cached += (reported.get("input_token_details") or {}).get("cache_read") or 0
+            usage.usd += price(model, reported["input_tokens"], reported["output_tokens"])
 
     @property
     def tokens(self) -> int:

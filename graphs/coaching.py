@@ -314,13 +314,18 @@ async def play(
     """Play the dialogues of a plan that the log has not finished, `concurrency` at a time.
 
     Each is one invocation of the dialogue graph and is recorded as it goes; one that fails is
-    recorded as a fault and is not scored. The budget is looked at before each.
+    recorded as a fault, is not scored, and is played anew when the run is resumed. The budget is
+    looked at before each.
 
     Raises:
         ModelFault: where every dialogue of the plan failed because of a model.
     """
     assert desk.log is not None
-    finished = {id_ for id_, one in (await played(desk.log)).items() if one.ended is not None}
+    finished = {
+        id_
+        for id_, one in (await played(desk.log)).items()
+        if one.ended is not None and one.ended.reason != "fault"
+    }
     todo = [request for request in plan if request.get("dialogue") not in finished]
 
     async def one(request: DialogueRequest) -> ModelFault | None:

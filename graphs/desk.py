@@ -55,6 +55,8 @@ class Desk:
     retrieval: Retrieval
     log: Log | None = None
     embeddings: Any = None
+    fixed: tuple[Retrieved, ...] = ()
+    """Given at every turn in place of what would be retrieved; for arms that compare."""
     _told: dict[Role, int] = field(default_factory=dict)
 
     @property
@@ -86,6 +88,8 @@ class Desk:
 
     async def retrieve(self, turns: Sequence[Turn], scenario_id: str) -> list[Retrieved]:
         """The strategies for the state that the dialogue is in; empty without a library."""
+        if self.fixed:
+            return list(self.fixed)
         if self.library is None:
             return []
         index = await self.library.aindex(self.retrieval.statuses, self.embeddings)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from tutelage.agents.meter import Meter
+from tutelage.agents.meter import Meter, tallied
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement
@@ -162,9 +162,11 @@ def compile_dialogue(
     async def student(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)
         retrieved = await desk.retrieve(turns, state.get("scenario", ""))
-        text = await desk.student.reply(
-            scenario_of(state), turns, retrieved, seed=state.get("seed", 0)
-        )
+        began = time.monotonic()
+        with tallied() as used:
+            text = await desk.student.reply(
+                scenario_of(state), turns, retrieved, seed=state.get("seed", 0)
+            )
         turn = len(turns) // 2
         await desk.record(
             TurnSpoken(
@@ -175,6 +177,7 @@ def compile_dialogue(
                     for found in retrieved
                     for strategy in found.strategies
                 ],
+                tokens=used.input + used.output, usd=used.usd, seconds=time.monotonic() - began,
             )
         )  # fmt: skip
         spoken: dict[str, Any] = {"turns": [{"speaker": "student", "text": text}]}

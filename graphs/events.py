@@ -64,6 +64,11 @@ class TurnSpoken(_Event):
     feeling: str = ""
     goal_met: bool = False
     strategies: list[StrategyGiven] = Field(default_factory=list)
+    tokens: int = Field(
+        default=0, description="Input and output of the reply, for a student's turn."
+    )
+    usd: float = 0.0
+    seconds: float = Field(default=0.0, description="How long the reply took.")
 
 
 class TurnRejected(_Event):

@@ -18,6 +18,7 @@ class Played:
 
     started: DialogueStarted
     turns: list[Turn] = field(default_factory=list)
+    spoken: list[TurnSpoken] = field(default_factory=list)
     judged: DialogueJudged | None = None
     ended: DialogueEnded | None = None
 
@@ -61,6 +62,7 @@ async def played(log: Log) -> dict[str, Played]:
             case TurnSpoken() as event if event.dialogue in dialogues:
                 turn = Turn(speaker=event.speaker, text=event.text)
                 dialogues[event.dialogue].turns.append(turn)
+                dialogues[event.dialogue].spoken.append(event)
             case DialogueJudged() as event if event.dialogue in dialogues:
                 dialogues[event.dialogue].judged = event
             case DialogueEnded() as event if event.dialogue in dialogues:

@@ -10,37 +10,16 @@ from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import (
-    COACHING_STATUSES,
     CoachingOptions,
     compile_coaching,
     plan_round,
     play,
 )
-from tutelage.graphs.desk import Retrieval, open_desk
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
-from tutelage.graphs.run_log import MemoryLog, RunLog
+from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
 from tutelage.strategy_store import Library
-
-
-def seat(environment, library, log=None, meter=None, **replaced):
-    roles = {
-        "student": world.ScriptedStudent(),
-        "customer": world.ScriptedCustomer(),
-        "judge": world.ScriptedJudge(),
-        "teacher": world.ScriptedTeacher(),
-        **replaced,
-    }
-    return open_desk(
-        environment,
-        library=library,
-        log=log or MemoryLog(),
-        meter=meter,
-        retrieval=Retrieval(statuses=COACHING_STATUSES),
-        **roles,
-    )
-
 
 OPTIONS = CoachingOptions(
     rounds=4, dialogues=6, validation_dialogues=6, states_per_round=6, concurrency=4,
@@ -55,7 +34,7 @@ def firm(tmp_path):
 
 async def held_out(environment, library) -> float:
     """Mean satisfaction on the test split."""
-    desk = seat(environment, library)
+    desk = world.seat(environment, library)
     plan = [
         DialogueRequest(scenario=s.id, seed=n, purpose="test", dialogue=f"t.{s.id}")
         for n, s in enumerate(environment.split("test"))
@@ -69,7 +48,7 @@ async def held_out(environment, library) -> float:
 async def test_the_loop_finds_the_cures_and_keeps_no_harm(firm, tmp_path):
     with Library.open(tmp_path / "library.db", create=True) as library:
         before = await held_out(firm, library)
-        desk = seat(firm, library)
+        desk = world.seat(firm, library)
         final = await compile_coaching(desk, OPTIONS, run="world").ainvoke({})
         texts = [s.text for entry in library.entries() for s in entry.strategies]
         cures = {cure for cure, _ in world.TROUBLES.values() if any(cure in t for t in texts)}
@@ -90,7 +69,7 @@ async def test_the_loop_finds_the_cures_and_keeps_no_harm(firm, tmp_path):
 
 async def test_kept_strategies_say_where_they_come_from(firm, tmp_path):
     with Library.open(tmp_path / "library.db", create=True) as library:
-        desk = seat(firm, library)
+        desk = world.seat(firm, library)
         await compile_coaching(desk, OPTIONS, run="world").ainvoke({})
         for entry in library.entries():
             for strategy in entry.strategies:
@@ -109,7 +88,7 @@ async def test_a_student_that_ignores_advice_teaches_the_loop_nothing(firm, tmp_
             return world.DULL
 
     with Library.open(tmp_path / "library.db", create=True) as library:
-        desk = seat(firm, library, student=Deaf())
+        desk = world.seat(firm, library, student=Deaf())
         final = await compile_coaching(desk, OPTIONS).ainvoke({})
         assert final["kept"] == 0 and library.counts()["strategies"] == 0
         assert "converged" in final["stop"]
@@ -125,7 +104,7 @@ async def test_a_poisoned_teacher_gets_nothing_in(firm, tmp_path):
             return text
 
     with Library.open(tmp_path / "library.db", create=True) as library:
-        desk = seat(firm, library, teacher=Poisoned())
+        desk = world.seat(firm, library, teacher=Poisoned())
         await compile_coaching(desk, OPTIONS).ainvoke({})
         assert library.counts()["strategies"] == 0
 
@@ -133,7 +112,7 @@ async def test_a_poisoned_teacher_gets_nothing_in(firm, tmp_path):
 async def test_the_budget_ends_the_run(firm, tmp_path):
     meter = Meter(budget_tokens=600)
     with Library.open(tmp_path / "library.db", create=True) as library:
-        desk = seat(firm, library, meter=meter)
+        desk = world.seat(firm, library, meter=meter)
         final = await compile_coaching(desk, OPTIONS).ainvoke({})
     assert meter.spent
     assert final.get("round", 0) <= 1
@@ -145,7 +124,7 @@ async def test_a_killed_run_resumes_without_losing_or_repeating_a_dialogue(firm,
     with Library.open(tmp_path / "library.db", create=True) as library:
         async with await RunLog.open(run) as log:
             student = world.ScriptedStudent()
-            desk = seat(firm, library, log=log, student=student)
+            desk = world.seat(firm, library, log=log, student=student)
             task = asyncio.create_task(compile_coaching(desk, OPTIONS).ainvoke({}))
             while student.seen < 25:
                 await asyncio.sleep(0)
@@ -155,7 +134,7 @@ async def test_a_killed_run_resumes_without_losing_or_repeating_a_dialogue(firm,
         async with await RunLog.open(run) as log:
             first = {d for d, one in (await played(log)).items() if one.ended}
             assert first
-            desk = seat(firm, library, log=log)
+            desk = world.seat(firm, library, log=log)
             await compile_coaching(desk, OPTIONS).ainvoke({})
             ended = [e.event.dialogue for e in await log.read(kinds=("dialogue_ended",))]
             assert first <= set(ended)
@@ -170,7 +149,7 @@ async def test_a_failing_endpoint_ends_in_one_fault(firm, tmp_path):
         def answer(self, system, page, messages):
             raise ConnectionRefusedError("connection refused")
 
-    desk = seat(firm, None, student=Refuses())
+    desk = world.seat(firm, None, student=Refuses())
     with pytest.raises(ModelFault) as caught:
         await compile_coaching(desk, OPTIONS).ainvoke({})
     assert caught.value.exit_code == 1
@@ -178,7 +157,7 @@ async def test_a_failing_endpoint_ends_in_one_fault(firm, tmp_path):
 
 
 def test_both_graphs_draw_themselves_and_nest(firm):
-    desk = seat(firm, None)
+    desk = world.seat(firm, None)
     coaching = compile_coaching(desk, OPTIONS)
     assert "strategy_step" in coaching.get_graph().draw_mermaid()
     assert "customer" in compile_dialogue(desk).get_graph().draw_mermaid()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 from langchain_core.exceptions import OutputParserException
@@ -163,7 +163,8 @@ class Mood(BaseModel):
 
     feeling: Literal["angry", "calm", "sad"]
     strength: int = Field(ge=1, le=5)
-    words: list[str] = Field(min_length=1, max_length=2)
+    # Bounded, for a hot model may otherwise never end a word within max_tokens.
+    words: list[Annotated[str, Field(max_length=20)]] = Field(min_length=1, max_length=2)
 
 
 class MoodDict(TypedDict):

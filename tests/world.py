@@ -16,6 +16,9 @@ import yaml
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from tutelage.graphs.coaching import COACHING_STATUSES
+from tutelage.graphs.desk import Desk, Retrieval, open_desk
+from tutelage.graphs.run_log import MemoryLog
 
 TROUBLES = {
     "stranded": ("candlelight", "my train was cancelled and we are stranded on a dark platform"),
@@ -168,3 +171,22 @@ def build_firm(folder):
     }  # fmt: skip
     (folder / "environment.yaml").write_text(yaml.safe_dump(config))
     return folder
+
+
+def seat(environment, library, log=None, meter=None, **replaced) -> Desk:
+    """A desk of scripted agents; any role may be replaced by another chat model."""
+    roles = {
+        "student": ScriptedStudent(),
+        "customer": ScriptedCustomer(),
+        "judge": ScriptedJudge(),
+        "teacher": ScriptedTeacher(),
+        **replaced,
+    }
+    return open_desk(
+        environment,
+        library=library,
+        log=log or MemoryLog(),
+        meter=meter,
+        retrieval=Retrieval(statuses=COACHING_STATUSES),
+        **roles,
+    )

@@ -26,7 +26,7 @@ class WatchApp(App[None]):
     TITLE = "tutelage"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Leave"),
-        Binding("f", "follow", "Follow newest"),
+        Binding("f", "follow", "Follow"),
         Binding("j", "step(1)", "Next", show=False),
         Binding("k", "step(-1)", "Previous", show=False),
         Binding("1", "tab('dialogues')", "Dialogues"),
@@ -37,11 +37,12 @@ class WatchApp(App[None]):
 
     def __init__(self, run: Path) -> None:
         super().__init__()
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
         self.run_path = run
         self.picture = RunPicture()
         self.chosen: str | None = None
         self.follow = True
-        self._log: RunLog | None = None
+        self._run_log: RunLog | None = None
 
     def compose(self) -> ComposeResult:
         """Board and transcript; workshop, rounds and usage behind tabs."""
@@ -73,12 +74,12 @@ class WatchApp(App[None]):
         self._reader.cancel()
         with contextlib.suppress(WorkerCancelled):
             await self._reader.wait()
-        if self._log is not None:
-            await self._log.close()
+        if self._run_log is not None:
+            await self._run_log.close()
 
     async def _read(self) -> None:
-        self._log = await RunLog.open(self.run_path, create=False)
-        async for batch in self._log.follow():
+        self._run_log = await RunLog.open(self.run_path, create=False)
+        async for batch in self._run_log.follow():
             for logged in batch:
                 self.picture.fold(logged.event)
             if batch:

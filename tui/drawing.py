@@ -70,6 +70,7 @@ def _judgement(one: DialoguePicture) -> RenderableType:
         for name, score in items.items():
             tick, style = ("✓", "green") if score >= 0.5 else ("✗", "red")
             said.append(f"  {tick} ", style).append(f"{clean(name)} {score:.2f}\n")
+    said.rstrip()
     return Panel(said, title=Text("judge"), title_align="left", border_style="magenta")
 
 

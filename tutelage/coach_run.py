@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import subprocess
 import sys
@@ -22,12 +21,12 @@ from tutelage.graphs.coaching import (
     compile_coaching,
 )
 from tutelage.graphs.desk import Desk, Retrieval, open_desk
-from tutelage.graphs.events import Fault, RunEnded, RunStarted
+from tutelage.graphs.events import RunStarted
 from tutelage.graphs.run_log import RunFault, RunLog, log_path
 from tutelage.graphs.strategy_step import StepOptions
 from tutelage.graphs.summary import coach_json, summarise
 from tutelage.report import coach_table, write_report
-from tutelage.session import TalkingLog, new_run_folder, run_until_done
+from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library
 
 
@@ -159,41 +158,22 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
     )
     _say_unpriced(desk, request)
     async with await TalkingLog.open(folder) as log:
-        desk.log = log
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
-        await log.append(
-            RunStarted(
-                command="coach",
-                environment=environment.name,
-                models=desk.models,
-                options=request.model_dump(),
-                version=tutelage.__version__,
-                resumed=resume,
-            )
+        started = RunStarted(
+            command="coach",
+            environment=environment.name,
+            models=desk.models,
+            options=request.model_dump(),
+            version=tutelage.__version__,
+            resumed=resume,
         )
         talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
         if not environment.split("validation"):
             talk().print("this firm has no validation split: progress is seen on training only")
-        began = time.monotonic()
-        heartbeat = asyncio.create_task(log.keep_talking())
-        reason = "stopped"
-        try:
+        async with under_way(log, desk, started) as ending:
             graph = compile_coaching(desk, request.options(), run=folder.name)
             final = await graph.ainvoke({})
-            reason = final.get("stop") or ("the budget is spent" if meter.spent else "done")
-        except asyncio.CancelledError:
-            reason = "stopped by a person"
-            raise
-        except Exception as error:
-            reason = f"failed: {error}"
-            with contextlib.suppress(RunFault):
-                await log.append(Fault(where="run", message=str(error)))
-            raise
-        finally:
-            heartbeat.cancel()
-            with contextlib.suppress(RunFault):
-                await desk.record_usage()
-                await log.append(RunEnded(reason=reason, seconds=time.monotonic() - began))
+            ending.reason = final.get("stop") or ("the budget is spent" if meter.spent else "done")
         await _conclude(log, desk, folder, library_path, as_json)
 
 

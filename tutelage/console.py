@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 
@@ -18,6 +18,12 @@ def talk() -> Console:
 def result(text: str) -> None:
     """Write one result to stdout as it is, without markup or wrapping."""
     _write(sys.stdout, text + "\n")
+
+
+def result_table(table: RenderableType) -> None:
+    """Write a table to stdout, as plain text of 100 columns where nobody watches."""
+    console = Console(highlight=False)
+    console.print(table, width=None if console.is_terminal else 100)
 
 
 def result_json(value: Any) -> None:

@@ -86,10 +86,9 @@ def write_report(
     path: Path, summary: RunSummary, dialogues: Mapping[str, Played], entries: Sequence[Entry]
 ) -> None:
     """Write the HTML page; it needs no network, and every text from a model is escaped in it."""
-    templates = Templates(
-        loader=PackageLoader("tutelage", "."), autoescape=True, undefined=StrictUndefined
-    )
-    page = templates.get_template("report.html.jinja").render(
+    write_page(
+        path,
+        "report.html.jinja",
         summary=summary,
         dialogues=list(dialogues.values()),
         entries=entries,
@@ -97,6 +96,14 @@ def write_report(
         marked=marked,
         verdict=_verdict(summary),
     )
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Render a template of this folder, escaping every value, and put it in place in one step."""
+    templates = Templates(
+        loader=PackageLoader("tutelage", "."), autoescape=True, undefined=StrictUndefined
+    )
+    page = templates.get_template(template).render(**values)
     partial = path.with_suffix(".part")
     partial.write_text(page, encoding="utf-8")
     partial.replace(path)

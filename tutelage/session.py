@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +17,7 @@ from typing import Any, TypeVar
 from rich.text import Text
 
 from tutelage.console import talk
+from tutelage.graphs.desk import Desk
 from tutelage.graphs.events import (
     DialogueEnded,
     DialogueJudged,
@@ -21,6 +25,8 @@ from tutelage.graphs.events import (
     Event,
     Fault,
     RoundEnded,
+    RunEnded,
+    RunStarted,
     StateExamined,
     StrategyDecided,
     StrategyProposed,
@@ -119,6 +125,41 @@ class TalkingLog(RunLog):
             if now - self.last_said >= QUIET_SECONDS:
                 self.last_said = now
                 talk().print(f"  ... working, {now - began:.0f} s", style="dim")
+
+
+@dataclass
+class Ending:
+    """Why a run ended; whoever runs it says so before it ends."""
+
+    reason: str = "done"
+
+
+@asynccontextmanager
+async def under_way(log: TalkingLog, desk: Desk, started: RunStarted) -> AsyncIterator[Ending]:
+    """A run's beginning and end in its log, whatever happens in between; says that work goes on.
+
+    Usage and the end are written also where the run fails or a person stops it.
+    """
+    desk.log = log
+    await log.append(started)
+    began = time.monotonic()
+    heartbeat = asyncio.create_task(log.keep_talking())
+    ending = Ending()
+    try:
+        yield ending
+    except asyncio.CancelledError:
+        ending.reason = "stopped by a person"
+        raise
+    except Exception as error:
+        ending.reason = f"failed: {error}"
+        with contextlib.suppress(RunFault):
+            await log.append(Fault(where="run", message=str(error)))
+        raise
+    finally:
+        heartbeat.cancel()
+        with contextlib.suppress(RunFault):
+            await desk.record_usage()
+            await log.append(RunEnded(reason=ending.reason, seconds=time.monotonic() - began))
 
 
 _SPEAKER_STYLES = {"customer": "cyan", "student": "green"}

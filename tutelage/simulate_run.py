@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -17,11 +15,10 @@ from tutelage.environments import Environment, EnvironmentFault, Problem, load_e
 from tutelage.graphs.coaching import play
 from tutelage.graphs.desk import fitting_concurrency, open_desk
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
-from tutelage.graphs.events import RunEnded, RunStarted
-from tutelage.graphs.run_log import RunFault
+from tutelage.graphs.events import RunStarted
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import summarise
-from tutelage.session import TalkingLog, new_run_folder, run_until_done
+from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library
 
 
@@ -122,26 +119,15 @@ async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> No
         )
     )
     async with await TalkingLog.open(folder) as log:
-        desk.log = log
         models = {role: spec for role, spec in desk.models.items() if role != "teacher"}
-        await log.append(
-            RunStarted(
-                command="simulate", environment=environment.name, models=models,
-                options=request.model_dump(), version=tutelage.__version__,
-            )
+        started = RunStarted(
+            command="simulate", environment=environment.name, models=models,
+            options=request.model_dump(), version=tutelage.__version__,
         )  # fmt: skip
-        began = time.monotonic()
-        heartbeat = asyncio.create_task(log.keep_talking())
-        reason = "stopped"
-        try:
+        async with under_way(log, desk, started) as ending:
             concurrency = request.concurrency or fitting_concurrency(desk)
             await play(desk, compile_dialogue(desk, request.exchanges), plan, concurrency)
-            reason = "the budget is spent" if desk.meter.spent else "done"
-        finally:
-            heartbeat.cancel()
-            with contextlib.suppress(RunFault):
-                await desk.record_usage()
-                await log.append(RunEnded(reason=reason, seconds=time.monotonic() - began))
+            ending.reason = "the budget is spent" if desk.meter.spent else "done"
         summary, dialogues = await summarise(log)
     if as_json:
         result_json(

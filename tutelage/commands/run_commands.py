@@ -1,4 +1,4 @@
-"""The commands that stand at the top: coach, simulate, watch, doctor."""
+"""The commands that stand at the top: coach, simulate, evaluate, watch, doctor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import typer
 
 from .coach import coach
 from .doctor import doctor
+from .evaluate import evaluate
 from .simulate import simulate
 from .watch import watch
 
@@ -14,5 +15,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line, in the order in which people meet them."""
     app.command()(coach)
     app.command()(simulate)
+    app.command()(evaluate)
     app.command()(watch)
     app.command()(doctor)

@@ -1,0 +1,260 @@
+"""The evaluation graph: arms play the same cells, and are compared as a paired experiment."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from tutelage.environments import Environment, Split
+from tutelage.strategy_store import Entry, Library, Provenance, Retrieved, Status, Strategy
+
+from .coaching import play
+from .desk import Desk, fitting_concurrency
+from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from .experiment import BOUNDS, Outcome, decided, scenario_differences
+from .run_log import Log, MemoryLog
+from .states import Played, played
+
+Arm = Literal["none", "generic", "library", "teacher"]
+ARMS: tuple[Arm, ...] = ("none", "generic", "library", "teacher")
+GENERIC_ADVICE = (
+    "Show that you understand how the customer feels, answer exactly what was asked within the "
+    "policy, and say what happens next."
+)
+"""What the arm `generic` gets at every turn: one fixed piece of advice for all states."""
+GOOD_FROM = 4.0
+"""Satisfaction (1-5) from which a dialogue may count as good; its checks by code must hold too."""
+FEWEST_LOOKED_AT = 6
+"""Scenarios before the first look of a sequential evaluation."""
+
+
+@dataclass
+class EvaluationFault(Exception):
+    """An evaluation that would not mean anything; one sentence, and what a command exits with."""
+
+    message: str
+    exit_code: int = 1
+
+    def __str__(self) -> str:
+        """The sentence."""
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """What is played: each of `dialogues` cases in every arm, `repeats` times with new seeds."""
+
+    arms: tuple[Arm, ...] = ARMS
+    split: Split = "test"
+    dialogues: int = 8
+    repeats: int = 1
+    max_exchanges: int = MAX_EXCHANGES
+    concurrency: int | None = None
+    seed: int = 0
+    sequential: bool = False
+    """Stop as soon as library and none differ (or the first and last arm, where one is missing)."""
+
+
+class EvaluationState(TypedDict, total=False):
+    """How many scenarios have been played in all arms, and why it ended."""
+
+    scenarios: int
+    stop: str
+
+
+def plan_cells(environment: Environment, options: EvaluationOptions) -> list[DialogueRequest]:
+    """The cells that every arm plays: scenarios of the split in a shuffled order, the personas that
+    fit them in turn, each case `repeats` times. Repeats of a case stand together.
+
+    Raises:
+        EvaluationFault: where the firm has no such split.
+    """
+    scenarios = environment.split(options.split)
+    if not scenarios:
+        there = ", ".join(environment.config.splits)
+        raise EvaluationFault(
+            f"{environment.name} has no scenarios in split {options.split!r} (it has {there})", 2
+        )
+    order = random.Random(f"{options.seed}-cells").sample(scenarios, len(scenarios))  # noqa: S311
+    cells: list[DialogueRequest] = []
+    for number in range(options.dialogues):
+        scenario = order[number % len(order)]
+        personas = environment.personas_for(scenario)
+        lap = number // len(order)
+        persona = personas[(options.seed + number + lap) % len(personas)].name
+        for repeat in range(options.repeats):
+            cells.append(
+                DialogueRequest(
+                    scenario=scenario.id,
+                    persona=persona,
+                    seed=options.seed + number * options.repeats + repeat,
+                    round=0,
+                    purpose=options.split,
+                )
+            )
+    return cells
+
+
+def leaks(
+    library: Library, statuses: Sequence[Status], environment: Environment, scenarios: set[str]
+) -> list[str]:
+    """The strategies that were learned in a scenario they would be evaluated on, in words."""
+    return [
+        f"{strategy.id} ({strategy.text!r}, learned in {strategy.provenance.scenario})"
+        for entry in library.entries(tuple(statuses))
+        for strategy in entry.strategies
+        if strategy.provenance.environment == environment.name
+        and strategy.provenance.scenario in scenarios
+    ]
+
+
+def desk_of(desk: Desk, arm: Arm) -> Desk:
+    """The same desk with the student of an arm: alone, generally advised, coached, or the teacher."""
+    match arm:
+        case "none":
+            return replace(desk, library=None)
+        case "generic":
+            strategy = Strategy.new(GENERIC_ADVICE, Provenance(source="teacher"))
+            entry = Entry.new(scenario="any customer", strategies=[strategy])
+            given = Retrieved(entry, [strategy], 1.0, 1.0, None)
+            return replace(desk, library=None, fixed=(given,))
+        case "library":
+            # An entry never helps in the very scenario that it was learned from.
+            return replace(desk, retrieval=replace(desk.retrieval, leave_out_own=True))
+        case "teacher":
+            return replace(
+                desk, library=None, student=replace(desk.student, voice=desk.teacher.voice)
+            )
+
+
+def compile_evaluation(
+    desk: Desk,
+    options: EvaluationOptions,
+    *,
+    student: str = "",
+    checkpointer: BaseCheckpointSaver | None = None,
+) -> CompiledStateGraph:
+    """The evaluation graph for agents that are already seated. Invoke it with `{}`, then read the
+    log with `outcomes_of`.
+
+    Args:
+        desk: the agents; its library and retrieval are what the arm `library` uses.
+        options: arms, split, cells.
+        student: a prefix of the dialogues' names, where several students share one log.
+        checkpointer: LangGraph's, for those who nest the graph.
+
+    Raises:
+        EvaluationFault: where a strategy was learned in a scenario it would be evaluated on, the
+            split is missing, or the arm `library` has no library.
+    """
+    log: Log = desk.log or MemoryLog()
+    desk.log = log
+    environment = desk.environment
+    cells = plan_cells(environment, options)
+    scenarios = list(dict.fromkeys(cell.get("scenario", "") for cell in cells))
+    if "library" in options.arms:
+        if desk.library is None:
+            raise EvaluationFault("the arm `library` needs a library: name one with --library", 2)
+        found = leaks(desk.library, desk.retrieval.statuses, environment, set(scenarios))
+        if found:
+            raise EvaluationFault(
+                f"{len(found)} strategies were learned in scenarios of this evaluation, which would "
+                f"measure memory and not help: {'; '.join(found[:3])}. Evaluate on another split."
+            )
+    graphs = {
+        arm: compile_dialogue(desk_of(desk, arm), options.max_exchanges) for arm in options.arms
+    }
+    concurrency = options.concurrency or fitting_concurrency(desk)
+    batch = len(scenarios) if not options.sequential else 2
+
+    async def play_next(state: EvaluationState) -> dict[str, Any]:
+        """The next scenarios, whole, in every arm."""
+        done = state.get("scenarios", 0)
+        now = set(scenarios[done : done + batch])
+        for arm, graph in graphs.items():
+            plan: list[DialogueRequest] = [
+                {**cell, "arm": arm, "dialogue": dialogue_name(cell, arm, student)}
+                for cell in cells
+                if cell.get("scenario") in now
+            ]
+            await play(desk, graph, plan, concurrency)
+        done += len(now)
+        return {"scenarios": done, "stop": await why_stop(done)}
+
+    async def why_stop(done: int) -> str:
+        if desk.meter.spent:
+            return "the budget is spent"
+        if done >= len(scenarios):
+            return "all cells are played"
+        if options.sequential and done >= FEWEST_LOOKED_AT:
+            first, second = contrast(options.arms)
+            outcomes = outcomes_of(await played(log), student)
+            differences = scenario_differences(
+                [o for o in outcomes if o.arm == first],
+                [o for o in outcomes if o.arm == second],
+                "csat",
+            )
+            if decided(differences, BOUNDS["csat"]):
+                return f"{second} and {first} differ for certain after {done} scenarios"
+        return ""
+
+    def go_on(state: EvaluationState) -> Literal["play", "__end__"]:
+        return "__end__" if state.get("stop") else "play"
+
+    graph = StateGraph(EvaluationState)
+    graph.add_node("play", play_next)
+    graph.add_edge(START, "play")
+    graph.add_conditional_edges("play", go_on)
+    compiled = graph.compile(checkpointer=checkpointer, name="evaluation")
+    return compiled.with_config(recursion_limit=len(scenarios) + 5)
+
+
+def contrast(arms: Sequence[Arm]) -> tuple[Arm, Arm]:
+    """The two arms that the evaluation is about: none and library where both are played."""
+    if "none" in arms and "library" in arms:
+        return ("none", "library")
+    return (arms[0], arms[-1])
+
+
+def dialogue_name(cell: DialogueRequest, arm: str, student: str = "") -> str:
+    """The id of a cell's dialogue in an arm."""
+    parts = (student, arm, cell.get("scenario"), cell.get("persona"), cell.get("seed"))
+    return ".".join(str(part) for part in parts if part != "")
+
+
+def outcomes_of(dialogues: dict[str, Played], student: str = "") -> list[Outcome]:
+    """What the ended dialogues of a log come to; those of one student where it is named."""
+    prefix = f"{student}." if student else ""
+    return [
+        _outcome(one)
+        for name, one in dialogues.items()
+        if one.ended is not None and name.startswith(prefix)
+    ]
+
+
+def _outcome(one: Played) -> Outcome:
+    judged = one.judged if one.valid else None
+    replies = [event for event in one.spoken if event.speaker == "student"]
+    good = (
+        judged is not None
+        and judged.satisfaction >= GOOD_FROM
+        and all(score >= 1.0 for score in judged.checks.values())
+    )
+    return Outcome(
+        arm=one.started.arm,
+        scenario=one.started.scenario,
+        persona=one.started.persona,
+        seed=one.started.seed,
+        csat=judged.satisfaction if judged else None,
+        rubric=judged.rubric if judged else None,
+        good=good,
+        tokens=sum(event.tokens for event in replies),
+        usd=sum(event.usd for event in replies),
+        seconds=sum(event.seconds for event in replies) / len(replies) if replies else 0.0,
+        valid=judged is not None,
+    )

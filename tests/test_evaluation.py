@@ -1,0 +1,210 @@
+"""The arms of an evaluation in a world with known right answers, and what it refuses to measure."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import world
+from tutelage.agents.faults import ModelFault
+from tutelage.environments import load_environment
+from tutelage.graphs.calibration import Figures
+from tutelage.graphs.evaluation import (
+    GENERIC_ADVICE,
+    EvaluationFault,
+    EvaluationOptions,
+    compile_evaluation,
+    outcomes_of,
+    plan_cells,
+)
+from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.states import played
+from tutelage.graphs.summary import summarise
+from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+
+from tutelage.evaluate_run import EvaluateRequest, Evaluation, as_document, student_result
+from tutelage.evaluation_report import sides, write_evaluation
+
+OPTIONS = EvaluationOptions(dialogues=12, max_exchanges=3, concurrency=4)
+
+
+@pytest.fixture
+def firm(tmp_path):
+    return load_environment(world.build_firm(tmp_path / "world"))
+
+
+def taught(path, *, scenario: str = "{trouble}_0") -> Library:
+    """A library with the cure of every trouble, approved."""
+    library = Library.open(path, create=True)
+    for trouble, (cure, says) in world.TROUBLES.items():
+        origin = Provenance(
+            source="teacher", environment="world", scenario=scenario.format(trouble=trouble)
+        )
+        strategy = Strategy.new(f"Speak of {cure} in the first sentence of the answer.", origin)
+        library.add(Entry.new(scenario=f"a customer who says {says}", strategies=[strategy]), "t")
+    library.approve(None, "a person")
+    return library
+
+
+async def evaluated(desk, options=OPTIONS, student=""):
+    final = await compile_evaluation(desk, options, student=student).ainvoke({})
+    return student_result("s", outcomes_of(await played(desk.log), student), options, final["stop"])
+
+
+async def test_arms_differ_as_they_must(firm, tmp_path):
+    with taught(tmp_path / "library.db") as library:
+        found = await evaluated(world.seat(firm, library))
+    means = {arm: figures.csat.mean for arm, figures in found.arms.items()}
+    assert means == {"none": 1.0, "generic": 1.0, "library": 5.0, "teacher": 5.0}
+    assert found.csat["library-none"].real and found.csat["library-none"].diff == 4.0
+    assert found.csat["library-none"].win == 1.0
+    assert "is better than" in found.csat["library-none"].verdict
+    assert not found.csat["generic-none"].real and found.csat["generic-none"].tie == 1.0
+    assert not found.csat["teacher-library"].real
+    assert found.arms["library"].pass_k == {1: 1.0} and found.arms["none"].pass_k == {1: 0.0}
+    assert found.arms["none"].tokens > found.arms["library"].tokens > 0, (
+        "cured dialogues are shorter"
+    )
+
+
+async def test_every_arm_plays_the_same_cells(firm, tmp_path):
+    options = EvaluationOptions(arms=("none", "library"), dialogues=14, repeats=2, max_exchanges=2)
+    with taught(tmp_path / "library.db") as library:
+        found = await evaluated(world.seat(firm, library), options)
+    cells = {arm: sorted(o.cell for o in found.outcomes if o.arm == arm) for arm in options.arms}
+    assert cells["none"] == cells["library"]
+    assert len(set(cells["none"])) == 28, "12 scenarios, two of them twice, each with two seeds"
+    assert {cell[0] for cell in cells["none"]} == {s.id for s in firm.split("test")}
+    assert found.arms["library"].pass_k_cases == {1: 12, 2: 12, 3: 2, 4: 2}
+
+
+async def test_generic_advice_is_what_the_student_of_that_arm_is_given(firm):
+    heard = []
+
+    class Listening(world.ScriptedStudent):
+        def answer(self, system, page, messages):
+            heard.append(" ".join(m.text for m in messages))
+            return super().answer(system, page, messages)
+
+    options = EvaluationOptions(arms=("none", "generic"), dialogues=1, max_exchanges=1)
+    await evaluated(world.seat(firm, None, student=Listening()), options)
+    assert [GENERIC_ADVICE in text for text in heard] == [False, True]
+
+
+async def test_a_strategy_learned_in_a_scenario_of_the_evaluation_is_an_error(firm, tmp_path):
+    with taught(tmp_path / "library.db", scenario="{trouble}_5") as library:
+        desk = world.seat(firm, library)
+        with pytest.raises(
+            EvaluationFault, match="learned in scenarios of this evaluation"
+        ) as said:
+            compile_evaluation(desk, OPTIONS)
+        assert "stranded_5" in str(said.value) or "_5" in str(said.value)
+        compile_evaluation(desk, EvaluationOptions(split="validation", dialogues=6))
+        compile_evaluation(desk, EvaluationOptions(arms=("none", "teacher"), dialogues=12))
+
+
+async def test_the_library_arm_needs_a_library_and_a_split_must_be_there(firm):
+    with pytest.raises(EvaluationFault, match="needs a library"):
+        compile_evaluation(world.seat(firm, None), OPTIONS)
+    firm.config.splits.pop("test")
+    with pytest.raises(EvaluationFault, match="no scenarios in split 'test'"):
+        plan_cells(firm, OPTIONS)
+
+
+async def test_sequential_stops_once_it_is_certain_and_not_before(firm, tmp_path):
+    options = EvaluationOptions(
+        arms=("none", "library"), dialogues=12, max_exchanges=2, concurrency=4, sequential=True
+    )
+    with taught(tmp_path / "library.db") as library:
+        clear = await evaluated(world.seat(firm, library), options)
+        assert "differ for certain" in clear.stop and 6 <= clear.arms["none"].n < 12
+        null = EvaluationOptions(
+            arms=("none", "generic"), dialogues=12, max_exchanges=2, sequential=True
+        )
+        same = await evaluated(world.seat(firm, library), null)
+        assert same.stop == "all cells are played" and same.arms["none"].n == 12
+
+
+async def test_a_resumed_evaluation_plays_what_failed_and_nothing_twice(firm, tmp_path):
+    options = EvaluationOptions(
+        arms=("none", "library"), dialogues=8, max_exchanges=2, concurrency=2
+    )
+
+    class Dies(world.ScriptedStudent):
+        def answer(self, system, page, messages):
+            if self.seen > 9:
+                raise RuntimeError("the power is gone")
+            return super().answer(system, page, messages)
+
+    with taught(tmp_path / "library.db") as library:
+        async with await RunLog.open(tmp_path / "run") as log:
+            desk = world.seat(firm, library, log=log, student=Dies())
+            with pytest.raises(ModelFault, match="the power is gone"):
+                await compile_evaluation(desk, options).ainvoke({})
+            done = {name for name, one in (await played(log)).items() if one.valid}
+        assert done
+        async with await RunLog.open(tmp_path / "run") as log:
+            desk = world.seat(firm, library, log=log)
+            found = await evaluated(desk, options)
+            started = [
+                e.event.dialogue for e in await log.read() if e.event.kind == "dialogue_started"
+            ]
+    assert found.arms["none"].n == found.arms["library"].n == 8
+    assert all(started.count(name) == 1 for name in done)
+
+
+async def test_two_students_share_a_log_and_not_their_figures(firm, tmp_path):
+    class Deaf(world.ScriptedStudent):
+        def answer(self, system, page, messages):
+            return world.DULL
+
+    options = EvaluationOptions(arms=("none", "library"), dialogues=6, max_exchanges=2)
+    with taught(tmp_path / "library.db") as library:
+        first = world.seat(firm, library)
+        listens = await evaluated(first, options, student="listens")
+        deaf = await evaluated(
+            world.seat(firm, library, log=first.log, student=Deaf()), options, student="deaf"
+        )
+    assert listens.csat["library-none"].real
+    assert not deaf.csat["library-none"].real and deaf.csat["library-none"].diff == 0.0
+
+
+async def test_report_is_one_page_without_network_and_shows_what_it_rests_on(firm, tmp_path):
+    class Hostile(world.ScriptedStudent):
+        def answer(self, system, page, messages):
+            return super().answer(system, page, messages) + " <script>alert(1)</script>"
+
+    with taught(tmp_path / "library.db") as library:
+        desk = world.seat(firm, library, student=Hostile())
+        result = await evaluated(desk)
+        summary, dialogues = await summarise(desk.log)
+    weak = Figures(
+        n=14, pairs_right=0.6, auc=0.55, swap_consistency=0.4, position_bias=0.3, alpha=0.1
+    )
+    evaluation = Evaluation(
+        environment="world",
+        request=EvaluateRequest(environment="world", library=str(tmp_path / "library.db")),
+        version="0",
+        command="tutelage evaluate world",
+        models=desk.models,
+        students=[result],
+        judge=weak,
+        summary=summary,
+    )
+    page = tmp_path / "evaluation.html"
+    write_evaluation(page, evaluation, dialogues)
+    text = page.read_text()
+    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
+    assert "do not trust" in text and "tutelage evaluate world" in text
+    assert text.count("<svg") == 2 and "Speak of candlelight" in text
+    shown = sides(dialogues, "none", "library")
+    assert len(shown) == 5 and shown[0].differs == 0 and shown[0].gain == 4.0
+    document = json.loads(json.dumps(as_document(evaluation)))
+    assert set(document["arms"]) == {"none", "generic", "library", "teacher"}
+    assert {"n", "csat", "rubric", "tokens", "usd"} <= set(document["arms"]["none"])
+    assert {"diff", "ci95", "p", "win", "tie", "loss"} <= set(document["paired"]["library-none"])
+    assert document["judge"]["auc"] == 0.55 and document["customer"] == {
+        "fidelity": 1.0,
+        "invalid": 0,
+    }

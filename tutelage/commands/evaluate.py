@@ -1,0 +1,82 @@
+"""`tutelage evaluate`: arms side by side on the same dialogues, as an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as o
+
+
+def evaluate(
+    env: o.Env,
+    library: o.LibraryFile = None,
+    arms: Annotated[
+        str, typer.Option(metavar="A,B,...", help="none, generic, library, teacher.")
+    ] = "none,generic,library,teacher",
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    dialogues: Annotated[
+        int, typer.Option(min=1, help="Cases (scenario and customer) an arm.")
+    ] = 8,
+    repeats: Annotated[int, typer.Option(min=1, help="Times each case is played, for pass^k.")] = 1,
+    student: Annotated[
+        list[str] | None,
+        typer.Option(metavar=o.SPEC, help="The student (repeatable: one table for all)."),
+    ] = None,
+    teacher: o.Teacher = None,
+    customer: o.Customer = None,
+    judge: o.Judge = None,
+    exchanges: o.Exchanges = 6,
+    concurrency: o.Concurrency = None,
+    budget_tokens: o.BudgetTokens = None,
+    budget_usd: o.BudgetUsd = None,
+    seed: o.Seed = 0,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Stop once the difference is certain.")
+    ] = False,
+    proposed: Annotated[
+        bool, typer.Option("--proposed", help="Use strategies nobody approved yet as well.")
+    ] = False,
+    run: o.Run = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --run DIR; ended dialogues are not redone.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="The report; else in the run's folder.")
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """Compare arms on the same scenarios, customers and seeds, and say what is real.
+
+    none is the plain student, generic gets one fixed piece of advice, library the approved
+    strategies, teacher is the ceiling. A difference is called real only where its 95 % interval
+    excludes zero; strategies learned in a scenario of the split are an error.
+
+    Example: `tutelage evaluate airline --library runs/x/library.db --dialogues 8 --repeats 2`
+    """
+    from tutelage.evaluate_run import EvaluateRequest, evaluate_run
+
+    if resume and run is None:
+        raise typer.BadParameter("--resume needs --run DIR, the run to go on with")
+    request = EvaluateRequest(
+        environment=str(Path(env).resolve()) if Path(env).is_dir() else env,
+        library=str(library) if library else None,
+        arms=[name.strip() for name in arms.split(",") if name.strip()],
+        split=split,
+        dialogues=dialogues,
+        repeats=repeats,
+        students=student or [],
+        teacher=teacher,
+        customer=customer,
+        judge=judge,
+        exchanges=exchanges,
+        concurrency=concurrency,
+        budget_tokens=budget_tokens,
+        budget_usd=budget_usd,
+        seed=seed,
+        sequential=sequential,
+        proposed=proposed,
+    )
+    evaluate_run(request, run, resume=resume, report=report, as_json=json)

@@ -1,0 +1,385 @@
+"""An evaluation from request to report: arms played, judge looked at, differences told."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field
+from rich.table import Table
+
+import tutelage
+from tutelage.agents.chat_models import DEFAULT_MODEL
+from tutelage.agents.meter import Meter
+from tutelage.console import result, result_json, result_table, talk
+from tutelage.environments import Environment, load_environment, nearest
+from tutelage.environments.calibration_set import calibrated_firms
+from tutelage.evaluation_report import write_evaluation
+from tutelage.graphs.calibration import Figures, warnings_of
+from tutelage.graphs.desk import Desk, Retrieval, open_desk
+from tutelage.graphs.evaluation import (
+    Arm,
+    EvaluationFault,
+    EvaluationOptions,
+    compile_evaluation,
+    contrast,
+    outcomes_of,
+)
+from tutelage.graphs.events import RunStarted
+from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
+from tutelage.graphs.states import Played
+from tutelage.graphs.summary import RunSummary, summarise
+from tutelage.judge_run import calibrated, chosen_items, remembered, trust_line
+from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
+from tutelage.strategy_store import Library
+
+QUICK_ITEMS = 14
+"""Calibration items put to a judge that was never calibrated, two a flaw."""
+
+
+class EvaluateRequest(BaseModel):
+    """What an evaluation was asked to do."""
+
+    environment: str
+    library: str | None = None
+    arms: list[str] = Field(default_factory=lambda: ["none", "generic", "library", "teacher"])
+    split: str = "test"
+    dialogues: int = 8
+    repeats: int = 1
+    students: list[str] = Field(default_factory=list)
+    teacher: str | None = None
+    customer: str | None = None
+    judge: str | None = None
+    exchanges: int = 6
+    concurrency: int | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    seed: int = 0
+    sequential: bool = False
+    proposed: bool = False
+
+    def options(self) -> EvaluationOptions:
+        """The same for the evaluation graph.
+
+        Raises:
+            EvaluationFault: for an unknown arm or split; offers the nearest name.
+        """
+        for kind, names, valid in (
+            ("arm", self.arms, list(get_args(Arm))),
+            ("split", [self.split], ["train", "validation", "test"]),
+        ):
+            for name in names:
+                if name not in valid:
+                    close = nearest(name, valid)
+                    hint = f"; did you mean {close!r}?" if close else ""
+                    raise EvaluationFault(
+                        f"{name!r} is no {kind}; expected one of {', '.join(valid)}{hint}", 2
+                    )
+        if len(set(self.arms)) < len(self.arms) or not self.arms:
+            raise EvaluationFault("name each arm once, and at least one", 2)
+        return EvaluationOptions(
+            arms=tuple(self.arms),  # type: ignore[arg-type]
+            split=self.split,  # type: ignore[arg-type]
+            dialogues=self.dialogues,
+            repeats=self.repeats,
+            max_exchanges=self.exchanges,
+            concurrency=self.concurrency,
+            seed=self.seed,
+            sequential=self.sequential,
+        )
+
+
+class StudentResult(BaseModel):
+    """One student's arms and their paired differences."""
+
+    student: str
+    outcomes: list[Outcome]
+    arms: dict[str, ArmFigures]
+    csat: dict[str, Paired]
+    rubric: dict[str, Paired]
+    stop: str
+
+
+class Evaluation(BaseModel):
+    """All that a report shows and `--json` prints."""
+
+    environment: str
+    request: EvaluateRequest
+    version: str
+    command: str
+    models: dict[str, str]
+    students: list[StudentResult]
+    judge: Figures
+    summary: RunSummary
+
+    @property
+    def fidelity(self) -> float:
+        """Share of the customers' lines that passed the check at their first draw."""
+        lines = self.summary.customer_turns + self.summary.rejected_turns
+        return self.summary.customer_turns / lines if lines else 1.0
+
+    @property
+    def invalid(self) -> int:
+        """Dialogues that broke and were not scored."""
+        return sum(not o.valid for student in self.students for o in student.outcomes)
+
+
+def evaluate_run(
+    request: EvaluateRequest,
+    run: Path | None,
+    *,
+    resume: bool = False,
+    report: Path | None = None,
+    as_json: bool = False,
+) -> None:
+    """Play the arms, compare them, write the report, print the table or JSON.
+
+    Raises:
+        EvaluationFault, EnvironmentFault, ModelFault, RunFault, LibraryFault, Stopped: one clear
+            sentence each; dialogues that ended are in the run's log.
+    """
+    options = request.options()
+    folder = run if resume and run is not None else new_run_folder(request.environment, run)
+    kept = f"ended dialogues are kept; go on with the same command and --run {folder} --resume"
+    evaluation, dialogues = run_until_done(_evaluate(request, options, folder, resume), kept)
+    document = as_document(evaluation)
+    (folder / "evaluation.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
+    page = report or folder / "evaluation.html"
+    write_evaluation(page, evaluation, dialogues)
+    if as_json:
+        result_json(document)
+        return
+    for student in evaluation.students:
+        result_table(arms_table(student))
+        result("")
+        for difference in student.csat.values():
+            result(difference.verdict)
+        result("")
+    result(trust_line(evaluation.judge))
+    result(
+        f"customer: {evaluation.fidelity:.2f} of lines in character at the first draw, "
+        f"{evaluation.invalid} dialogues invalid"
+    )
+    result(f"report: {page}")
+
+
+async def _evaluate(
+    request: EvaluateRequest, options: EvaluationOptions, folder: Path, resume: bool
+) -> tuple[Evaluation, dict[str, Played]]:
+    environment = await asyncio.to_thread(load_environment, request.environment)
+    library = await asyncio.to_thread(_library, request)
+    meter = Meter(request.budget_tokens, request.budget_usd)
+    statuses = ("approved", "proposed") if request.proposed else ("approved",)
+    specs = request.students or [DEFAULT_MODEL]
+    desks: dict[str, Desk] = {}
+    for spec in specs:
+        desks[spec] = await asyncio.to_thread(
+            open_desk,
+            environment,
+            student=spec,
+            customer=request.customer,
+            judge=request.judge,
+            teacher=request.teacher or (None if "teacher" in options.arms else spec),
+            library=library,
+            retrieval=Retrieval(statuses=statuses),
+            meter=meter,
+        )
+    first = next(iter(desks.values()))
+    async with await TalkingLog.open(folder) as log:
+        graphs = {}
+        names = {spec: _slug(spec) if len(specs) > 1 else "" for spec in specs}
+        for spec, desk in desks.items():
+            desk.log = log
+            graphs[spec] = compile_evaluation(desk, options, student=names[spec])
+        started = RunStarted(
+            command="evaluate",
+            environment=environment.name,
+            models={**first.models, "student": ", ".join(specs)},
+            options=request.model_dump(),
+            version=tutelage.__version__,
+            resumed=resume,
+        )
+        talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
+        stops: dict[str, str] = {}
+        async with under_way(log, first, started) as ending:
+            for spec, graph in graphs.items():
+                final = await graph.ainvoke({})
+                stops[spec] = final.get("stop", "")
+            ending.reason = "; ".join(dict.fromkeys(stops.values()))
+        judge = await _judge_figures(first, environment)
+        summary, dialogues = await summarise(log)
+    students = [
+        student_result(spec, outcomes_of(dialogues, names[spec]), options, stops[spec])
+        for spec in specs
+    ]
+    evaluation = Evaluation(
+        environment=environment.name,
+        request=request,
+        version=tutelage.__version__,
+        command=_command(request),
+        models=dict(started.models),
+        students=students,
+        judge=judge,
+        summary=summary,
+    )
+    return evaluation, dialogues
+
+
+def _library(request: EvaluateRequest) -> Library | None:
+    if request.library is None:
+        return None
+    library = Library.open(request.library)
+    if not request.proposed and not library.counts()["approved"]:
+        talk().print(
+            f"note: nothing in {request.library} is approved, so the arm library equals none; "
+            "approve, or add --proposed",
+            soft_wrap=True,
+        )
+    return library
+
+
+async def _judge_figures(desk: Desk, environment: Environment) -> Figures:
+    """The judge's remembered figures, or quick ones where it was never calibrated."""
+    spec = desk.judge.voice.spec
+    if known := remembered(spec):
+        return known
+    firms = calibrated_firms()
+    if not firms:
+        return Figures(n=0)
+    firm = environment.name if environment.name in firms else firms[0]
+    talk().print(
+        f"the judge was never calibrated: {QUICK_ITEMS} items of {firm} are put to it "
+        "(`tutelage judge calibrate` for all)",
+        soft_wrap=True,
+    )
+    return (await calibrated(spec, chosen_items([firm], QUICK_ITEMS))).figures
+
+
+def student_result(
+    spec: str, outcomes: Sequence[Outcome], options: EvaluationOptions, stop: str
+) -> StudentResult:
+    """The figures of one student: each arm, and every arm against the first, library against none
+    before all others.
+    """
+    by_arm = {arm: [o for o in outcomes if o.arm == arm] for arm in options.arms}
+    pairs: list[tuple[Arm, Arm]] = []
+    if len(options.arms) > 1:
+        pairs = [contrast(options.arms)]
+        others = itertools.combinations(options.arms, 2)
+        pairs.extend(pair for pair in others if pair != pairs[0])
+
+    def differences(metric: Any) -> dict[str, Paired]:
+        return {
+            f"{second}-{first}": paired(by_arm[first], by_arm[second], metric, options.seed)
+            for first, second in pairs
+        }
+
+    return StudentResult(
+        student=spec,
+        outcomes=list(outcomes),
+        arms={arm: arm_figures(found, options.seed) for arm, found in by_arm.items()},
+        csat=differences("csat"),
+        rubric=differences("rubric"),
+        stop=stop,
+    )
+
+
+def as_document(evaluation: Evaluation) -> dict[str, Any]:
+    """What `evaluate --json` prints; with several students, each under `students` as well."""
+    shown = [_student_document(student) for student in evaluation.students]
+    document = {
+        **shown[0],
+        "judge": {
+            "auc": evaluation.judge.auc,
+            "swap_consistency": evaluation.judge.swap_consistency,
+            "pairs_right": evaluation.judge.pairs_right,
+            "items": evaluation.judge.n,
+            "warnings": warnings_of(evaluation.judge),
+        },
+        "customer": {"fidelity": evaluation.fidelity, "invalid": evaluation.invalid},
+        "models": evaluation.models,
+        "command": evaluation.command,
+        "version": evaluation.version,
+        "usd": evaluation.summary.usd,
+        "seconds": round(evaluation.summary.seconds, 1),
+    }
+    if len(shown) > 1:
+        document["students"] = {s["student"]: s for s in shown}
+    return document
+
+
+def _student_document(student: StudentResult) -> dict[str, Any]:
+    return {
+        "student": student.student,
+        "stop": student.stop,
+        "arms": {
+            arm: {
+                "n": figures.n,
+                "invalid": figures.invalid,
+                "csat": {"mean": figures.csat.mean, "ci95": figures.csat.ci95},
+                "rubric": {"mean": figures.rubric.mean, "ci95": figures.rubric.ci95},
+                "pass_k": figures.pass_k,
+                "tokens": int(figures.tokens or 0),
+                "usd": figures.usd or 0.0,
+                "seconds": figures.seconds,
+            }
+            for arm, figures in student.arms.items()
+        },
+        "paired": {
+            name: {**asdict(found), "rubric": asdict(student.rubric[name])}
+            for name, found in student.csat.items()
+        },
+    }
+
+
+def arms_table(student: StudentResult) -> Table:
+    """A student's arms side by side; tokens, money and seconds are medians of its replies' cost."""
+    table = Table(box=None, pad_edge=False, title=f"student {student.student}: {student.stop}",
+                  title_justify="left")  # fmt: skip
+    table.add_column("arm")
+    for name in ("n", "invalid", "satisfaction 1-5", "rubric 0-1", "pass^k", "tokens", "US$",
+                 "s/reply"):  # fmt: skip
+        table.add_column(name, justify="right", no_wrap=True)
+    for arm, figures in student.arms.items():
+        table.add_row(
+            arm, str(figures.n), str(figures.invalid),
+            _estimate(figures.csat.mean, figures.csat.ci95),
+            _estimate(figures.rubric.mean, figures.rubric.ci95),
+            " ".join(f"{share:.2f}" for share in figures.pass_k.values()) or "-",
+            f"{figures.tokens or 0:,.0f}", f"{figures.usd or 0:.4f}",
+            "-" if figures.seconds is None else f"{figures.seconds:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def _estimate(mean: float | None, ci95: tuple[float, float] | None) -> str:
+    if mean is None:
+        return "-"
+    return f"{mean:.2f}" if ci95 is None else f"{mean:.2f} [{ci95[0]:.2f}, {ci95[1]:.2f}]"
+
+
+def _slug(spec: str) -> str:
+    return re.sub(r"[^A-Za-z0-9-]+", "_", spec)
+
+
+def _command(request: EvaluateRequest) -> str:
+    """The command line that makes this evaluation again."""
+    given: Mapping[str, Any] = request.model_dump(exclude_defaults=True, exclude={"environment"})
+    words = ["tutelage", "evaluate", request.environment]
+    for name, value in given.items():
+        if name == "students":
+            words += [word for spec in value for word in ("--student", spec)]
+        elif name == "arms":
+            words += ["--arms", ",".join(value)]
+        elif value is True:
+            words.append(f"--{name}")
+        else:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)

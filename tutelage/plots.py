@@ -1,0 +1,101 @@
+"""Plots as SVG text, drawn with matplotlib, for reports and files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+INK, SOFT, GOOD, BAD = "#3b4656", "#9aa4b1", "#2a8c5f", "#c0503f"
+
+
+def intervals(
+    rows: Mapping[str, tuple[float | None, tuple[float, float] | None]],
+    label: str,
+    *,
+    limits: tuple[float, float] | None = None,
+    zero: bool = False,
+) -> str:
+    """Means with their intervals, one row each, from the top in the order given.
+
+    Args:
+        rows: name to mean and interval; either may be missing.
+        label: of the horizontal axis, with its unit.
+        limits: of that axis; from the data where None.
+        zero: draws a line at zero, and colours rows by whether they exclude it.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _figure(len(rows))
+    for position, (_, (mean, interval)) in enumerate(rows.items()):
+        if mean is None:
+            continue
+        colour = INK
+        if zero and interval is not None and not interval[0] <= 0 <= interval[1]:
+            colour = GOOD if mean > 0 else BAD
+        if interval is not None:
+            axes.plot(interval, (position, position), color=colour, linewidth=2)
+        axes.plot((mean,), (position,), "o", color=colour, markersize=6)
+        axes.annotate(
+            f"{mean:.2f}", (mean, position), textcoords="offset points", xytext=(0, 7),
+            ha="center", color=colour, fontsize=8,
+        )  # fmt: skip
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.4, -0.7)
+    if zero:
+        axes.axvline(0, color=SOFT, linewidth=1, linestyle="--")
+    if limits is not None:
+        axes.set_xlim(*limits)
+    axes.set_xlabel(label)
+    return _svg(figure)
+
+
+def bars(rows: Mapping[str, float | None], label: str, *, least: float | None = None) -> str:
+    """Shares between 0 and 1 as bars; those under `least` in another colour.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _figure(len(rows))
+    values = [value or 0.0 for value in rows.values()]
+    colours = [BAD if least is not None and value < least else GOOD for value in values]
+    axes.barh(range(len(rows)), values, color=colours, height=0.6)
+    for position, value in enumerate(rows.values()):
+        shown = "no data" if value is None else f"{value:.2f}"
+        axes.annotate(
+            shown, (value or 0.0, position), textcoords="offset points", xytext=(4, -3),
+            color=INK, fontsize=8,
+        )  # fmt: skip
+    axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 1.08)
+    if least is not None:
+        axes.axvline(least, color=SOFT, linewidth=1, linestyle="--")
+    axes.set_xlabel(label)
+    return _svg(figure)
+
+
+def _figure(rows: int) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 0.9 + 0.42 * max(rows, 1)), layout="constrained")
+    axes = figure.subplots()
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(left=False, colors=INK, labelsize=9)
+    axes.xaxis.label.set_color(INK)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    # A fixed salt and no metadata: the same figures give the same file, which names no address.
+    with mpl.rc_context({"svg.hashsalt": "tutelage", "svg.fonttype": "none"}):
+        figure.savefig(
+            buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
