@@ -125,15 +125,17 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[st
     """The field names that would be valid beside the last step of a location."""
     current: list[Any] = [model]
     for step in location[:-1]:
+        if isinstance(step, int):
+            continue  # An item of a list; `_leaves` has opened the list itself.
         following: list[Any] = []
         for kind in current:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
-                if isinstance(step, str) and step in kind.model_fields:
-                    following.append(kind.model_fields[step].annotation)
-                elif "kind" in kind.model_fields and step in get_args(
-                    kind.model_fields["kind"].annotation
-                ):
+                # A union's tag first: `question` is also the name of a field.
+                tag = kind.model_fields.get("kind")
+                if tag is not None and step in get_args(tag.annotation):
                     following.append(kind)
+                elif step in kind.model_fields:
+                    following.append(kind.model_fields[step].annotation)
             elif get_args(kind):
                 following.extend(get_args(kind))
         current = [leaf for kind in following for leaf in _leaves(kind)]
@@ -271,7 +273,8 @@ def load_environment(name_or_folder: str | Path) -> Environment:
                 )
             )
     if config:
-        problems += _cross_problems(folder, config, policy, personas, scenarios, places)
+        broken = {problem.path.stem for problem in problems}
+        problems += _cross_problems(folder, config, policy, personas, scenarios, places, broken)
     if problems or config is None:
         raise EnvironmentFault(problems)
     return Environment(config, policy, personas, scenarios, handbook, folder)
@@ -284,8 +287,12 @@ def _cross_problems(
     personas: dict[str, Persona],
     scenarios: dict[str, Scenario],
     places: dict[str, Path],
+    broken: set[str],
 ) -> list[Problem]:
-    """Names that point nowhere: splits, personas and rules of scenarios, rubric ids given twice."""
+    """Names that point nowhere: splits, personas and rules of scenarios, rubric ids given twice.
+
+    `broken` names the files that could not be read; what points at them is left alone.
+    """
     problems: list[Problem] = []
     head = folder / "environment.yaml"
     node = yaml.compose(read_text(head), Loader=yaml.SafeLoader)
@@ -293,7 +300,7 @@ def _cross_problems(
     for split, ids in config.splits.items():
         for index, id_ in enumerate(ids):
             place = (head, _line_at(node, ("splits", split, index)), f"splits.{split}.{index}")
-            if id_ not in scenarios:
+            if id_ not in scenarios and id_ not in broken:
                 problems.append(_unknown(*place, id_, "scenario", scenarios))
             elif id_ in seen:
                 problems.append(
@@ -315,7 +322,7 @@ def _cross_problems(
             ("rules", scenario.rules, policy.rules),
         ):
             for index, name in enumerate(names):
-                if name not in valid:
+                if name not in valid and name not in broken:
                     line = _line_at(tree, (field, index))
                     problems.append(
                         _unknown(path, line, f"{field}.{index}", name, field[:-1], valid)

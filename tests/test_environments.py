@@ -32,6 +32,14 @@ BREAKAGES = [
     ("environment.yaml", "[late_parcel]", "[late_parcl]", "splits.train.0", "'late_parcel'"),
     ("environment.yaml", "kind: words", "kind: wrds", "rubric.2", "'words'"),
     ("environment.yaml", "at_most: 90", "at_most: many", "rubric.2.words.at_most", "'many'"),
+    ("environment.yaml", "at_most: 90", "at_mst: 90", "rubric.2.words.at_mst", "mean 'at_most'"),
+    (
+        "environment.yaml",
+        "question: Does the c",
+        "qestion: Does the c",
+        "rubric.1",
+        "mean 'question'",
+    ),
     ("personas/hurried.yaml", "patience: 5", "patience: 50", "hurried.yaml:11: patience", "20"),
     ("personas/hurried.yaml", "discloses: when_asked", "discloses: asked", "discloses", "when_a"),
     ("personas/hurried.yaml", "goal: wants", "goal: [wants", "is broken YAML", "hurried.yaml:"),
@@ -49,6 +57,17 @@ def test_an_error_names_file_line_field_and_the_nearest_name(bakery, file, old, 
     path.write_text(path.read_text().replace(old, new, 1))
     said = problems(bakery)
     assert where in said and hint in said, said
+
+
+def test_what_hangs_on_a_broken_file_is_not_a_problem_of_its_own(bakery):
+    for file, old in (("scenarios/late_parcel.yaml", "title:"), ("personas/hurried.yaml", "goal:")):
+        path = bakery / file
+        path.write_text(path.read_text().replace(old, "wrong:", 1))
+    scenario = bakery / "scenarios" / "wrong_size.yaml"
+    scenario.write_text(scenario.read_text() + "personas: [hurried]\n")
+    said = problems(bakery)
+    assert "is no scenario" not in said and "is no persona" not in said
+    assert said.count("wrong: is no field") == 2 and said.count("is missing") == 2
 
 
 def test_missing_and_unreadable_files_are_named(bakery):
