@@ -81,16 +81,7 @@ class Customer:
                 goal_met=False,
             )  # fmt: skip
             return Heard(opening, [])
-        facts = {**persona.facts, **scenario.facts}
-        script = render(
-            "customer",
-            title=self.environment.config.title,
-            sells=self.environment.config.sells,
-            persona=persona,
-            scenario=scenario,
-            facts=facts,
-            disclosure=_DISCLOSURE[persona.discloses],
-        )
+        script = script_of(self.environment, persona, scenario)
         known = f"{script} {scenario.opening}"
         act = next_act(persona, turns)
         page = render("customer_turn", turns=turns, act=act)
@@ -126,6 +117,19 @@ class Customer:
                 return Heard(line, refused)
             refused.append((line.customer_says, reasons))
         return Heard(None, refused)
+
+
+def script_of(environment: Environment, persona: Persona, scenario: Scenario) -> str:
+    """The customer's whole prompt, and with it all that its lines may speak of."""
+    return render(
+        "customer",
+        title=environment.config.title,
+        sells=environment.config.sells,
+        persona=persona,
+        scenario=scenario,
+        facts={**persona.facts, **scenario.facts},
+        disclosure=_DISCLOSURE[persona.discloses],
+    )
 
 
 def next_act(persona: Persona, turns: Sequence[Turn]) -> str:
