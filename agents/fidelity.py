@@ -56,8 +56,10 @@ _DATE = re.compile(
 _NAME = re.compile(r"(?<=[a-z0-9,;] )[A-Z][a-z]{2,}\b")
 """A capitalised word inside a sentence: a name, a place, a weekday."""
 _COMMON_NAMES = frozenset(
-    ("mr", "mrs", "miss", "sir", "madam", "god", "christmas", "easter", "english", "internet")
-    + ("okay", "please", "thanks")
+    re.findall(
+        r"\w+",
+        "mr mrs miss sir madam god christmas easter english internet okay please thanks",
+    )
 )
 _ASKS_DATA = re.compile(
     r"\b(?:code|name|number|postcode|address|receipts?|e-?mail|certificate|photos?)\b[^.?!]*\?\s*$",
