@@ -70,6 +70,14 @@ def test_what_hangs_on_a_broken_file_is_not_a_problem_of_its_own(bakery):
     assert said.count("wrong: is no field") == 2 and said.count("is missing") == 2
 
 
+def test_a_missing_policy_is_one_problem_and_not_one_a_rule(bakery):
+    scenario = bakery / "scenarios" / "late_parcel.yaml"
+    scenario.write_text(scenario.read_text() + "\nrules: [R1]\n")
+    (bakery / "policy.md").unlink()
+    said = problems(bakery)
+    assert "policy.md: is missing" in said and "no rule" not in said
+
+
 def test_missing_and_unreadable_files_are_named(bakery):
     (bakery / "policy.md").unlink()
     (bakery / "personas" / "hurried.yaml").write_bytes(b"name: \xff\xfe")
