@@ -58,7 +58,7 @@ _LEAK = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _CODE = re.compile(r"\b(?=[\w:]*\d)[A-Za-z0-9][A-Za-z0-9:-]*\b")
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})[a-z]*"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _DATES = [
@@ -76,7 +76,10 @@ _KIN = re.compile(
     r"|grand(?:mother|father|son|daughter))\b",
     re.IGNORECASE,
 )
-_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_NUMBERS = [
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve"),
+]
 _COUNTED = re.compile(rf"\b(\d{{1,2}}|{'|'.join(_NUMBERS)}) ([a-z]{{3,}})\b", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"\u201c][^\"\u201d]*[\"\u201d]")
 _NAME = re.compile(r"(?<=[a-z0-9,;] )[A-Z][a-z]{2,}\b")
@@ -87,7 +90,9 @@ _COMMON_NAMES = frozenset(
         "mr mrs miss sir madam god christmas easter english internet okay please thanks",
     )
 )
-_ASKS = re.compile(r"\?\s*$|\bi need\b|\bplease (?:send|give|tell)\b[^.?!]*[.?!]?\s*$", re.IGNORECASE)
+_ASKS = re.compile(
+    r"\?\s*$|\bi need\b|\bplease (?:send|give|tell)\b[^.?!]*[.?!]?\s*$", re.IGNORECASE
+)
 _ANYTHING_ELSE = re.compile(
     r"\b(?:anything|something) (?:else|more|that is not clear)\b", re.IGNORECASE
 )
@@ -169,9 +174,7 @@ def _unsupported(line: str, heard: str) -> list[str]:
             reasons.append(f"invented: {name}")
     kin = {word.casefold() for word in _KIN.findall(heard)}
     reasons += [
-        f"contradicted: {word}"
-        for word in _KIN.findall(line)
-        if kin and word.casefold() not in kin
+        f"contradicted: {word}" for word in _KIN.findall(line) if kin and word.casefold() not in kin
     ]
     counts = _counts(heard)
     reasons += [
