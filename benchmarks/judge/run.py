@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 from pathlib import Path
 from statistics import fmean
 
@@ -82,15 +83,13 @@ async def main() -> None:
         if not own:
             continue
         faults = [faults_of(judges[by_id[r.id][0]], by_id[r.id][1]) for r in own]
+        alone = [_model_alone(r, *found) > 0.5 for r, found in zip(own, faults, strict=True)]
         report[name] = {
             "judge with code": figures_of(own).model_dump(),
             "pairs right by code alone (ties count half)": round(
                 fmean(0.5 if good == bad else float(good < bad) for good, bad in faults), 3
             ),
-            "pairs right by the model alone": round(
-                fmean(_model_alone(r, good, bad) > 0.5 for r, (good, bad) in zip(own, faults, strict=True)),
-                3,
-            ),
+            "pairs right by the model alone": round(fmean(alone), 3),
             "right among the most certain": coverage_curve(own),
         }  # fmt: skip
     (HERE / "result.json").write_text(
@@ -115,7 +114,6 @@ def _model_alone(reading: Reading, good: float, bad: float) -> float:
     """The mean log-odds that the good reply is better, less what the faults moved them by, as odds
     above or below one half.
     """
-    import math
 
     def logit(p: float) -> float:
         kept = min(max(p, 1e-6), 1 - 1e-6)
