@@ -72,7 +72,7 @@ async def main() -> None:
     readings: list[Reading] = [Reading.model_validate(found) for found in raw.get(given.judge, [])]
     done = {reading.id for reading in readings}
     todo = [(firm, item) for firm, item in items if item.id not in done]
-    for firm, item in track(todo, "reading", Console(stderr=True)):
+    for firm, item in track(todo, "reading", console=Console(stderr=True)):
         readings.append(await read_item(judges[firm], item))
         raw[given.judge] = [reading.model_dump() for reading in readings]
         RAW.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
