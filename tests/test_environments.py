@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 
 import jsonschema
@@ -127,6 +128,17 @@ def test_scaffolds_are_valid_and_never_overwrite(tmp_path):
     with pytest.raises(EnvironmentFault, match="is no name") as caught:
         new_environment("../evil", tmp_path / "x")
     assert caught.value.exit_code == 2
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_firm(tmp_path, monkeypatch):
+    def copytree(source, folder):
+        folder.mkdir()
+        raise shutil.Error([(str(source), str(folder), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", copytree)
+    with pytest.raises(EnvironmentFault, match="cannot be written: .*No space left"):
+        new_environment("bakery", tmp_path / "bakery")
+    assert not (tmp_path / "bakery").exists()
 
 
 def test_checks_by_code_have_known_answers():
