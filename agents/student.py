@@ -11,7 +11,7 @@ from tutelage.environments import Environment, Scenario
 from tutelage.strategy_store import Placement, Retrieved, coach_messages
 
 from .templates import render
-from .transcript import Turn, as_messages
+from .transcript import Reply, Turn, as_messages
 from .voice import Voice
 
 _NAME_TAG = re.compile(r"^\s*(?:agent|assistant|customer service|reply)\s*:\s*", re.IGNORECASE)
@@ -58,7 +58,7 @@ class Student:
         turns: Sequence[Turn],
         retrieved: Sequence[Retrieved] = (),
         seed: int = 0,
-    ) -> str:
+    ) -> Reply:
         """Answer the customer's last line."""
         text = await self.voice.say(
             self.messages(scenario, turns, retrieved),
@@ -66,4 +66,4 @@ class Student:
             temperature=self.temperature,
             max_tokens=120,
         )
-        return untagged(text) or "..."
+        return Reply(untagged(text) or "...")

@@ -42,9 +42,11 @@ class DialogueRequest(TypedDict, total=False):
 
 
 class DialogueState(DialogueRequest, total=False):
-    """A dialogue under way. `turns` are {"speaker", "text"}; `judgement` is there at the end."""
+    """A dialogue under way. `turns` are {"speaker", "text"}, with "tools" where a student called
+    some; `judgement` is there at the end.
+    """
 
-    turns: Annotated[list[dict[str, str]], operator.add]
+    turns: Annotated[list[dict[str, Any]], operator.add]
     reason: EndReason | None
     valid: bool
     judgement: dict[str, Any] | None
@@ -164,23 +166,25 @@ def compile_dialogue(
         retrieved = await desk.retrieve(turns, state.get("scenario", ""))
         began = time.monotonic()
         with tallied() as used:
-            text = await desk.student.reply(
+            reply = await desk.student.reply(
                 scenario_of(state), turns, retrieved, seed=state.get("seed", 0)
             )
         turn = len(turns) // 2
         await desk.record(
             TurnSpoken(
-                dialogue=state.get("dialogue", ""), turn=turn, speaker="student", text=text,
+                dialogue=state.get("dialogue", ""), turn=turn, speaker="student", text=reply.text,
                 strategies=[
                     StrategyGiven(id=strategy.id, entry=found.entry.id, text=strategy.text,
                                   scenario=found.entry.scenario, similarity=found.similarity)
                     for found in retrieved
                     for strategy in found.strategies
                 ],
+                tools=reply.tools,
                 tokens=used.input + used.output, usd=used.usd, seconds=time.monotonic() - began,
             )
         )  # fmt: skip
-        spoken: dict[str, Any] = {"turns": [{"speaker": "student", "text": text}]}
+        said = Turn(speaker="student", text=reply.text, tools=reply.tools)
+        spoken: dict[str, Any] = {"turns": [said.model_dump(exclude_defaults=True)]}
         return {**spoken, "reason": "turn_limit"} if turn + 1 >= max_exchanges else spoken
 
     async def judge(state: DialogueState) -> dict[str, Any]:
