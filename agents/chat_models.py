@@ -11,18 +11,32 @@ from urllib.parse import urlsplit
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from rapidfuzz import fuzz, process
+from tutelage.strategy_store import Placement
 
 from .catalogue import DEFAULT_MODEL
 from .faults import ModelFault
 from .local_chat import ChatLocal
 from .weights import weights_path
 
-__all__ = ["DEFAULT_MODEL", "chat_model", "fault_of", "model_name", "supports_logprobs"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "chat_model",
+    "fault_of",
+    "fitting_placement",
+    "model_name",
+    "supports_logprobs",
+]
 
 _EXTRAS = {"openai", "anthropic", "ollama"}
 """Providers whose package comes with an extra of the same name."""
 
 _KEYLESS = {"ollama", "local"}
+_LEADING_SYSTEM_ONLY = {
+    "ChatAnthropic",
+    "ChatGoogleGenerativeAI",
+    "ChatMistralAI",
+    "ChatVertexAI",
+}
 _SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _SECRET_SHAPE = re.compile(
     r"\b(?:sk|pk|rk|xai|gsk|hf|key)[-_][\w*.-]{6,}|(?i:bearer)\s+\S+|\b[A-Za-z0-9_-]{32,}\b"
@@ -121,6 +135,22 @@ def supports_logprobs(model: BaseChatModel) -> bool:
     """
     fields = type(model).model_fields
     return "logprobs" in fields and "top_logprobs" in fields
+
+
+def fitting_placement(model: object) -> Placement:
+    """Where strategies stand best in what a model is sent: behind the transcript, where all before
+    them can be cached, unless the model's provider takes a system message at the start only.
+
+    Args:
+        model: a chat model; anything else is taken for one that lets late system messages pass.
+    """
+    while isinstance(inner := getattr(model, "model", None), BaseChatModel):
+        model = inner
+    names = {kind.__name__ for kind in type(model).__mro__}
+    profile = getattr(model, "profile", None) or {}
+    if names & _LEADING_SYSTEM_ONLY and not profile.get("mid_conversation_system_messages"):
+        return "note"
+    return "after"
 
 
 def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
