@@ -120,7 +120,7 @@ def model_name(model: BaseChatModel) -> str:
     default = type(model).model_fields.get("anthropic_api_url")
     if default is not None and "anthropic.com" in base:
         base = ""
-    return _redacted(f"{provider}:{name}") + (f"@{_clean_url(base)}" if base else "")
+    return redacted(f"{provider}:{name}") + (f"@{_clean_url(base)}" if base else "")
 
 
 def supports_logprobs(model: BaseChatModel) -> bool:
@@ -167,7 +167,7 @@ def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
     for link in chain:
         if isinstance(link, ModelFault):
             return link
-    shown = _redacted(spec) if isinstance(spec, str) else model_name(spec)
+    shown = redacted(spec) if isinstance(spec, str) else model_name(spec)
     provider = shown.partition(":")[0]
     status = next((code for link in chain if (code := _status(link))), None)
     names = " ".join(type(link).__name__ for link in chain)
@@ -226,11 +226,11 @@ def _status(error: BaseException) -> int | None:
 
 def _first_line(error: BaseException) -> str:
     """What an exception says, in at most 200 characters of one line, with no secrets."""
-    text = _redacted(" ".join(str(error).split()))
+    text = redacted(" ".join(str(error).split()))
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
     """A text without the keys of the environment, anything shaped like a key, or URL passwords."""
     for name, value in os.environ.items():
         if _SECRET_NAME.search(name) and len(value) >= 6:

@@ -98,9 +98,9 @@ class Deployment:
         """The same for messages of the OpenAI protocol, whose other fields stay as they are."""
         return coach_wire(messages, self.retrieve(_people(messages)), self.placement)
 
-    async def acoach_wire(self, messages: Sequence[Message]) -> list[Message]:
-        """The same, without blocking the event loop."""
-        return coach_wire(messages, await self.aretrieve(_people(messages)), self.placement)
+    async def aretrieve_wire(self, messages: Sequence[Message]) -> list[Retrieved]:
+        """The approved strategies for messages of the OpenAI protocol."""
+        return await self.aretrieve(_people(messages))
 
 
 def _people(messages: Sequence[Message]) -> list[BaseMessage]:
