@@ -9,17 +9,19 @@ import inspect
 import re
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManager, AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, convert_to_messages
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable, RunnableBinding, ensure_config
+from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import ConfigDict
 from tutelage.strategy_store import Retrieved, on_trial
 from tutelage.strategy_store.prompt import Placement, coach_messages, strategies_text
@@ -81,6 +83,9 @@ def app_student(
         placement: where in the messages the strategies stand.
     """
     title = name or getattr(app, "name", None) or getattr(app, "__name__", None)
+    if title == "LangGraph":
+        # What LangGraph calls a graph that nobody named.
+        title = "graph"
     return AppStudent(
         app=app,
         title=str(title or type(app).__name__),
@@ -164,10 +169,9 @@ class AppStudent(BaseChatModel):
             records=records or {},
             thread=uuid.uuid4().hex,
         )
-        callbacks = run_manager.get_child() if run_manager else None
         # An app that is coached already must give these strategies too, and no others.
-        with on_trial(retrieved):
-            output = await self._ask(asked, callbacks, kwargs)
+        with on_trial(retrieved), _apart():
+            output = await self._ask(asked, _callbacks_under(run_manager), kwargs)
         given = self.to_reply(output) if self.to_reply else output
         reply, usage = _read(given, self.title)
         message = AIMessage(
@@ -199,7 +203,7 @@ class AppStudent(BaseChatModel):
             extra = {"context": self.context(asked)} if self.context else {}
             # Only a model with arguments bound takes the sampling options that models take.
             extra |= options if self.firm_prompt else {}
-            return await app.ainvoke(given, ensure_config(cast(Any, config)), **extra)
+            return await app.ainvoke(given, cast(Any, config), **extra)
         if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(
             getattr(app, "__call__", None)  # noqa: B004 - looks for an async __call__
         ):
@@ -208,15 +212,32 @@ class AppStudent(BaseChatModel):
         return await output if inspect.isawaitable(output) else output
 
 
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Within the block a graph runs as in its own app, not as a part of the graph around it."""
+    token = var_child_runnable_config.set(None)
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
+
+
+def _callbacks_under(run: AsyncCallbackManagerForLLMRun | None) -> AsyncCallbackManager | None:
+    """Callbacks for what the app runs, as parts of the student's run."""
+    if run is None:
+        return None
+    callbacks = AsyncCallbackManager(handlers=[], parent_run_id=run.run_id)
+    callbacks.set_handlers(run.inheritable_handlers)
+    callbacks.add_tags(run.inheritable_tags)
+    callbacks.add_metadata(run.inheritable_metadata)
+    return callbacks
+
+
 def _state_keys(app: Any) -> set[str]:
     """The keys of a compiled graph's input; empty for anything else."""
-    channels = getattr(app, "input_channels", None)
-    if channels is None:
-        return set()
-    if channels == "__start__":
-        schema = app.get_input_jsonschema()
-        return set(schema.get("properties") or {})
-    return {channels} if isinstance(channels, str) else set(channels)
+    schema = getattr(getattr(app, "builder", None), "input_schema", None)
+    kinds = getattr(schema, "__mro__", ())
+    return {key for kind in kinds for key in getattr(kind, "__annotations__", {})}
 
 
 def _read(output: Any, title: str) -> tuple[Reply, UsageMetadata | None]:
@@ -234,20 +255,18 @@ def _read(output: Any, title: str) -> tuple[Reply, UsageMetadata | None]:
             raise ModelFault(
                 f"The app {title} stopped to ask a person; a simulated customer cannot answer that."
             )
-        output = output.get("messages", output.get("output", output))
-        if isinstance(output, str):
-            return Reply(output), None
+        found = output.get("messages", output.get("output"))
+        if isinstance(found, str):
+            return Reply(found), None
+        if found is None:
+            raise _no_reply(output, title)
+        output = found
     if isinstance(output, BaseMessage):
         output = [output]
     try:
         messages = convert_to_messages(output)
     except (TypeError, ValueError, NotImplementedError, KeyError) as error:
-        raise ModelFault(
-            f"The app {title} gave {_shape(output)}, which holds no reply; expected a text, a "
-            f"message, messages, or a state with `messages` (app_student(app, to_reply=...) "
-            f"translates).",
-            exit_code=2,
-        ) from error
+        raise _no_reply(output, title) from error
     people = [place for place, message in enumerate(messages) if message.type == "human"]
     new = messages[people[-1] + 1 :] if people else messages
     said = [m for m in new if isinstance(m, AIMessage)]
@@ -284,10 +303,15 @@ def _tools(messages: Sequence[BaseMessage]) -> list[ToolUse]:
     return used
 
 
-def _shape(output: Any) -> str:
+def _no_reply(output: Any, title: str) -> ModelFault:
+    shape = f"a {type(output).__name__}"
     if isinstance(output, Mapping):
-        return f"a state with {', '.join(map(str, output)) or 'nothing in it'}"
-    return f"a {type(output).__name__}"
+        shape = f"a state with {', '.join(map(str, output)) or 'nothing in it'}"
+    return ModelFault(
+        f"The app {title} gave {shape}, which holds no reply; expected a text, a message, messages, "
+        f"or a state with `messages` (app_student(app, to_reply=...) translates).",
+        exit_code=2,
+    )
 
 
 def _bound_name(binding: RunnableBinding) -> str:
