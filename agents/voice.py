@@ -42,8 +42,15 @@ class Voice:
         Raises:
             ModelFault: where the endpoint fails or refuses, in one sentence.
         """
-        message = await self._call(self.model, messages, **options)
-        return message.text.strip()
+        return (await self.answer(messages, **options)).text.strip()
+
+    async def answer(self, messages: list[BaseMessage], **options: Any) -> AIMessage:
+        """The same as the whole message.
+
+        Raises:
+            ModelFault: where the endpoint fails or refuses, in one sentence.
+        """
+        return await self._call(self.model, messages, **options)
 
     async def ask(self, messages: list[BaseMessage], schema: type[T], **options: Any) -> T:
         """Answer as a pydantic model: constrained where the provider can, validated always,

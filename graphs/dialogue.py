@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from tutelage.agents.app_student import Student, as_student
 from tutelage.agents.meter import Meter, tallied
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
@@ -42,9 +43,11 @@ class DialogueRequest(TypedDict, total=False):
 
 
 class DialogueState(DialogueRequest, total=False):
-    """A dialogue under way. `turns` are {"speaker", "text"}; `judgement` is there at the end."""
+    """A dialogue under way. `turns` are {"speaker", "text"}, with "tools" where a student called
+    some; `judgement` is there at the end.
+    """
 
-    turns: Annotated[list[dict[str, str]], operator.add]
+    turns: Annotated[list[dict[str, Any]], operator.add]
     reason: EndReason | None
     valid: bool
     judgement: dict[str, Any] | None
@@ -54,13 +57,13 @@ class DialogueState(DialogueRequest, total=False):
 def dialogue_graph(
     environment: Environment,
     *,
-    student: Model | None = None,
+    student: Student | None = None,
     customer: Model | None = None,
     judge: Model | None = None,
     library: Library | None = None,
     max_exchanges: int = MAX_EXCHANGES,
     retrieval: Retrieval | None = None,
-    placement: Placement = "after",
+    placement: Placement | None = None,
     meter: Meter | None = None,
     checkpointer: BaseCheckpointSaver | None = None,
 ) -> CompiledStateGraph:
@@ -72,11 +75,13 @@ def dialogue_graph(
 
     Args:
         environment: the firm.
-        student, customer, judge: spec strings or chat models; the local model where not given.
+        student: a spec string, a chat model, or any app: a Runnable, a compiled graph, a function;
+            the local model where not given, as for the others.
+        customer, judge: spec strings or chat models.
         library: approved strategies are looked up in it at every student turn.
         max_exchanges: exchanges after which a dialogue is ended, 1 to 20.
         retrieval: how strategies are looked up.
-        placement: where in the student's prompt they stand.
+        placement: where in the student's prompt they stand; what its provider takes, where None.
         meter: counts usage.
         checkpointer: LangGraph's, for those who nest the graph.
 
@@ -89,7 +94,7 @@ def dialogue_graph(
         customer=customer,
         judge=judge,
         # Nobody teaches here; the seat must not ask for a model that nobody named.
-        teacher=judge or student,
+        teacher=judge or (as_student(student) if student is not None else None),
         library=library,
         retrieval=retrieval,
         placement=placement,
@@ -164,23 +169,25 @@ def compile_dialogue(
         retrieved = await desk.retrieve(turns, state.get("scenario", ""))
         began = time.monotonic()
         with tallied() as used:
-            text = await desk.student.reply(
+            reply = await desk.student.reply(
                 scenario_of(state), turns, retrieved, seed=state.get("seed", 0)
             )
         turn = len(turns) // 2
         await desk.record(
             TurnSpoken(
-                dialogue=state.get("dialogue", ""), turn=turn, speaker="student", text=text,
+                dialogue=state.get("dialogue", ""), turn=turn, speaker="student", text=reply.text,
                 strategies=[
                     StrategyGiven(id=strategy.id, entry=found.entry.id, text=strategy.text,
                                   scenario=found.entry.scenario, similarity=found.similarity)
-                    for found in retrieved
+                    for found in retrieved or ()
                     for strategy in found.strategies
                 ],
+                tools=reply.tools,
                 tokens=used.input + used.output, usd=used.usd, seconds=time.monotonic() - began,
             )
         )  # fmt: skip
-        spoken: dict[str, Any] = {"turns": [{"speaker": "student", "text": text}]}
+        said = Turn(speaker="student", text=reply.text, tools=reply.tools)
+        spoken: dict[str, Any] = {"turns": [said.model_dump(exclude_defaults=True)]}
         return {**spoken, "reason": "turn_limit"} if turn + 1 >= max_exchanges else spoken
 
     async def judge(state: DialogueState) -> dict[str, Any]:

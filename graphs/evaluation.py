@@ -117,7 +117,7 @@ def desk_of(desk: Desk, arm: Arm) -> Desk:
     """The same desk with the student of an arm: alone, generally advised, coached, or the teacher."""
     match arm:
         case "none":
-            return replace(desk, library=None)
+            return replace(desk, library=None, fixed=())
         case "generic":
             strategy = Strategy.new(GENERIC_ADVICE, Provenance(source="teacher"))
             entry = Entry.new(scenario="any customer", strategies=[strategy])
@@ -128,7 +128,10 @@ def desk_of(desk: Desk, arm: Arm) -> Desk:
             return replace(desk, retrieval=replace(desk.retrieval, leave_out_own=True))
         case "teacher":
             return replace(
-                desk, library=None, student=replace(desk.student, voice=desk.teacher.voice)
+                desk,
+                library=None,
+                fixed=(),
+                student=replace(desk.student, voice=desk.teacher.voice),
             )
 
 

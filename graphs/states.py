@@ -60,7 +60,7 @@ async def played(log: Log) -> dict[str, Played]:
             case DialogueStarted() as event:
                 dialogues[event.dialogue] = Played(event)
             case TurnSpoken() as event if event.dialogue in dialogues:
-                turn = Turn(speaker=event.speaker, text=event.text)
+                turn = Turn(speaker=event.speaker, text=event.text, tools=event.tools)
                 dialogues[event.dialogue].turns.append(turn)
                 dialogues[event.dialogue].spoken.append(event)
             case DialogueJudged() as event if event.dialogue in dialogues:

@@ -255,7 +255,7 @@ async def _reply(desk: Desk, state: State, seed: int, given: Retrieved | None = 
     """What the student answers with the strategy given, or with the library as it is."""
     scenario = desk.environment.scenarios[state.scenario]
     retrieved = [given] if given else await desk.retrieve(state.turns, state.scenario)
-    return await desk.student.reply(scenario, state.turns, retrieved, seed)
+    return (await desk.student.reply(scenario, state.turns, retrieved, seed)).text
 
 
 async def _extend_null(desk: Desk, state: State, plain: Sequence[str], null: Null) -> None:
