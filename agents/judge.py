@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-from tutelage.environments import Environment, Question, Scenario, check_score
+from tutelage.environments import (
+    Environment,
+    Question,
+    Scenario,
+    StateCheck,
+    check_score,
+    state_score,
+)
 
 from .templates import render
+from .toolbox import final_state
 from .transcript import Turn, replies
 from .voice import Voice
 
@@ -20,6 +29,7 @@ _RATE_DIALOGUE = (
     "How satisfied is this CUSTOMER with the AGENT at the end, from 1 (very dissatisfied) to 5 "
     "(very satisfied)? Answer with one digit."
 )
+_KEEPS_POLICY = "Does the AGENT keep to the policy in everything it says, promises and does?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,15 @@ class Judgement:
     checks: dict[str, float]
     questions: dict[str, float]
     turn_scores: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class RubricAnswers:
+    """The rubric's items, each 0 to 1, and their weighted mean."""
+
+    score: float
+    checks: dict[str, float]
+    questions: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -98,20 +117,43 @@ class Judge:
             if turn.speaker == "student":
                 turn_scores.append(await self.rate(scenario, turns[: index + 1], _RATE_REPLY))
         satisfaction = await self.satisfaction(scenario, turns)
+        answers = await self.answer_rubric(scenario, turns)
+        return Judgement(
+            satisfaction, answers.score, answers.checks, answers.questions, turn_scores
+        )
+
+    async def answer_rubric(self, scenario: Scenario, turns: Sequence[Turn]) -> RubricAnswers:
+        """Every rubric item of a whole dialogue: checks by code, questions by the model.
+
+        Checks of the state look at what the dialogue's tool calls have made of it.
+        """
         checks: dict[str, float] = {}
         questions: dict[str, float] = {}
         items = self.environment.rubric_for(scenario)
         said = replies(turns)
+        state: dict[str, Any] | None = None
         for item in items:
             if isinstance(item, Question):
-                task = f"{item.question} Answer Yes or No."
-                yes, _ = await self.voice.weigh(
-                    self._messages(scenario, turns, task), ("Yes", "No")
-                )
-                questions[item.id] = yes
+                questions[item.id] = await self.agrees(scenario, turns, item.question)
+            elif isinstance(item, StateCheck):
+                if state is None:
+                    state = await final_state(self.environment, scenario, turns)
+                checks[item.id] = state_score(item, state)
             else:
                 checks[item.id] = check_score(item, said)
         weights = {item.id: item.weight for item in items}
         scores = {**checks, **questions}
         rubric = sum(weights[id_] * score for id_, score in scores.items()) / sum(weights.values())
-        return Judgement(satisfaction, rubric, checks, questions, turn_scores)
+        return RubricAnswers(rubric, checks, questions)
+
+    async def keeps_policy(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
+        """The probability that the agent kept to the policy; the rules at stake are named."""
+        rules = self.environment.policy.rules
+        stake = " ".join(f"({id_}) {rules[id_].text}" for id_ in scenario.rules)
+        looked = f" Rules at stake: {stake}" if stake else ""
+        return await self.agrees(scenario, turns, _KEEPS_POLICY + looked)
+
+    async def agrees(self, scenario: Scenario, turns: Sequence[Turn], question: str) -> float:
+        """The probability that the answer to a question about the dialogue is yes."""
+        task = f"{question} Answer Yes or No."
+        return (await self.voice.weigh(self._messages(scenario, turns, task), ("Yes", "No")))[0]

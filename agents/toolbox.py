@@ -20,6 +20,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tools.base import create_schema_from_function
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
 from tutelage.environments import Environment, McpServer, Scenario, as_json
 
@@ -113,6 +114,18 @@ def check_tools(environment: Environment) -> None:
         _adapters()
     elif environment.config.tools:
         _from_file(environment, next(iter(environment.scenarios.values())))
+
+
+async def tool_schemas(environment: Environment) -> list[dict[str, Any]]:
+    """The firm's tools in OpenAI's format; empty for a firm without.
+
+    Raises:
+        ToolFault: as `open_toolbox`.
+    """
+    if not environment.has_tools:
+        return []
+    async with open_toolbox(environment, next(iter(environment.scenarios.values()))) as box:
+        return [convert_to_openai_tool(tool) for tool in box.tools.values()]
 
 
 async def _repeat(box: Toolbox, turns: Sequence[Turn]) -> None:

@@ -42,9 +42,11 @@ class DialogueRequest(TypedDict, total=False):
 
 
 class DialogueState(DialogueRequest, total=False):
-    """A dialogue under way. `turns` are {"speaker", "text"}; `judgement` is there at the end."""
+    """A dialogue under way. `turns` are {"speaker", "text"}, and {"tools"} where
+    the student called some; `judgement` is there at the end.
+    """
 
-    turns: Annotated[list[dict[str, str]], operator.add]
+    turns: Annotated[list[dict[str, Any]], operator.add]
     reason: EndReason | None
     valid: bool
     judgement: dict[str, Any] | None
@@ -164,14 +166,14 @@ def compile_dialogue(
         retrieved = await desk.retrieve(turns, state.get("scenario", ""))
         began = time.monotonic()
         with tallied() as used:
-            text = await desk.student.reply(
+            reply = await desk.student.reply(
                 scenario_of(state), turns, retrieved, seed=state.get("seed", 0)
             )
         turn = len(turns) // 2
         await desk.record(
             TurnSpoken(
-                dialogue=state.get("dialogue", ""), turn=turn, speaker="student", text=text,
-                strategies=[
+                dialogue=state.get("dialogue", ""), turn=turn, speaker="student", text=reply.text,
+                tools=reply.tools, strategies=[
                     StrategyGiven(id=strategy.id, entry=found.entry.id, text=strategy.text,
                                   scenario=found.entry.scenario, similarity=found.similarity)
                     for found in retrieved
@@ -180,7 +182,7 @@ def compile_dialogue(
                 tokens=used.input + used.output, usd=used.usd, seconds=time.monotonic() - began,
             )
         )  # fmt: skip
-        spoken: dict[str, Any] = {"turns": [{"speaker": "student", "text": text}]}
+        spoken: dict[str, Any] = {"turns": [reply.model_dump(exclude_defaults=True)]}
         return {**spoken, "reason": "turn_limit"} if turn + 1 >= max_exchanges else spoken
 
     async def judge(state: DialogueState) -> dict[str, Any]:

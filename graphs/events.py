@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from tutelage.agents.transcript import ToolUse
 
 Speaker = Literal["customer", "student"]
 Purpose = Literal["train", "validation", "test"]
@@ -64,6 +65,9 @@ class TurnSpoken(_Event):
     feeling: str = ""
     goal_met: bool = False
     strategies: list[StrategyGiven] = Field(default_factory=list)
+    tools: list[ToolUse] = Field(
+        default_factory=list, description="What the student called before it spoke, in order."
+    )
     tokens: int = Field(
         default=0, description="Input and output of the reply, for a student's turn."
     )
@@ -145,8 +149,11 @@ class StrategyTried(_Event):
     dialogue: str
     turn: int
     seed: int
+    customer_says: str = Field("", description="What both replies answer.")
     before: str
     after: str
+    tools_before: list[ToolUse] = Field(default_factory=list)
+    tools_after: list[ToolUse] = Field(default_factory=list)
     preference: float = Field(ge=0, le=1, description="Probability that `after` is better.")
     checks_before: float | None = None
     checks_after: float | None = None
