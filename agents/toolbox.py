@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tools.base import create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -54,7 +55,7 @@ class Toolbox:
             return ToolUse(name=name, arguments=arguments, error=error)
         try:
             async with asyncio.timeout(TOOL_SECONDS):
-                result = await self.tools[name].ainvoke(arguments)
+                answer = await _answer(self.tools[name], arguments)
         except TimeoutError:
             error = f"no answer within {TOOL_SECONDS:g} s"
         except ValidationError as fault:
@@ -64,7 +65,9 @@ class Toolbox:
         except Exception as fault:
             error = str(fault) or type(fault).__name__
         else:
-            return ToolUse(name=name, arguments=arguments, result=_cut(_as_text(result)))
+            if answer.status != "error":
+                return ToolUse(name=name, arguments=arguments, result=_cut(answer.text))
+            error = answer.text or "the tool failed"
         return ToolUse(name=name, arguments=arguments, error=_cut(error))
 
 
@@ -161,7 +164,9 @@ def _from_file(environment: Environment, scenario: Scenario) -> Toolbox:
             else:
                 result = await asyncio.to_thread(function, **arguments)
             state = as_json(changed)
-            return result
+            if isinstance(result, str):
+                return result
+            return json.dumps(result, ensure_ascii=False, default=str)
 
         schema = create_schema_from_function(
             name, function, filter_args=["state"], parse_docstring=True,
@@ -216,12 +221,14 @@ async def _served(environment: Environment, scenario: Scenario) -> AsyncIterator
                 raise ToolFault(f"the MCP server offers no tool {name!r}; it offers {known}")
         if server.reset:
             state = environment.state_for(scenario)
-            await offered[server.reset].ainvoke({"state": state})
+            reset = await _answer(offered[server.reset], {"state": state})
+            if reset.status == "error":
+                raise ToolFault(f"{server.reset!r} took no state: {_short(reset.text)}")
 
         async def read() -> dict[str, Any]:
             if not server.read:
                 return {}
-            text = _as_text(await offered[server.read].ainvoke({}))
+            text = (await _answer(offered[server.read], {})).text
             try:
                 state = json.loads(text)
             except ValueError as error:
@@ -274,12 +281,9 @@ def _connection(server: McpServer, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _as_text(result: Any) -> str:
-    if isinstance(result, str):
-        return result
-    if isinstance(result, list) and all(isinstance(b, dict) and "type" in b for b in result):
-        return "\n".join(block.get("text", "") for block in result)
-    return json.dumps(result, ensure_ascii=False, default=str)
+async def _answer(tool: BaseTool, arguments: dict[str, Any]) -> ToolMessage:
+    """What a tool answers, as a message: only that tells an MCP server's errors from its results."""
+    return await tool.ainvoke(ToolCall(name=tool.name, args=arguments, id="call", type="tool_call"))
 
 
 def _cut(text: str) -> str:
