@@ -172,7 +172,7 @@ async def test_a_tool_of_chance_is_found_out(desk_firm):
     )
     firm = load_environment(desk_firm)
     turn = Turn(speaker="student", text="Here.", tools=[ToolUse(name="draw", result="99")])
-    with pytest.raises(ToolFault, match="'draw' gave .*no clock, no chance"):
+    with pytest.raises(ToolFault, match=r"'draw' gave .*no clock, no chance"):
         await final_state(firm, firm.scenarios["slot_in_time"], [turn])
 
 
