@@ -10,10 +10,11 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 from tutelage.environments import Environment, Scenario, Tactic
 
-from .student import act, desk_text, untagged
+from .acting import act
+from .student import desk_text, untagged
 from .templates import render
 from .toolbox import open_toolbox
-from .transcript import Turn, with_actions
+from .transcript import Reply, Turn, with_actions
 from .voice import Voice
 
 
@@ -77,7 +78,8 @@ class Teacher:
         if not self.environment.has_tools:
             return untagged(await self.voice.say(messages, **options))
         async with open_toolbox(self.environment, scenario, turns) as box:
-            return with_actions(await act(self.voice, box, messages, self.environment, options))
+            said = await act(self.voice, box, messages, self.environment, options)
+        return with_actions(Reply(untagged(said.text), said.tools))
 
     async def describe(self, scenario: Scenario, turns: Sequence[Turn], seed: int) -> Description:
         """Describe the state that a dialogue is in, without names or numbers.

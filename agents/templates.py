@@ -6,19 +6,15 @@ from functools import lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .transcript import with_actions
-
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(  # noqa: S701 - prompts are plain text, not HTML
+    return Environment(  # noqa: S701 - prompts are plain text, not HTML
         loader=PackageLoader("tutelage.agents", "prompts"),
         undefined=StrictUndefined,
         trim_blocks=False,
         keep_trailing_newline=False,
     )
-    environment.filters["with_actions"] = with_actions
-    return environment
 
 
 def render(template: str, **values: object) -> str:

@@ -47,12 +47,12 @@ class Toolbox:
     """Gives the state as it is now; empty where the tools show none."""
 
     async def use(self, name: str, arguments: Mapping[str, Any]) -> ToolUse:
-        """Call one tool. What goes wrong comes back as the use's `error`, in words for the model."""
+        """Call one tool. What goes wrong comes back as the result, in words for the model."""
         arguments = dict(arguments)
         if name not in self.tools:
             known = ", ".join(sorted(self.tools))
             error = f"there is no tool {name!r}; the tools are {known}"
-            return ToolUse(name=name, arguments=arguments, error=error)
+            return ToolUse(name=name, arguments=arguments, result=error, error=True)
         try:
             async with asyncio.timeout(TOOL_SECONDS):
                 answer = await _answer(self.tools[name], arguments)
@@ -68,7 +68,7 @@ class Toolbox:
             if answer.status != "error":
                 return ToolUse(name=name, arguments=arguments, result=_cut(answer.text))
             error = answer.text or "the tool failed"
-        return ToolUse(name=name, arguments=arguments, error=_cut(error))
+        return ToolUse(name=name, arguments=arguments, result=_cut(error), error=True)
 
 
 @asynccontextmanager
@@ -138,7 +138,7 @@ async def _repeat(box: Toolbox, turns: Sequence[Turn]) -> None:
         again = await box.use(use.name, use.arguments)
         if again.error or again.result != use.result:
             raise ToolFault(
-                f"the tool {use.name!r} gave {_short(again.error or again.result)} where the same "
+                f"the tool {use.name!r} gave {_short(again.result)} where the same "
                 f"call gave {_short(use.result)} before; a tool must depend on nothing but its "
                 "arguments and the state (no clock, no chance)"
             )

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class ToolUse(BaseModel):
-    """One call of a tool: what it was given, and what came back; `error` where it failed."""
+    """One tool that the student called on the way to its reply, and what came back."""
 
     model_config = ConfigDict(frozen=True)
     name: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: dict[str, Any] = Field(default_factory=dict, description="A JSON object.")
     result: str = ""
-    error: str = ""
+    error: bool = Field(default=False, description="Whether the tool failed.")
+
+    @property
+    def line(self) -> str:
+        """The call and its result in one line, cut to what a reader of the transcript needs."""
+        called = f"{self.name}({_cut(json.dumps(self.arguments, ensure_ascii=False))})"
+        return f"{called} {'failed' if self.error else 'gave'}: {_cut(self.result)}"
 
 
 class Turn(BaseModel):
-    """One line: who spoke and what; `tools` were called before it was said."""
+    """One line: who spoke and what; `tools` are the calls a student made before it."""
 
     model_config = ConfigDict(frozen=True)
     speaker: Literal["customer", "student"]
@@ -29,46 +36,47 @@ class Turn(BaseModel):
     tools: list[ToolUse] = Field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a student says to one line, with the tools it called on the way."""
+
+    text: str
+    tools: list[ToolUse] = field(default_factory=list)
+
+
 def as_messages(turns: Sequence[Turn]) -> list[BaseMessage]:
-    """The dialogue from the student's side: the customer is the human, tool calls stand one by
-    one before the reply that rests on them.
+    """The dialogue from the student's side: the customer is the human.
+
+    A reply's tool calls stand before it, each with its result; their ids follow from their place.
     """
     messages: list[BaseMessage] = []
-    for number, turn in enumerate(turns):
+    for place, turn in enumerate(turns):
         if turn.speaker == "customer":
             messages.append(HumanMessage(turn.text))
             continue
-        for position, use in enumerate(turn.tools):
-            messages += tool_messages(use, f"call_{number}_{position}")
+        for number, used in enumerate(turn.tools):
+            id_ = f"call_{place}_{number}"
+            call = {"name": used.name, "args": used.arguments, "id": id_, "type": "tool_call"}
+            status = "error" if used.error else "success"
+            messages += [
+                AIMessage("", tool_calls=[call]),
+                ToolMessage(used.result, tool_call_id=id_, name=used.name, status=status),
+            ]
         messages.append(AIMessage(turn.text))
     return messages
 
 
-def done(use: ToolUse) -> str:
-    """One call in a line, as people and the judge read it."""
-    given = ", ".join(
-        f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"
-        for name, value in use.arguments.items()
-    )
-    outcome = f"error: {use.error}" if use.error else use.result
-    return " ".join(f"{use.name}({given}) -> {outcome}".split())
-
-
-def with_actions(turn: Turn) -> str:
-    """What a turn says, after what was done for it."""
-    return "\n".join([*(f"[did {done(use)}]" for use in turn.tools), turn.text])
-
-
-def tool_messages(use: ToolUse, id_: str) -> list[BaseMessage]:
-    """One call and what came back, as a model reads them."""
-    call = ToolCall(name=use.name, args=use.arguments, id=id_)
-    answer = ToolMessage(
-        f"error: {use.error}" if use.error else use.result,
-        tool_call_id=id_, name=use.name, status="error" if use.error else "success",
-    )  # fmt: skip
-    return [AIMessage("", tool_calls=[call]), answer]
+def with_actions(said: Turn | Reply) -> str:
+    """What a student says, after a line for each thing it did."""
+    return "\n".join([*(f"(tool {used.line})" for used in said.tools), said.text])
 
 
 def replies(turns: Sequence[Turn]) -> list[str]:
     """What the student said, in order."""
     return [turn.text for turn in turns if turn.speaker == "student"]
+
+
+def _cut(text: str, most: int = 400) -> str:
+    """A text as one line of at most `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."

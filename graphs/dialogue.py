@@ -42,8 +42,8 @@ class DialogueRequest(TypedDict, total=False):
 
 
 class DialogueState(DialogueRequest, total=False):
-    """A dialogue under way. `turns` are {"speaker", "text"}, and {"tools"} where
-    the student called some; `judgement` is there at the end.
+    """A dialogue under way. `turns` are {"speaker", "text"}, with "tools" where a student called
+    some; `judgement` is there at the end.
     """
 
     turns: Annotated[list[dict[str, Any]], operator.add]
@@ -173,16 +173,18 @@ def compile_dialogue(
         await desk.record(
             TurnSpoken(
                 dialogue=state.get("dialogue", ""), turn=turn, speaker="student", text=reply.text,
-                tools=reply.tools, strategies=[
+                strategies=[
                     StrategyGiven(id=strategy.id, entry=found.entry.id, text=strategy.text,
                                   scenario=found.entry.scenario, similarity=found.similarity)
                     for found in retrieved
                     for strategy in found.strategies
                 ],
+                tools=reply.tools,
                 tokens=used.input + used.output, usd=used.usd, seconds=time.monotonic() - began,
             )
         )  # fmt: skip
-        spoken: dict[str, Any] = {"turns": [reply.model_dump(exclude_defaults=True)]}
+        said = Turn(speaker="student", text=reply.text, tools=reply.tools)
+        spoken: dict[str, Any] = {"turns": [said.model_dump(exclude_defaults=True)]}
         return {**spoken, "reason": "turn_limit"} if turn + 1 >= max_exchanges else spoken
 
     async def judge(state: DialogueState) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class TurnSpoken(_Event):
     goal_met: bool = False
     strategies: list[StrategyGiven] = Field(default_factory=list)
     tools: list[ToolUse] = Field(
-        default_factory=list, description="What the student called before it spoke, in order."
+        default_factory=list, description="What a student called before it spoke, in order."
     )
     tokens: int = Field(
         default=0, description="Input and output of the reply, for a student's turn."
@@ -149,7 +149,7 @@ class StrategyTried(_Event):
     dialogue: str
     turn: int
     seed: int
-    customer_says: str = Field("", description="What both replies answer.")
+    customer_says: str = Field(default="", description="What both replies answer.")
     before: str
     after: str
     tools_before: list[ToolUse] = Field(default_factory=list)

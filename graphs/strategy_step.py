@@ -11,7 +11,7 @@ from typing import Literal
 
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Description, Proposal, Weakness
-from tutelage.agents.transcript import Turn, as_messages, with_actions
+from tutelage.agents.transcript import Reply, Turn, as_messages, with_actions
 from tutelage.environments import Tactic, check_mean
 from tutelage.strategy_store import (
     Entry,
@@ -78,8 +78,8 @@ class _Drawn:
 
     state: State
     seed: int
-    before: Turn
-    after: Turn
+    before: Reply
+    after: Reply
 
 
 async def strategy_step(
@@ -183,7 +183,7 @@ async def _choose(
     name: str,
     weak: Weak,
     candidates: Sequence[_Candidate],
-    plain: Sequence[Turn],
+    plain: Sequence[Reply],
     seed: int,
 ) -> tuple[_Candidate, list[Pair]]:
     """The candidate with the highest mean preference over the plain replies to the state itself."""
@@ -254,14 +254,14 @@ async def _compare(desk: Desk, name: str, phase: Literal["choose", "accept"], dr
     return pair
 
 
-async def _reply(desk: Desk, state: State, seed: int, given: Retrieved | None = None) -> Turn:
+async def _reply(desk: Desk, state: State, seed: int, given: Retrieved | None = None) -> Reply:
     """What the student answers with the strategy given, or with the library as it is."""
     scenario = desk.environment.scenarios[state.scenario]
     retrieved = [given] if given else await desk.retrieve(state.turns, state.scenario)
     return await desk.student.reply(scenario, state.turns, retrieved, seed)
 
 
-async def _extend_null(desk: Desk, state: State, plain: Sequence[Turn], null: Null) -> None:
+async def _extend_null(desk: Desk, state: State, plain: Sequence[Reply], null: Null) -> None:
     """Comparisons of the student with itself: each plain reply with the next."""
     scenario = desk.environment.scenarios[state.scenario]
     for first, second in pairwise(plain):

@@ -166,9 +166,9 @@ def turns_of(messages: Sequence[Any]) -> list[Turn]:
                     turns.append(Turn(speaker="student", text=message.text, tools=used))
                     uses = {}
             case ToolMessage() if message.tool_call_id in uses:
-                field = "error" if message.status == "error" else "result"
+                found = {"result": message.text, "error": message.status == "error"}
                 use = uses[message.tool_call_id]
-                uses[message.tool_call_id] = use.model_copy(update={field: message.text})
+                uses[message.tool_call_id] = use.model_copy(update=found)
             case _:
                 pass
     return turns

@@ -41,10 +41,7 @@ class PlayedOnce:
         names = {"customer": "CUSTOMER", "student": "APP"}
         lines = [f"{self.scenario.title} ({self.scenario.id}), {self.persona}, seed {self.seed}"]
         for turn in self.turns:
-            for use in turn.tools:
-                given = ", ".join(f"{key}={value!r}" for key, value in use.arguments.items())
-                outcome = f"error: {use.error}" if use.error else use.result
-                lines.append(f"  {'tool':>8}: {use.name}({given}) -> {outcome}")
+            lines += [f"  {'tool':>8}: {use.line}" for use in turn.tools]
             lines.append(f"  {names[turn.speaker]:>8}: {' '.join(turn.text.split())}")
         lines.append(f"  ended: {self.reason.replace('_', ' ')}")
         lines.append(
