@@ -9,6 +9,8 @@ import pytest
 from tutelage.environments import load_environment
 from tutelage.environments.scaffold import new_environment
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture
 def tau2_airline() -> Path:
