@@ -145,15 +145,24 @@ def new(
 def tau2(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A tau2-bench domain folder.")],
     out: Out = None,
+    tools: Annotated[
+        bool,
+        typer.Option(
+            "--tools", help="Let the agent act: a tool for each action that the tasks expect."
+        ),
+    ] = False,
 ) -> None:
     """Import a tau2-bench domain (policy.md, tasks.json, split_tasks.json) as a firm.
+
+    The domain's database is not in that data, so nothing can be looked up. With --tools what the
+    agent does is noted in a state, and checked against what each task expects.
 
     Example: `tutelage env import tau2 ./tau2/airline --out ./tau2_airline`
     """
     from tutelage.console import result, talk
     from tutelage.environments.tau2 import import_tau2
 
-    made, notes = import_tau2(folder, out)
+    made, notes = import_tau2(folder, out, tools=tools)
     for note in notes:
         talk().print(f"note: {note}", soft_wrap=True)
     result(str(made))
