@@ -11,8 +11,11 @@ from typing import Any
 Action = tuple[str, Mapping[str, Any]]
 _CHANGES_NOTHING = re.compile(r"^(get|search|list|find|check|calculate|think|transfer)(_|$)")
 _TYPES = {str: "str", bool: "bool", int: "int", float: "float", list: "list", dict: "dict"}
-_HEAD = '''"""What an agent of this imported domain can do. Each tool only notes that it was called, since the
-domain's database is not in the task data: put your own system behind them to look things up."""
+_HEAD = '''"""What an agent of this imported domain can do.
+
+Each tool only notes that it was called: the domain's database is not in the task data. Put your own
+system behind them to look things up.
+"""
 
 from __future__ import annotations
 
