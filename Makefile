@@ -5,7 +5,9 @@ BIN    := $(VENV)/bin
 MODEL  := qwen2.5-coder-1.5b
 RUN    ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test check clean
+LOWEST := .venv-lowest
+
+.PHONY: demo test test-lowest check constraints-lowest clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tutelage models pull $(MODEL)
@@ -14,6 +16,15 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test check
 	$(BIN)/pytest
+
+# The other end of the ranges in pyproject: the lowest releases of what we name there.
+test-lowest: $(LOWEST)/.test
+	$(LOWEST)/bin/pytest -m "not weights"
+
+constraints-lowest: $(VENV)/bin/python
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --resolution lowest-direct --python-version 3.11 --extra dev --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints-lowest.txt pyproject.toml
 
 # pyright does not follow the mapping of folders to packages: it resolves imports in a built copy.
 check: $(VENV)/.test
@@ -34,5 +45,10 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(LOWEST)/.test: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install -q -c constraints-lowest.txt -e '.[dev]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(LOWEST) build *.egg-info

@@ -263,7 +263,7 @@ def _key_of(provider: str) -> str:
 
 
 def _missing_package(provider: str, error: ImportError) -> ModelFault:
-    found = re.search(r"pip install ([\w-]+)", str(error))
+    found = re.search(r"pip install (?:-\S+ )*([\w-]+)", str(error))
     package = found.group(1) if found else f"langchain-{provider.replace('_', '-')}"
     extra = f" (or `pip install 'tutelage[{provider}]'`)" if provider in _EXTRAS else ""
     return ModelFault(f"{provider}: models need one more package: `pip install {package}`{extra}.")

@@ -6,13 +6,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-from tutelage.environments import Environment, Question, Scenario, check_score
+from tutelage.environments import (
+    Environment,
+    Question,
+    Scenario,
+    StateCheck,
+    check_score,
+    state_score,
+)
 
 from .reply_faults import reply_faults
 from .templates import render
-from .transcript import Turn, replies
+from .toolbox import final_state
+from .transcript import ToolUse, Turn, replies
 from .voice import Voice
 
 _RATE_REPLY = (
@@ -31,6 +40,7 @@ _RATE_DIALOGUE = (
     "How satisfied is this CUSTOMER with the AGENT at the end, from 1 (very dissatisfied) to 5 "
     "(very satisfied)? Answer with one digit."
 )
+_KEEPS_POLICY = "Does the AGENT keep to the policy in everything it says, promises and does?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,15 @@ class Judgement:
     checks: dict[str, float]
     questions: dict[str, float]
     turn_scores: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class RubricAnswers:
+    """The rubric's items, each 0 to 1, and their weighted mean."""
+
+    score: float
+    checks: dict[str, float]
+    questions: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -102,9 +121,17 @@ class Judge:
         faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
         return _shifted(fmean(read), FAULT_LOGIT * (faults[0] - faults[1]))
 
-    def _faults(self, scenario: Scenario, turns: Sequence[Turn], reply: str) -> float:
-        """How many faults code finds in a reply."""
-        known = (self.environment.policy.text, self.environment.config.today)
+    def _faults(
+        self,
+        scenario: Scenario,
+        turns: Sequence[Turn],
+        reply: str,
+        tools: Sequence[ToolUse] = (),
+    ) -> float:
+        """How many faults code finds in a reply, for which the tools were called."""
+        called = [used.result for turn in turns for used in turn.tools]
+        known = [self.environment.policy.text, self.environment.config.today, *called]
+        known += [used.result for used in tools]
         return sum(reply_faults(reply, turns, scenario, known).values())
 
     async def satisfaction(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
@@ -113,7 +140,7 @@ class Judge:
         """
         rated = await self.rate(scenario, turns, _RATE_DIALOGUE)
         faults = [
-            self._faults(scenario, turns[:place], turn.text)
+            self._faults(scenario, turns[:place], turn.text, turn.tools)
             for place, turn in enumerate(turns)
             if turn.speaker == "student"
         ]
@@ -123,7 +150,7 @@ class Judge:
         """How good the last reply of a dialogue is, 1 to 5, less the faults that code finds in it."""
         rated = await self.rate(scenario, turns, _RATE_REPLY)
         *before, last = turns
-        return max(1.0, rated - FAULT_RATING * self._faults(scenario, before, last.text))
+        return max(1.0, rated - FAULT_RATING * self._faults(scenario, before, last.text, last.tools))
 
     async def rate(self, scenario: Scenario, turns: Sequence[Turn], task: str) -> float:
         """A rating 1-5 as the expected value over the five digits."""
@@ -141,23 +168,46 @@ class Judge:
             if turn.speaker == "student":
                 turn_scores.append(await self.rate_reply(scenario, turns[: index + 1]))
         satisfaction = await self.satisfaction(scenario, turns)
+        answers = await self.answer_rubric(scenario, turns)
+        return Judgement(
+            satisfaction, answers.score, answers.checks, answers.questions, turn_scores
+        )
+
+    async def answer_rubric(self, scenario: Scenario, turns: Sequence[Turn]) -> RubricAnswers:
+        """Every rubric item of a whole dialogue: checks by code, questions by the model.
+
+        Checks of the state look at what the dialogue's tool calls have made of it.
+        """
         checks: dict[str, float] = {}
         questions: dict[str, float] = {}
         items = self.environment.rubric_for(scenario)
         said = replies(turns)
+        state: dict[str, Any] | None = None
         for item in items:
             if isinstance(item, Question):
-                task = f"{item.question} Answer Yes or No."
-                yes, _ = await self.voice.weigh(
-                    self._messages(scenario, turns, task), ("Yes", "No")
-                )
-                questions[item.id] = yes
+                questions[item.id] = await self.agrees(scenario, turns, item.question)
+            elif isinstance(item, StateCheck):
+                if state is None:
+                    state = await final_state(self.environment, scenario, turns)
+                checks[item.id] = state_score(item, state)
             else:
                 checks[item.id] = check_score(item, said)
         weights = {item.id: item.weight for item in items}
         scores = {**checks, **questions}
         rubric = sum(weights[id_] * score for id_, score in scores.items()) / sum(weights.values())
-        return Judgement(satisfaction, rubric, checks, questions, turn_scores)
+        return RubricAnswers(rubric, checks, questions)
+
+    async def keeps_policy(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
+        """The probability that the agent kept to the policy; the rules at stake are named."""
+        rules = self.environment.policy.rules
+        stake = " ".join(f"({id_}) {rules[id_].text}" for id_ in scenario.rules)
+        looked = f" Rules at stake: {stake}" if stake else ""
+        return await self.agrees(scenario, turns, _KEEPS_POLICY + looked)
+
+    async def agrees(self, scenario: Scenario, turns: Sequence[Turn], question: str) -> float:
+        """The probability that the answer to a question about the dialogue is yes."""
+        task = f"{question} Answer Yes or No."
+        return (await self.voice.weigh(self._messages(scenario, turns, task), ("Yes", "No")))[0]
 
 
 def _shifted(probability: float, logits: float) -> float:

@@ -10,8 +10,10 @@ from langchain_core.messages import BaseMessage, SystemMessage
 from tutelage.environments import Environment, Scenario
 from tutelage.strategy_store import Placement, Retrieved, coach_messages, on_trial
 
+from .acting import act
 from .app_student import AppStudent
 from .templates import render
+from .toolbox import open_toolbox
 from .transcript import Reply, ToolUse, Turn, as_messages
 from .voice import Voice
 
@@ -66,7 +68,7 @@ class Student:
         retrieved: Sequence[Retrieved] | None = (),
         seed: int = 0,
     ) -> Reply:
-        """Answer the customer's last line.
+        """Answer the customer's last line, with the firm's tools where it has some.
 
         Args:
             scenario: the firm's scenario.
@@ -75,7 +77,7 @@ class Student:
                 already to its own.
             seed: for models that take one.
         """
-        sampling = {
+        options = {
             "seed": seed * 131 + len(turns),
             "temperature": self.temperature,
             "max_tokens": 120,
@@ -85,12 +87,16 @@ class Student:
                 self._plain(scenario, turns),
                 retrieved=retrieved,
                 records=scenario.records,
-                **sampling,
+                **options,
             )
-        else:
-            with on_trial(retrieved):
-                message = await self.voice.answer(
-                    self.messages(scenario, turns, retrieved or ()), **sampling
-                )
-        tools = [ToolUse.model_validate(one) for one in message.response_metadata.get("tools", ())]
-        return Reply(untagged(message.text.strip()) or "...", tools)
+            used = message.response_metadata.get("tools", ())
+            tools = [ToolUse.model_validate(one) for one in used]
+            return Reply(untagged(message.text.strip()) or "...", tools)
+        messages = self.messages(scenario, turns, retrieved or ())
+        with on_trial(retrieved):
+            if self.environment.has_tools:
+                async with open_toolbox(self.environment, scenario, turns) as box:
+                    said = await act(self.voice, box, messages, self.environment, options)
+            else:
+                said = Reply(await self.voice.say(messages, **options))
+        return Reply(untagged(said.text) or "...", said.tools)

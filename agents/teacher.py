@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 from tutelage.environments import Environment, Scenario, Tactic
 
+from .acting import act
 from .student import desk_text, untagged
 from .templates import render
-from .transcript import Turn
+from .toolbox import open_toolbox
+from .transcript import Reply, Turn, with_actions
 from .voice import Voice
 
 
@@ -66,16 +68,18 @@ class Teacher:
     async def reply(
         self, scenario: Scenario, turns: Sequence[Turn], tactics: Sequence[Tactic], seed: int
     ) -> str:
-        """Answer the customer's last line as well as the teacher can."""
+        """Answer the customer's last line as well as the teacher can, with the firm's tools where
+        it has some; what was done stands before what is said.
+        """
         system = desk_text(self.environment, scenario)
         page = render("teacher_reply", turns=turns, expected=scenario.expected, tactics=tactics)
-        text = await self.voice.say(
-            [SystemMessage(system), HumanMessage(page)],
-            seed=seed,
-            temperature=0.5,
-            max_tokens=160,
-        )
-        return untagged(text)
+        messages: list[BaseMessage] = [SystemMessage(system), HumanMessage(page)]
+        options = {"seed": seed, "temperature": 0.5, "max_tokens": 160}
+        if not self.environment.has_tools:
+            return untagged(await self.voice.say(messages, **options))
+        async with open_toolbox(self.environment, scenario, turns) as box:
+            said = await act(self.voice, box, messages, self.environment, options)
+        return with_actions(Reply(untagged(said.text), said.tools))
 
     async def describe(self, scenario: Scenario, turns: Sequence[Turn], seed: int) -> Description:
         """Describe the state that a dialogue is in, without names or numbers.

@@ -66,6 +66,11 @@ def as_messages(turns: Sequence[Turn]) -> list[BaseMessage]:
     return messages
 
 
+def with_actions(said: Turn | Reply) -> str:
+    """What a student says, after a line for each thing it did."""
+    return "\n".join([*(f"(tool {used.line})" for used in said.tools), said.text])
+
+
 def replies(turns: Sequence[Turn]) -> list[str]:
     """What the student said, in order."""
     return [turn.text for turn in turns if turn.speaker == "student"]

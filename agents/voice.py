@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 
 from .chat_models import fault_of, supports_logprobs
@@ -51,6 +52,25 @@ class Voice:
             ModelFault: where the endpoint fails or refuses, in one sentence.
         """
         return await self._call(self.model, messages, **options)
+
+    async def act(
+        self, messages: list[BaseMessage], tools: Sequence[BaseTool], **options: Any
+    ) -> AIMessage:
+        """Answer freely or call tools: the message as the model gave it.
+
+        Raises:
+            ModelFault: where the endpoint fails, or the model takes no tools.
+        """
+        if not tools:
+            return await self._call(self.model, messages, **options)
+        try:
+            bound = self.model.bind_tools(tools)
+        except NotImplementedError as error:
+            raise ModelFault(
+                f"{self.spec} cannot call tools, and this firm has some; name a model that can",
+                exit_code=2,
+            ) from error
+        return await self._call(bound, messages, **options)
 
     async def ask(self, messages: list[BaseMessage], schema: type[T], **options: Any) -> T:
         """Answer as a pydantic model: constrained where the provider can, validated always,

@@ -6,13 +6,25 @@ from .handbook import Tactic
 from .loading import bundled_names, load_environment, nearest
 from .persona import Persona
 from .policy import Policy, Rule
-from .rubric import Question, RubricItem, check_mean, check_score, passes
+from .rubric import (
+    Question,
+    RubricItem,
+    StateCheck,
+    check_mean,
+    check_score,
+    passes,
+    state_score,
+)
 from .scenario import Scenario
+from .state import as_json
+from .tool_source import DeclaredTool, McpServer
 
 __all__ = [
+    "DeclaredTool",
     "Environment",
     "EnvironmentConfig",
     "EnvironmentFault",
+    "McpServer",
     "Persona",
     "Policy",
     "Problem",
@@ -21,11 +33,14 @@ __all__ = [
     "Rule",
     "Scenario",
     "Split",
+    "StateCheck",
     "Tactic",
+    "as_json",
     "bundled_names",
     "check_mean",
     "check_score",
     "load_environment",
     "nearest",
     "passes",
+    "state_score",
 ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .handbook import Tactic
 from .persona import Persona
 from .policy import Policy
 from .rubric import RubricItem
 from .scenario import Scenario
+from .state import merged
 from .strict import Strict
+from .tool_source import DeclaredTool, McpServer
 
 Split = Literal["train", "validation", "test"]
 
@@ -30,10 +32,29 @@ class EnvironmentConfig(Strict):
     )
     today: str = Field("", description="The date and time in which all dialogues play, if any.")
     origin: str = Field("", description="Where the firm comes from, if it was imported.")
+    tools: str = Field(
+        "",
+        pattern=r"^([a-z_][a-z0-9_]*\.py)?$",
+        description="The Python file of this folder whose functions are the student's tools. "
+        "Naming it says that its code may run.",
+    )
+    mcp: McpServer | None = Field(None, description="Or the MCP server that gives the tools.")
+    state: str = Field(
+        "",
+        pattern=r"^([a-z_][a-z0-9_]*\.(yaml|json))?$",
+        description="The YAML or JSON file with the state in which every dialogue begins.",
+    )
+    tool_calls: int = Field(8, ge=1, le=50, description="Tool calls at most in one turn.")
     rubric: list[RubricItem] = Field(min_length=1)
     splits: dict[Split, list[str]] = Field(
         description="Scenario ids by split; every scenario stands in exactly one."
     )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> EnvironmentConfig:
+        if self.tools and self.mcp:
+            raise ValueError("names one of `tools` and `mcp`")
+        return self
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,9 @@ class Environment:
     scenarios: dict[str, Scenario]
     handbook: dict[str, Tactic]
     path: Path
+    tools: tuple[DeclaredTool, ...] = ()
+    """Of a tools file; what an MCP server offers it says itself when it is asked."""
+    state: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -66,6 +90,15 @@ class Environment:
     def rubric_for(self, scenario: Scenario) -> list[RubricItem]:
         """The firm's rubric items, then the scenario's own."""
         return [*self.config.rubric, *scenario.rubric]
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether the student may act here, and not only speak."""
+        return bool(self.config.tools or self.config.mcp)
+
+    def state_for(self, scenario: Scenario) -> dict[str, Any]:
+        """The state in which a scenario begins, as a copy of its own."""
+        return merged(self.state, scenario.state)
 
     def personas_for(self, scenario: Scenario) -> list[Persona]:
         """The personas that a scenario allows, in order of name."""

@@ -17,7 +17,10 @@ from .faults import EnvironmentFault, Problem, fault
 from .handbook import Tactic, parse_handbook
 from .persona import Persona
 from .policy import Policy
+from .rubric import StateCheck
 from .scenario import Scenario
+from .state import as_json
+from .tool_source import DeclaredTool, declared_tools
 
 M = TypeVar("M", bound=BaseModel)
 MAX_FILE_BYTES = 2_000_000
@@ -162,6 +165,16 @@ def parse_yaml(path: Path, text: str, model: type[M]) -> M:
         EnvironmentFault: one problem per wrong place, with file, line, field, what was expected
             and, for an unknown name, the nearest valid one.
     """
+    node, data = _plain(path, text)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = [_problem(path, node, model, dict(e)) for e in error.errors()]
+        raise EnvironmentFault(problems) from error
+
+
+def _plain(path: Path, text: str) -> tuple[yaml.Node | None, dict[Any, Any]]:
+    """The mapping that a YAML or JSON file holds, with its tree for line numbers."""
     try:
         node = yaml.compose(text, Loader=_PlainLoader)
         data = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
@@ -173,11 +186,20 @@ def parse_yaml(path: Path, text: str, model: type[M]) -> M:
         raise fault(path, f"is broken YAML: {error}") from error
     if not isinstance(data, dict):
         raise fault(path, "holds no fields", line=1, expected="`field: value` lines")
+    return node, data
+
+
+def _state_of(path: Path) -> dict[str, Any]:
+    """The initial state in a file.
+
+    Raises:
+        EnvironmentFault: where it is no mapping, or holds what JSON cannot.
+    """
+    _, data = _plain(path, read_text(path))
     try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        problems = [_problem(path, node, model, dict(e)) for e in error.errors()]
-        raise EnvironmentFault(problems) from error
+        return as_json(data)
+    except ValueError as error:
+        raise fault(path, str(error)) from error
 
 
 def _problem(path: Path, node: yaml.Node | None, model: type[BaseModel], error: dict) -> Problem:
@@ -265,6 +287,21 @@ def load_environment(name_or_folder: str | Path) -> Environment:
         except EnvironmentFault as error:
             problems.extend(error.problems)
 
+    tools: tuple[DeclaredTool, ...] = ()
+    state: dict[str, Any] = {}
+    if config:
+        try:
+            if config.tools:
+                path = folder / config.tools
+                tools = tuple(declared_tools(path, read_text(path)))
+        except EnvironmentFault as error:
+            problems.extend(error.problems)
+        try:
+            if config.state:
+                state = _state_of(folder / config.state)
+        except EnvironmentFault as error:
+            problems.extend(error.problems)
+
     for kind, found in (("personas", personas), ("scenarios", scenarios)):
         if not found and not any(kind in p.path.parts for p in problems):
             problems.append(
@@ -277,7 +314,7 @@ def load_environment(name_or_folder: str | Path) -> Environment:
         problems += _cross_problems(folder, config, policy, personas, scenarios, places, broken)
     if problems or config is None:
         raise EnvironmentFault(problems)
-    return Environment(config, policy, personas, scenarios, handbook, folder)
+    return Environment(config, policy, personas, scenarios, handbook, folder, tools, state)
 
 
 def _cross_problems(
@@ -309,6 +346,7 @@ def _cross_problems(
             seen[id_] = split
     for id_ in sorted(scenarios.keys() - seen.keys()):
         problems.append(Problem(places[id_], "is in no split of environment.yaml", 1, "id"))
+    problems += _state_problems(folder, config, scenarios, places)
     shared = [item.id for item in config.rubric]
     for index, item_id in enumerate(shared):
         if item_id in shared[:index]:
@@ -333,6 +371,35 @@ def _cross_problems(
                 problems.append(
                     Problem(path, f"{item.id!r} is an item of the firm", line, f"rubric.{index}.id")
                 )
+    return problems
+
+
+def _state_problems(
+    folder: Path,
+    config: EnvironmentConfig,
+    scenarios: dict[str, Scenario],
+    places: dict[str, Path],
+) -> list[Problem]:
+    """State, and checks of it, where nothing could ever change or read it."""
+    if config.tools or (config.mcp and config.mcp.read):
+        return []
+    head = folder / "environment.yaml"
+    expected = "`tools` (or `mcp` with a `read` tool) in environment.yaml"
+    message = "checks a state that nothing changes" if not config.mcp else "checks an unread state"
+    holders = [(head, config.rubric), *((places[id_], s.rubric) for id_, s in scenarios.items())]
+    problems = [
+        Problem(path, message, None, f"rubric.{index}", expected)
+        for path, items in holders
+        for index, item in enumerate(items)
+        if isinstance(item, StateCheck)
+    ]
+    if not config.mcp:
+        stated = [(head, config.state), *((places[id_], s.state) for id_, s in scenarios.items())]
+        problems += [
+            Problem(path, "is a state that nothing changes", None, "state", expected)
+            for path, state in stated
+            if state
+        ]
     return problems
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import regex
 from pydantic import Field, field_validator
 
 from .faults import fault
+from .state import Json, at_path, same
 from .strict import Strict
 
 PATTERN_SECONDS = 1.0
@@ -77,8 +79,21 @@ class Words(_Check):
     at_most: int = Field(120, ge=1)
 
 
+class StateCheck(_Item):
+    """Passes where the firm's state, at the dialogue's end, holds the expected value at a path."""
+
+    kind: Literal["state"]
+    path: str = Field(
+        pattern=r"^[^.]+(\.[^.]+)*$",
+        description="Dotted, numbers count in lists: orders.A1.items.0.",
+    )
+    equals: Json = Field(description="Any JSON value; null where nothing may stand there.")
+
+
 Check = Contains | Excludes | Regex | Words
-RubricItem = Annotated[Question | Contains | Excludes | Regex | Words, Field(discriminator="kind")]
+RubricItem = Annotated[
+    Question | Contains | Excludes | Regex | Words | StateCheck, Field(discriminator="kind")
+]
 
 
 def passes(check: Check, text: str) -> bool:
@@ -122,7 +137,12 @@ def check_score(check: Check, replies: list[str]) -> float:
 
 def check_mean(items: list[RubricItem], reply: str) -> float | None:
     """Weighted share of the reply-scope checks that one reply passes; None where there are none."""
-    checks = [i for i in items if not isinstance(i, Question) and i.scope == "reply"]
+    checks = [i for i in items if not isinstance(i, Question | StateCheck) and i.scope == "reply"]
     if not checks:
         return None
     return sum(c.weight * passes(c, reply) for c in checks) / sum(c.weight for c in checks)
+
+
+def state_score(check: StateCheck, state: Mapping[str, Any]) -> float:
+    """1 where the state holds the expected value at the check's path, else 0."""
+    return float(same(at_path(state, check.path), check.equals))

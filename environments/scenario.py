@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from .rubric import RubricItem
+from .state import Json
 from .strict import Strict
 
 
@@ -31,6 +32,10 @@ class Scenario(Strict):
     )
     records: dict[str, str] = Field(
         default_factory=dict, description="What the agent's screen shows about the case."
+    )
+    state: dict[str, Json] = Field(
+        default_factory=dict,
+        description="What differs from the firm's initial state (JSON merge patch, RFC 7396).",
     )
     rules: list[str] = Field(default_factory=list, description="Ids of the policy rules at stake.")
     expected: str = Field("", description="What a good agent does here.")

@@ -14,6 +14,7 @@ import yaml
 
 from .faults import EnvironmentFault, Problem, fault
 from .loading import load_environment, read_text
+from .tau2_tools import Action, changes, state_checks, tools_text
 
 MAX_TASKS = 5000
 _NEUTRAL = {
@@ -40,16 +41,21 @@ _RUBRIC: list[dict[str, Any]] = [
 ]
 
 
-def import_tau2(folder: Path, out: Path | None = None) -> tuple[Path, list[str]]:
+def import_tau2(
+    folder: Path, out: Path | None = None, *, tools: bool = False
+) -> tuple[Path, list[str]]:
     """Turn a tau2-bench domain folder into a firm's folder.
 
     Assertions become rubric questions, facts to communicate become checks by code, the published
-    train and test splits are kept. The tasks' databases and tools are not imported.
+    train and test splits are kept. The domain's database is no part of the data: nothing can be
+    looked up. With `tools` the actions that the tasks expect become tools that note what was done,
+    and what each task expects of them becomes checks of the state.
 
     Args:
         folder: holds tasks.json, a policy (policy.md or main_policy.md) and, if published,
             split_tasks.json.
         out: the folder to make; ./NAME of the source where not given.
+        tools: whether the agent is to act; needs a student that can call tools.
 
     Returns:
         The firm's folder, which loads without fault, and notes on what was left out.
@@ -64,7 +70,7 @@ def import_tau2(folder: Path, out: Path | None = None) -> tuple[Path, list[str]]
         folder / "policy.md",
     )
     policy = read_text(policy_path)
-    notes = ["the tasks' databases and tools are not imported: the agent speaks, it does not act"]
+    notes = [] if tools else ["tools are not imported: the agent speaks, it does not act"]
     name = re.sub(r"[^a-z0-9_]+", "_", folder.resolve().name.casefold()).strip("_") or "imported"
     if not name[0].isalpha():
         name = f"firm_{name}"
@@ -75,23 +81,45 @@ def import_tau2(folder: Path, out: Path | None = None) -> tuple[Path, list[str]]
     personas: dict[str, dict[str, Any]] = {}
     scenarios: dict[str, dict[str, Any]] = {}
     by_task: dict[str, str] = {}
+    every: list[Action] = []
+    unchecked = 0
     for index, task in enumerate(tasks):
         where = _Where(folder / "tasks.json", index)
         scenario = _scenario(task, where)
         if scenario["id"] in scenarios:
             raise where.fault("id", f"{task.get('id')!r} stands twice")
+        if tools:
+            actions = _actions(task, where)
+            checks, missing = state_checks(actions, json.dumps(task.get("user_scenario")))
+            every += actions
+            unchecked += missing
+            scenario["rubric"] = [*scenario.get("rubric", []), *checks]
         persona = _persona(task, where, personas)
         scenario["personas"] = [persona]
         scenarios[scenario["id"]] = scenario
         by_task[str(task.get("id"))] = scenario["id"]
     splits, split_notes = _splits(folder / "split_tasks.json", by_task)
     notes += split_notes
+    if tools:
+        if not any(changes(action) for action, _ in every):
+            raise fault(
+                folder / "tasks.json", "names no action that changes anything",
+                expected="tasks with evaluation_criteria.actions, or no --tools",
+            )  # fmt: skip
+        wanted = sum(changes(action) for action, _ in every)
+        notes.append(
+            f"the domain's database is not in the data: tools note what is done and look nothing up; "
+            f"{wanted - unchecked} of {wanted} expected changes are checked by code, the others name "
+            "what only the database knows and are left to the judge"
+        )
     title = name.replace("_", " ").title()
-    config = {
+    config: dict[str, Any] = {
         "name": name,
         "title": title,
         "sells": f"what its policy describes (tau2-bench domain {folder.resolve().name})",
-        "origin": "imported from tau2-bench, without its database and tools",
+        "origin": "imported from tau2-bench, without its database"
+        + ("" if tools else " and tools"),
+        **({"tools": "tools.py"} if tools else {}),
         "rubric": _RUBRIC,
         "splits": splits,
     }
@@ -100,6 +128,8 @@ def import_tau2(folder: Path, out: Path | None = None) -> tuple[Path, list[str]]
     try:
         (staging / "policy.md").write_text(policy, encoding="utf-8")
         _write_yaml(staging / "environment.yaml", config)
+        if tools:
+            (staging / "tools.py").write_text(tools_text(every), encoding="utf-8")
         for kind, values in (("personas", personas), ("scenarios", scenarios)):
             (staging / kind).mkdir()
             for id_, value in values.items():
@@ -209,10 +239,7 @@ def _scenario(task: Mapping[str, Any], where: _Where) -> dict[str, Any]:
     situation = " ".join([reason, known]).strip() or behaviour or purpose
     if len(situation) < 10:
         raise where.fault(prefix + "reason_for_call", "says too little", "why the customer calls")
-    actions = [
-        where.text(where.mapping(action, "actions").get("name"), "actions.name")
-        for action in where.list_(criteria.get("actions"), "evaluation_criteria.actions")
-    ]
+    actions = [name for name, _ in _actions(task, where)]
     done = f" Actions a good agent takes: {', '.join(actions)}." if actions else ""
     slug = re.sub(r"[^a-z0-9_]+", "_", given.casefold()).strip("_")[:60] or str(where.index)
     scenario = {
@@ -226,6 +253,19 @@ def _scenario(task: Mapping[str, Any], where: _Where) -> dict[str, Any]:
         "rubric": rubric,
     }
     return {key: value for key, value in scenario.items() if value not in ("", [])}
+
+
+def _actions(task: Mapping[str, Any], where: _Where) -> list[Action]:
+    """What a task expects an agent to do, in order."""
+    criteria = where.mapping(task.get("evaluation_criteria"), "evaluation_criteria")
+    field = "evaluation_criteria.actions"
+    return [
+        (
+            where.text(where.mapping(action, field).get("name"), f"{field}.name"),
+            where.mapping(action.get("arguments"), f"{field}.arguments"),
+        )
+        for action in where.list_(criteria.get("actions"), field)
+    ]
 
 
 def _persona(task: Mapping[str, Any], where: _Where, personas: dict[str, dict[str, Any]]) -> str:

@@ -17,6 +17,7 @@ from tutelage.agents.machine_size import slots_for_machine
 from tutelage.agents.meter import Meter, Role
 from tutelage.agents.student import Student
 from tutelage.agents.teacher import Teacher
+from tutelage.agents.toolbox import check_tools
 from tutelage.agents.transcript import Turn, as_messages
 from tutelage.agents.voice import Voice
 from tutelage.environments import Environment
@@ -137,8 +138,9 @@ def open_desk(
         embeddings: a LangChain `Embeddings` for dense retrieval beside BM25.
 
     Raises:
-        ModelFault: where a model cannot be had.
+        ModelFault: where a model cannot be had; ToolFault where the firm's tools cannot.
     """
+    check_tools(environment)
     meter = meter or Meter()
     pupil = as_student(student) if student is not None else None
     given: dict[Role, Model | None] = {

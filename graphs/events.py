@@ -149,8 +149,11 @@ class StrategyTried(_Event):
     dialogue: str
     turn: int
     seed: int
+    customer_says: str = Field(default="", description="What both replies answer.")
     before: str
     after: str
+    tools_before: list[ToolUse] = Field(default_factory=list)
+    tools_after: list[ToolUse] = Field(default_factory=list)
     preference: float = Field(ge=0, le=1, description="Probability that `after` is better.")
     checks_before: float | None = None
     checks_after: float | None = None

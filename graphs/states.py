@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tutelage.agents.transcript import Turn
+from tutelage.agents.transcript import Turn, with_actions
 from tutelage.environments import Environment, Question
 
 from .events import DialogueEnded, DialogueJudged, DialogueStarted, TurnSpoken
@@ -32,7 +32,8 @@ class Played:
 class State:
     """A point at which the student speaks: the dialogue up to the customer's line, and what followed.
 
-    `turn` counts the student's replies from 0; `score` is the judge's 1-5 for `reply`.
+    `turn` counts the student's replies from 0; `score` is the judge's 1-5 for `reply`, in which
+    what the student did stands before what it said.
     """
 
     dialogue: str
@@ -90,7 +91,7 @@ def states_of(dialogue: Played, environment: Environment) -> list[State]:
                 scenario=scenario.id,
                 persona=dialogue.started.persona,
                 turns=tuple(dialogue.turns[:index]),
-                reply=turn.text,
+                reply=with_actions(turn),
                 score=scores[number] if number < len(scores) else 3.0,
                 ending=ending,
                 reasons=reasons,

@@ -11,7 +11,7 @@ from typing import Literal
 
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Description, Proposal, Weakness
-from tutelage.agents.transcript import Turn, as_messages
+from tutelage.agents.transcript import Reply, Turn, as_messages, with_actions
 from tutelage.environments import Tactic, check_mean
 from tutelage.strategy_store import (
     Entry,
@@ -78,8 +78,8 @@ class _Drawn:
 
     state: State
     seed: int
-    before: str
-    after: str
+    before: Reply
+    after: Reply
 
 
 async def strategy_step(
@@ -183,7 +183,7 @@ async def _choose(
     name: str,
     weak: Weak,
     candidates: Sequence[_Candidate],
-    plain: Sequence[str],
+    plain: Sequence[Reply],
     seed: int,
 ) -> tuple[_Candidate, list[Pair]]:
     """The candidate with the highest mean preference over the plain replies to the state itself."""
@@ -235,34 +235,41 @@ async def _compare(desk: Desk, name: str, phase: Literal["choose", "accept"], dr
     """The judge's blind comparison of two replies, and the checks by code on each."""
     state, before, after = draw.state, draw.before, draw.after
     scenario = desk.environment.scenarios[state.scenario]
-    preference = await desk.judge.prefer(scenario, state.turns, before, after)
+    preference = await desk.judge.prefer(
+        scenario, state.turns, with_actions(before), with_actions(after)
+    )
     items = desk.environment.rubric_for(scenario)
     pair = Pair(
-        state.customer_says, before, after, preference,
-        check_mean(items, before), check_mean(items, after),
+        state.customer_says, with_actions(before), with_actions(after), preference,
+        check_mean(items, before.text), check_mean(items, after.text),
     )  # fmt: skip
     await desk.record(
         StrategyTried(
             proposal=name, phase=phase, dialogue=state.dialogue, turn=state.turn, seed=draw.seed,
-            before=before, after=after, preference=preference,
+            customer_says=state.customer_says, before=before.text, after=after.text,
+            tools_before=before.tools, tools_after=after.tools, preference=preference,
             checks_before=pair.checks_before, checks_after=pair.checks_after,
         )
     )  # fmt: skip
     return pair
 
 
-async def _reply(desk: Desk, state: State, seed: int, given: Retrieved | None = None) -> str:
+async def _reply(desk: Desk, state: State, seed: int, given: Retrieved | None = None) -> Reply:
     """What the student answers with the strategy given, or with the library as it is."""
     scenario = desk.environment.scenarios[state.scenario]
     retrieved = [given] if given else await desk.retrieve(state.turns, state.scenario)
-    return (await desk.student.reply(scenario, state.turns, retrieved, seed)).text
+    return await desk.student.reply(scenario, state.turns, retrieved, seed)
 
 
-async def _extend_null(desk: Desk, state: State, plain: Sequence[str], null: Null) -> None:
+async def _extend_null(desk: Desk, state: State, plain: Sequence[Reply], null: Null) -> None:
     """Comparisons of the student with itself: each plain reply with the next."""
     scenario = desk.environment.scenarios[state.scenario]
     for first, second in pairwise(plain):
-        null.preferences.append(await desk.judge.prefer(scenario, state.turns, first, second))
+        null.preferences.append(
+            await desk.judge.prefer(
+                scenario, state.turns, with_actions(first), with_actions(second)
+            )
+        )
 
 
 async def _fresh_states(desk: Desk, state: State, count: int, seed: int) -> list[State]:

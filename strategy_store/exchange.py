@@ -13,8 +13,10 @@ from pydantic import ValidationError
 
 from .entry import Entry
 from .library import Library, LibraryFault
+from .prompt import static_text, strategies_text
+from .retrieval import Retrieved
 
-Format = Literal["yaml", "markdown", "prompt"]
+Format = Literal["yaml", "markdown", "prompt", "static"]
 FORMAT = 1
 MAX_BYTES = 20_000_000
 _BLOCK = re.compile(r"^```yaml\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -26,13 +28,17 @@ def export_text(entries: Sequence[Entry], form: Format) -> str:
     Args:
         entries: what to write.
         form: `yaml`; `markdown`, a document with a block of YAML under each heading, which is what
-            is read back; `prompt`, the exact text that deployment adds for each entry.
+            is read back; `prompt`, the exact text that deployment adds for each entry; `static`,
+            one prompt for all of them, for apps that cannot retrieve.
     """
     if form == "yaml":
         document = {"tutelage_library": FORMAT, "entries": [_plain(entry) for entry in entries]}
         return _yaml(document)
     if form == "prompt":
         return "\n\n".join(_prompt(entry) for entry in entries) + "\n" if entries else ""
+    if form == "static":
+        text = static_text(entries)
+        return text + "\n" if text else ""
     parts = [
         "# Library of strategies\n\nEdit the blocks; the headings and quotes are drawn from them.\n"
     ]
@@ -143,9 +149,6 @@ def _section(entry: Entry) -> str:
 
 
 def _prompt(entry: Entry) -> str:
-    from .prompt import strategies_text
-    from .retrieval import Retrieved
-
     given = Retrieved(entry, entry.strategies, 1.0, 1.0, None)
     return strategies_text([given])
 

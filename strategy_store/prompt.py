@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
     from langchain_core.messages import BaseMessage
 
+    from .entry import Entry
     from .retrieval import Retrieved
 
 Placement = Literal["after", "note", "system"]
@@ -17,6 +18,8 @@ Message = dict[str, Any]
 """A message as the OpenAI protocol writes it: role, content, and whatever else it has."""
 
 _WIRE_TYPES = {"system": "system", "developer": "system", "user": "human"}
+STATIC_HEADING = "How to answer, by situation. Follow only what fits the customer's last message."
+STATIC_WHEN = "In the situation of"
 
 
 def strategies_text(retrieved: Sequence[Retrieved | Document]) -> str:
@@ -29,6 +32,20 @@ def strategies_text(retrieved: Sequence[Retrieved | Document]) -> str:
     if not texts:
         return ""
     return "\n".join([HEADING, *(f"- {text}" for text in dict.fromkeys(texts))])
+
+
+def static_text(entries: Sequence[Entry]) -> str:
+    """One prompt for all entries, for apps that cannot retrieve; "" where there are none.
+
+    Every strategy is read at every turn, which costs tokens and distracts small models: retrieve
+    where you can.
+    """
+    blocks: list[str] = []
+    for entry in entries:
+        if texts := dict.fromkeys(" ".join(s.text.split()) for s in entry.strategies):
+            scenario = " ".join(entry.scenario.split()).rstrip(".:")
+            blocks.append("\n".join([f"{STATIC_WHEN} {scenario}:", *(f"- {t}" for t in texts)]))
+    return "\n\n".join([STATIC_HEADING, *blocks]) if blocks else ""
 
 
 def coach_messages(

@@ -184,7 +184,10 @@ SCHEMA_OF = {"environment.yaml": "environment", "personas": "persona", "scenario
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_committed_schema_is_the_one_the_models_give(kind):
-    assert committed_text(kind) == schema_text(kind), f"tutelage env schema {kind} > ..."
+    # As values: pydantic 2.10 writes 10 where 2.14 writes 10.0.
+    assert json.loads(committed_text(kind)) == json.loads(schema_text(kind)), (
+        f"tutelage env schema {kind} > ..."
+    )
 
 
 @pytest.mark.parametrize("name", bundled_names())
@@ -265,3 +268,87 @@ def test_broken_tasks_are_named_and_leave_nothing_behind(tmp_path, tasks, said):
     with pytest.raises(EnvironmentFault, match=said):
         import_tau2(source, tmp_path / "out" / "firm")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def tau2_folder(folder, *actions, told="I am pat_7 and want booking AB12 cancelled."):
+    """A tau2 domain of our own with one task that expects these actions."""
+    folder.mkdir()
+    criteria = {"actions": [{"name": name, "arguments": given} for name, given in actions],
+                "nl_assertions": ["The agent says what was done."], "communicate_info": []}  # fmt: skip
+    task = {"id": "1", "description": {"purpose": "A plain wish."},
+            "user_scenario": {"persona": None, "instructions": {"reason_for_call": told}},
+            "evaluation_criteria": criteria}  # fmt: skip
+    (folder / "tasks.json").write_text(json.dumps([task]))
+    (folder / "policy.md").write_text("# Policy\n- R1: Be kind to every caller.\n")
+    return folder
+
+
+async def noted(firm, *uses):
+    """The state checks of the only task after these tool calls."""
+    from tutelage.agents.toolbox import open_toolbox
+    from tutelage.environments import StateCheck, state_score
+
+    scenario = next(iter(firm.scenarios.values()))
+    async with open_toolbox(firm, scenario) as box:
+        for name, given in uses:
+            use = await box.use(name, given)
+            assert not use.error, use.result
+        state = await box.read()
+    checks = [item for item in scenario.rubric if isinstance(item, StateCheck)]
+    return [state_score(check, state) for check in checks]
+
+
+async def test_tau2_actions_become_tools_and_what_the_customer_can_name_is_checked(tmp_path):
+    cancel = ("cancel_booking", {"booking": "AB12", "refund_to": "card_991", "bags": 2})
+    folder = tau2_folder(tmp_path / "in", ("get_user", {"user": "pat_7"}), cancel)
+    made, notes = import_tau2(folder, tmp_path / "firm", tools=True)
+    firm = load_environment(made)
+    assert [tool.name for tool in firm.tools] == ["cancel_booking"]
+    assert any("1 of 1 expected changes" in note for note in notes)
+    # The card is in nobody's hands but the database's: any will do.
+    assert await noted(firm, ("cancel_booking", {**cancel[1], "refund_to": "any"})) == [1.0]
+    assert await noted(firm, ("cancel_booking", {**cancel[1], "booking": "ZZ99"})) == [0.0]
+    assert await noted(firm) == [0.0]
+
+
+async def test_a_tau2_task_without_a_change_holds_that_nothing_is_done(tmp_path):
+    folder = tau2_folder(tmp_path / "in", ("get_user", {"user": "pat_7"}))
+    with pytest.raises(EnvironmentFault, match="names no action that changes anything"):
+        import_tau2(folder, tmp_path / "firm", tools=True)
+    tasks = json.loads((folder / "tasks.json").read_text())
+    other = json.loads(json.dumps(tasks[0])) | {"id": "2"}
+    other["evaluation_criteria"]["actions"] = [
+        {"name": "cancel_booking", "arguments": {"b": "X1", "why": "ill"}},
+        {"name": "cancel_booking", "arguments": {"b": "X2"}},
+    ]
+    (folder / "tasks.json").write_text(json.dumps([*tasks, other]))
+    made, _ = import_tau2(folder, tmp_path / "firm", tools=True)
+    firm = load_environment(made)
+    assert await noted(firm) == [1.0]
+    assert await noted(firm, ("cancel_booking", {"b": "X1"})) == [0.0]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        ("x(): pass\nimport os\ndef f", {}),
+        ("cancel", {'a: str = __import__("os").system("touch /tmp/x")': 1}),
+        ("class", {}),
+        ("cancel", {"lambda": 1}),
+    ],
+)
+def test_hostile_tau2_names_never_become_code(tmp_path, action):
+    folder = tau2_folder(tmp_path / "in", action, ("cancel_booking", {"booking": "AB12"}))
+    made, _ = import_tau2(folder, tmp_path / "firm", tools=True)
+    assert [tool.name for tool in load_environment(made).tools] == ["cancel_booking"]
+    text = (made / "tools.py").read_text()
+    assert "os" not in text.replace("reason", "").split() and "__import__" not in text
+
+
+async def test_tau2_airline_with_tools(tau2_airline, tmp_path):
+    made, notes = import_tau2(tau2_airline, tmp_path / "firm", tools=True)
+    firm = load_environment(made)
+    assert len(firm.scenarios) == 50 and "cancel_reservation" in {t.name for t in firm.tools}
+    assert any("of 49 expected changes are checked by code" in note for note in notes)
+    quiet = [s for s in firm.scenarios.values() if any(i.id == "nothing_done" for i in s.rubric)]
+    assert len(quiet) == 24

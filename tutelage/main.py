@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tutelage.commands import environment, judge, library, models, persona, run_commands
+from tutelage.commands import environment, export, judge, library, models, persona, run_commands
 from tutelage.console import complain, talk
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ run_commands.register(app)
 app.add_typer(environment.app, name="env", help="The firms: list, show, validate, make, import.")
 app.add_typer(persona.app, name="persona", help="The customers: make one, validate one.")
 app.add_typer(library.app, name="library", help="The library: read, approve, roll back, exchange.")
+app.add_typer(export.app, name="export", help="A run as data: to fine-tune on, to evaluate with.")
 app.add_typer(judge.app, name="judge", help="The judge: how far it can be trusted.")
 app.add_typer(models.app, name="models", help="The local models: list, pull, path.")
 

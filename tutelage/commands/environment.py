@@ -69,6 +69,10 @@ def show(env: o.Env, json: o.Json = False) -> None:
         result(f"\n{split}: {len(ids)} scenarios")
         for id_ in ids:
             result(f"  {id_:<28} {environment.scenarios[id_].title}")
+    if environment.has_tools:
+        result(f"\ntools\n  {_runs_code(environment)}")
+        for tool in environment.tools:
+            result(f"  {tool.name:<22} {' '.join(tool.does.split())}")
     result("\nrubric")
     for item in environment.config.rubric:
         result(f"  {item.id:<22} {item.kind:<9} {getattr(item, 'question', '') or item.note}")
@@ -76,11 +80,16 @@ def show(env: o.Env, json: o.Json = False) -> None:
 
 @app.command()
 def validate(env: o.Env, json: o.Json = False) -> None:
-    """Check a firm's files; every problem is named with file, line and field.
+    """Check a firm's files; every problem is named with file, line and field. Nothing is run.
+
+    A firm whose environment.yaml names `tools` or `mcp` runs code when its dialogues are played;
+    this says which, so that you can read it first.
 
     Example: `tutelage env validate ./my_firm`
     """
-    from tutelage.console import result, result_json
+    from rich.text import Text
+
+    from tutelage.console import result, result_json, talk
     from tutelage.environments import EnvironmentFault, load_environment
 
     try:
@@ -91,9 +100,14 @@ def validate(env: o.Env, json: o.Json = False) -> None:
         result_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
         raise typer.Exit(1) from None
     if json:
-        result_json({"valid": True, "problems": []} | _row(environment))
-    else:
-        result(f"{environment.name} is valid")
+        result_json(
+            {"valid": True, "problems": [], "runs_code": _runs_code(environment)}
+            | _row(environment)
+        )
+        return
+    result(f"{environment.name} is valid")
+    if warning := _runs_code(environment):
+        talk().print(Text(warning), soft_wrap=True)
 
 
 @app.command()
@@ -131,15 +145,24 @@ def new(
 def tau2(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A tau2-bench domain folder.")],
     out: Out = None,
+    tools: Annotated[
+        bool,
+        typer.Option(
+            "--tools", help="Let the agent act: a tool for each action that the tasks expect."
+        ),
+    ] = False,
 ) -> None:
     """Import a tau2-bench domain (policy.md, tasks.json, split_tasks.json) as a firm.
+
+    The domain's database is not in that data, so nothing can be looked up. With --tools what the
+    agent does is noted in a state, and checked against what each task expects.
 
     Example: `tutelage env import tau2 ./tau2/airline --out ./tau2_airline`
     """
     from tutelage.console import result, talk
     from tutelage.environments.tau2 import import_tau2
 
-    made, notes = import_tau2(folder, out)
+    made, notes = import_tau2(folder, out, tools=tools)
     for note in notes:
         talk().print(f"note: {note}", soft_wrap=True)
     result(str(made))
@@ -156,3 +179,15 @@ def _row(environment) -> dict[str, object]:
         "rules": len(environment.policy.rules),
         "tactics": len(environment.handbook),
     }
+
+
+def _runs_code(environment) -> str:
+    """What of a firm is run when its dialogues are played; "" where nothing is."""
+    mcp = environment.config.mcp
+    if environment.tools:
+        names = ", ".join(tool.name for tool in environment.tools)
+        file = environment.path / environment.config.tools
+        return f"runs code when dialogues are played: {file} ({names})"
+    if mcp and mcp.command:
+        return f"runs a program when dialogues are played: {' '.join([mcp.command, *mcp.args])}"
+    return f"sends tool calls to {mcp.url} when dialogues are played" if mcp else ""

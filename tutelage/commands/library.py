@@ -11,6 +11,7 @@ import typer
 from . import options as o
 
 app = typer.Typer(no_args_is_help=True)
+_SENT = ("prompt", "static")
 File = Annotated[Path, typer.Argument(metavar="LIBRARY", help="A library's file.")]
 By = Annotated[str, typer.Option(help="Who does it, for the audit trail.")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of strategies.")]
@@ -227,10 +228,15 @@ def rollback(library: File, version: Annotated[int, typer.Argument(min=0)], by: 
 @app.command("export")
 def export_library(
     library: File,
-    form: Annotated[str, typer.Option("--format", help="yaml, markdown or prompt.")] = "yaml",
+    form: Annotated[
+        str, typer.Option("--format", help="yaml, markdown, prompt or static.")
+    ] = "yaml",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Else stdout.")] = None,
 ) -> None:
     """Write the library as text that a person can read and edit.
+
+    `prompt` is what deployment adds for each entry; `static` is one prompt for all entries, for
+    apps that cannot retrieve. Both hold approved strategies only.
 
     Example: `tutelage library export runs/x/library.db --format markdown --out library.md`
     """
@@ -238,11 +244,13 @@ def export_library(
     from tutelage.strategy_store import Library
     from tutelage.strategy_store.exchange import export_text
 
-    if form not in ("yaml", "markdown", "prompt"):
-        raise typer.BadParameter(f"{form!r} is no format; expected yaml, markdown or prompt")
+    if form not in ("yaml", "markdown", "prompt", "static"):
+        raise typer.BadParameter(
+            f"{form!r} is no format; expected yaml, markdown, prompt or static"
+        )
     with Library.open(library) as opened:
         # What deployment sends holds approved strategies only.
-        entries = opened.entries(("approved",)) if form == "prompt" else opened.entries()
+        entries = opened.entries(("approved",)) if form in _SENT else opened.entries()
     text = export_text(entries, form)
     if out is None:
         result(text.rstrip("\n"))

@@ -1,0 +1,92 @@
+"""Where a firm's tools come from, a Python file or an MCP server; read here, never run."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from .faults import EnvironmentFault, Problem, fault
+from .strict import Strict
+
+
+class McpServer(Strict):
+    """An MCP server that gives the student its tools. One with a `command` is started anew for
+    each turn and the dialogue's calls are made again, so its state must live in its memory.
+    """
+
+    command: str = Field("", description="The program to start, found in PATH; speaks stdio.")
+    args: list[str] = Field(
+        default_factory=list, description="Its arguments, in the firm's folder."
+    )
+    env: list[str] = Field(
+        default_factory=list, description="Names of environment variables that it may see."
+    )
+    url: str = Field(
+        "", pattern=r"^(https?://.*)?$", description="Or a server that runs (streamable HTTP)."
+    )
+    reset: str = Field(
+        "",
+        description="The tool that takes the initial state as `state`; the student never sees it.",
+    )
+    read: str = Field(
+        "", description="The tool that answers the state as JSON; the student never sees it."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> McpServer:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("names one of `command` and `url`")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredTool:
+    """A function of a tools file, as it stands in the text."""
+
+    name: str
+    does: str
+    line: int
+
+
+def declared_tools(path: Path, text: str) -> list[DeclaredTool]:
+    """The tools that a Python file declares: every public function at its top level, in order.
+
+    The text is parsed and never run.
+
+    Raises:
+        EnvironmentFault: where the file is no Python, declares no tool, or a tool lacks what a
+            model needs of it (a docstring, a type for every argument).
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        raise fault(path, f"is no Python: {getattr(error, 'msg', error)}", line=line) from error
+    tools: list[DeclaredTool] = []
+    problems: list[Problem] = []
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name[0] == "_":
+            continue
+        said = ast.get_docstring(node) or ""
+        if not said.strip():
+            expected = "a docstring, which is all that the model reads of it"
+            problems.append(
+                Problem(path, "says not what it does", node.lineno, node.name, expected)
+            )
+        if node.args.vararg or node.args.kwarg or node.args.posonlyargs:
+            expected = "named arguments only"
+            problems.append(Problem(path, "takes open arguments", node.lineno, node.name, expected))
+        problems += [
+            Problem(path, "has no type", argument.lineno, f"{node.name}.{argument.arg}", "a type")
+            for argument in [*node.args.args, *node.args.kwonlyargs]
+            if argument.annotation is None and argument.arg != "state"
+        ]
+        tools.append(DeclaredTool(node.name, said.split("\n\n")[0].strip(), node.lineno))
+    if not tools:
+        problems.append(Problem(path, "declares no tool", 1, "", "a public function or more"))
+    if problems:
+        raise EnvironmentFault(problems)
+    return tools

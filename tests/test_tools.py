@@ -1,0 +1,336 @@
+"""A firm with tools: what the student does, what comes back to it, and the state at the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+from scripted_tools import Acts, Lines, Says, calls
+from tutelage.agents.faults import ModelFault
+from tutelage.agents.toolbox import MAX_RESULT, ToolFault, final_state, open_toolbox
+from tutelage.agents.transcript import ToolUse, Turn
+from tutelage.environments import EnvironmentFault, load_environment
+from tutelage.graphs.desk import open_desk
+from tutelage.graphs.dialogue import compile_dialogue
+from tutelage.graphs.run_log import MemoryLog
+from tutelage.graphs.states import played, states_of
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "firm_with_tools"
+FIND = ("find_order", {"order_number": "OK58299", "postcode": "2417"})
+MOVE = ("move_slot", {"order_number": "OK58299", "day": "2026-10-16"})
+
+
+@pytest.fixture
+def desk_firm(tmp_path: Path) -> Path:
+    """The example's folder, which a test may break."""
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "desk"))
+
+
+def seat(firm, student, judge=None):
+    lines = ["My shelf comes on the 13th. Can you bring it on the 16th? It is OK58299, 2417.",
+             "Lovely, many thanks to you."]  # fmt: skip
+    return open_desk(
+        firm, student=student, customer=Lines(lines=lines), judge=judge or Says(),
+        teacher=Says(), log=MemoryLog(),
+    )  # fmt: skip
+
+
+async def play(desk, scenario="slot_in_time", **more):
+    graph = compile_dialogue(desk, 3)
+    return await graph.ainvoke({"scenario": scenario, "persona": "plain", "dialogue": "d", **more})
+
+
+async def test_every_call_stands_in_transcript_events_and_judges_page_and_the_state_is_checked():
+    judge = Says()
+    student = Acts(says=[calls(FIND), calls(MOVE), AIMessage("Done: it comes on the 16th.")])
+    desk = seat(load_environment(EXAMPLE), student, judge)
+    final = await play(desk)
+    assert final["judgement"]["checks"]["moved"] == 1 and final["judgement"]["checks"]["free"] == 1
+    spoken = final["turns"][1]
+    assert [use["name"] for use in spoken["tools"]] == ["find_order", "move_slot"]
+    one = (await played(desk.log))["d"]
+    assert one.turns[1].tools == one.spoken[1].tools
+    assert one.spoken[1].tools[1].result == "moved to 2026-10-16, 0 euros charged"
+    assert (
+        "(the AGENT's tool move_slot(" in judge.pages[-1] and "0 euros charged" in judge.pages[-1]
+    )
+    assert "(tool move_slot(" in states_of(one, desk.environment)[0].reply
+    assert student.bound[0] == ["find_order", "move_slot", "cancel_order"]
+    # What a tool answered is what the model read next.
+    assert isinstance(student.seen[1][-1], ToolMessage)
+    assert json.loads(student.seen[1][-1].text)["slot"] == "2026-10-13"
+    # The customer hears what is said, not what is done.
+    assert "did" not in final["turns"][0]["text"]
+
+
+async def test_a_student_that_only_says_it_is_done_fails_the_state_check():
+    desk = seat(load_environment(EXAMPLE), Acts(says=[AIMessage("Done: it comes on the 16th.")]))
+    final = await play(desk)
+    assert final["judgement"]["checks"]["moved"] == 0
+    assert final["judgement"]["checks"]["free"] == 1
+
+
+async def test_the_next_turn_stands_on_the_state_and_the_calls_of_the_last():
+    firm = load_environment(EXAMPLE)
+    scenario = firm.scenarios["slot_in_time"]
+    first = await seat(firm, Acts(says=[calls(MOVE), AIMessage("Moved.")])).student.reply(
+        scenario, [Turn(speaker="customer", text="On the 16th, please.")]
+    )
+    first = Turn(speaker="student", text=first.text, tools=first.tools)
+    turns = [Turn(speaker="customer", text="On the 16th, please."), first,
+             Turn(speaker="customer", text="Hm, look it up again.")]  # fmt: skip
+    student = Acts(says=[calls(FIND), AIMessage("It comes on the 16th.")])
+    second = await seat(firm, student).student.reply(scenario, turns)
+    assert json.loads(second.tools[0].result)["slot"] == "2026-10-16"
+    assert [m.tool_calls[0]["name"] for m in student.seen[0] if getattr(m, "tool_calls", None)] == [
+        "move_slot"
+    ]
+    assert (await final_state(firm, scenario, turns))["orders"]["OK58299"]["slot"] == "2026-10-16"
+    # Another dialogue knows nothing of it.
+    assert (await final_state(firm, scenario, []))["orders"]["OK58299"]["slot"] == "2026-10-13"
+    late = firm.scenarios["slot_too_late"]
+    assert (await final_state(firm, late, []))["orders"]["OK58299"]["slot"] == "2026-10-05"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("find_order", {"order_number": "OK58299", "postcode": "1"}, "do not both match"),
+        ("find_order", {"order_number": "OK58299"}, "postcode: Field required"),
+        ("move_slot", {"order_number": "OK58299", "day": "2026-10-16", "fee": "lots"}, "fee"),
+        ("delete_all", {}, "the tools are cancel_order, find_order, move_slot"),
+    ],
+)
+async def test_what_goes_wrong_comes_back_as_text(name, arguments, said):
+    firm = load_environment(EXAMPLE)
+    student = Acts(says=[calls((name, arguments)), AIMessage("I could not find it, sorry.")])
+    reply = await seat(firm, student).student.reply(
+        firm.scenarios["slot_in_time"], [Turn(speaker="customer", text="Hello there.")]
+    )
+    assert reply.text == "I could not find it, sorry."
+    assert said in reply.tools[0].result and reply.tools[0].error
+    assert student.seen[1][-1].text == reply.tools[0].result
+    assert student.seen[1][-1].status == "error"
+
+
+async def test_arguments_that_are_no_json_come_back_as_text():
+    broken = AIMessage(
+        "", invalid_tool_calls=[{"name": "find_order", "args": "{oops", "id": "c", "error": None}]
+    )
+    firm = load_environment(EXAMPLE)
+    student = Acts(says=[broken, AIMessage("Once more, please.")])
+    reply = await seat(firm, student).student.reply(
+        firm.scenarios["slot_in_time"], [Turn(speaker="customer", text="Hello there.")]
+    )
+    assert "no JSON" in reply.tools[0].result and "oops" in reply.tools[0].result
+
+
+async def test_a_student_that_never_stops_calling_is_stopped_at_the_bound():
+    firm = load_environment(EXAMPLE)
+    student = Acts(says=[calls(FIND)])
+    reply = await seat(firm, student).student.reply(
+        firm.scenarios["slot_in_time"], [Turn(speaker="customer", text="Hello there.")]
+    )
+    assert len(student.seen) == firm.config.tool_calls + 2
+    assert [use.error for use in reply.tools] == [False] * 6 + [True] * 2
+    assert "no more tool calls" in reply.tools[-1].result and reply.text == "..."
+
+
+async def test_a_call_that_fails_half_way_changes_nothing(desk_firm):
+    (desk_firm / "tools.py").write_text(
+        "def spoil(state: dict) -> str:\n    'Spoil it.'\n    state['orders'].clear()\n"
+        "    raise RuntimeError('half-way')\n"
+        "async def count(state: dict) -> int:\n    'Count orders.'\n"
+        "    return len(state['orders'])\n"
+        "def long() -> str:\n    'A long answer.'\n    return 'x' * 9000\n"
+        "def odd(state: dict) -> str:\n    'No JSON.'\n    state['odd'] = {1, 2}\n    return ''\n"
+    )
+    firm = load_environment(desk_firm)
+    async with open_toolbox(firm, firm.scenarios["slot_in_time"]) as box:
+        assert (await box.use("spoil", {})) == ToolUse(name="spoil", result="half-way", error=True)
+        assert (await box.use("count", {})).result == "2"
+        assert len((await box.use("long", {})).result) < MAX_RESULT + 20
+        assert "holds what JSON cannot" in (await box.use("odd", {})).result
+        assert len((await box.read())["orders"]) == 2
+
+
+async def test_a_tool_that_takes_too_long_is_given_up(desk_firm, monkeypatch):
+    monkeypatch.setattr("tutelage.agents.toolbox.TOOL_SECONDS", 0.05)
+    (desk_firm / "tools.py").write_text(
+        "import asyncio\nasync def wait() -> str:\n    'Wait.'\n    await asyncio.sleep(30)\n"
+    )
+    firm = load_environment(desk_firm)
+    async with open_toolbox(firm, firm.scenarios["slot_in_time"]) as box:
+        assert (await box.use("wait", {})).result == "no answer within 0.05 s"
+
+
+async def test_a_tool_of_chance_is_found_out(desk_firm):
+    (desk_firm / "tools.py").write_text(
+        "import itertools\nticket = itertools.count()\n"
+        "def draw() -> int:\n    'Draw a number.'\n    return next(ticket)\n"
+    )
+    firm = load_environment(desk_firm)
+    turn = Turn(speaker="student", text="Here.", tools=[ToolUse(name="draw", result="99")])
+    with pytest.raises(ToolFault, match=r"'draw' gave .*no clock, no chance"):
+        await final_state(firm, firm.scenarios["slot_in_time"], [turn])
+
+
+async def test_a_failed_call_is_not_made_again(desk_firm):
+    firm = load_environment(desk_firm)
+    failed = ToolUse(name="move_slot", arguments=dict(MOVE[1]), error=True)
+    turn = Turn(speaker="student", text="Hm.", tools=[failed])
+    state = await final_state(firm, firm.scenarios["slot_in_time"], [turn])
+    assert state["orders"]["OK58299"]["slot"] == "2026-10-13"
+
+
+def test_a_model_without_tools_is_refused_in_one_sentence():
+    import asyncio
+
+    firm = load_environment(EXAMPLE)
+    desk = seat(firm, Says())
+    turns = [Turn(speaker="customer", text="Hello there.")]
+    with pytest.raises(ModelFault, match="cannot call tools") as fault:
+        asyncio.run(desk.student.reply(firm.scenarios["slot_in_time"], turns))
+    assert fault.value.exit_code == 2
+
+
+def test_loading_a_firm_runs_nothing_of_it(desk_firm, tmp_path):
+    (desk_firm / "tools.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\ndef act() -> str:\n    'Act.'\n    return ''\n"
+    )
+    firm = load_environment(desk_firm)
+    assert [tool.name for tool in firm.tools] == ["act"] and not (tmp_path / "ran").exists()
+    seat(firm, Says())
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_tools_file_that_is_not_named_never_runs(desk_firm, tmp_path):
+    head = desk_firm / "environment.yaml"
+    head.write_text(
+        head.read_text().replace("tools: tools.py\n", "").replace("state: state.yaml\n", "")
+    )
+    with pytest.raises(EnvironmentFault, match="checks a state that nothing changes"):
+        load_environment(desk_firm)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def f(:\n", "tools.py:1: is no Python"),
+        ("x = 1\n", "declares no tool"),
+        ("def f(a: int): return a\n", "tools.py:1: f: says not what it does"),
+        ("def f(a):\n    'Doc.'\n", "tools.py:1: f.a: has no type"),
+        ("def f(*a: int):\n    'Doc.'\n", "tools.py:1: f: takes open arguments"),
+    ],
+)
+def test_a_broken_tools_file_is_named_with_its_line(desk_firm, text, said):
+    (desk_firm / "tools.py").write_text(text)
+    with pytest.raises(EnvironmentFault) as fault:
+        load_environment(desk_firm)
+    assert said in str(fault.value)
+
+
+def test_tools_that_fail_to_load_are_one_sentence(desk_firm):
+    (desk_firm / "tools.py").write_text("import no_such_thing\ndef f() -> str:\n    'Doc.'\n")
+    with pytest.raises(ToolFault, match=r"tools.py: cannot be loaded: ModuleNotFoundError"):
+        seat(load_environment(desk_firm), Says())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("tools: ../outside.py", "tools: String should match"),
+        ("mcp: {url: 'http://x', command: y}", "mcp: names one of `command` and `url`"),
+        ("mcp: {command: y}\ntools: tools.py", "names one of `tools` and `mcp`"),
+        ("tools: gone.py", "gone.py: is missing"),
+    ],
+)
+def test_a_wrong_source_of_tools_is_named(desk_firm, change, said):
+    head = desk_firm / "environment.yaml"
+    head.write_text(head.read_text().replace("tools: tools.py", change))
+    with pytest.raises(EnvironmentFault) as fault:
+        load_environment(desk_firm)
+    assert said in str(fault.value)
+
+
+@pytest.mark.parametrize("text", ["- a\n", "when: .nan\n", "a: !!binary aGk=\n"])
+def test_a_state_that_json_cannot_hold_is_refused(desk_firm, text):
+    (desk_firm / "state.yaml").write_text(text)
+    with pytest.raises(EnvironmentFault, match=r"state\.yaml"):
+        load_environment(desk_firm)
+
+
+SERVER = """
+import json
+from mcp.server.fastmcp import FastMCP
+
+server = FastMCP("desk")
+state = {"slot": "2026-10-13"}
+
+@server.tool()
+def move_slot(order_number: str, day: str) -> str:
+    "Move a delivery."
+    if day == "never":
+        raise ValueError("no such day")
+    state["slot"] = day
+    return f"moved to {day}"
+
+@server.tool()
+def set_state(state: dict) -> str:
+    "Begin anew."
+    globals()["state"].clear()
+    globals()["state"].update(state["orders"]["OK58299"])
+    return "ok"
+
+@server.tool()
+def get_state() -> str:
+    "The state."
+    return json.dumps({"orders": {"OK58299": state}})
+
+server.run()
+"""
+
+
+@pytest.fixture
+def mcp_firm(desk_firm):
+    pytest.importorskip("langchain_mcp_adapters")
+    (desk_firm / "server.py").write_text(SERVER)
+    (desk_firm / "tools.py").unlink()
+    head = desk_firm / "environment.yaml"
+    served = (
+        f"mcp:\n  command: {sys.executable}\n  args: [server.py]\n"
+        "  reset: set_state\n  read: get_state"
+    )
+    head.write_text(head.read_text().replace("tools: tools.py", served))
+    return desk_firm
+
+
+async def test_an_mcp_server_gives_tools_and_its_state_is_checked(mcp_firm):
+    student = Acts(
+        says=[calls(("move_slot", {"order_number": "OK58299", "day": "never"})), calls(MOVE),
+              AIMessage("Done: it comes on the 16th.")]
+    )  # fmt: skip
+    desk = seat(load_environment(mcp_firm), student)
+    final = await play(desk)
+    first, second = final["turns"][1]["tools"]
+    assert "no such day" in first["result"] and first["error"]
+    assert second["result"] == "moved to 2026-10-16" and "error" not in second
+    assert student.bound[0] == ["move_slot"]
+    assert final["judgement"]["checks"]["moved"] == 1 and final["judgement"]["checks"]["free"] == 1
+
+
+async def test_an_mcp_server_that_does_not_start_or_lacks_a_tool_is_named(mcp_firm):
+    head = mcp_firm / "environment.yaml"
+    text = head.read_text()
+    head.write_text(text.replace("read: get_state", "read: look"))
+    firm = load_environment(mcp_firm)
+    with pytest.raises(ToolFault, match="offers no tool 'look'; it offers get_state"):
+        await final_state(firm, firm.scenarios["slot_in_time"], [])
+    head.write_text(text.replace(f"command: {sys.executable}", "command: no_such_program"))
+    firm = load_environment(mcp_firm)
+    with pytest.raises(ToolFault, match=r"`no_such_program server\.py` does not answer"):
+        await final_state(firm, firm.scenarios["slot_in_time"], [])
