@@ -23,6 +23,7 @@ from tutelage.graphs.coaching import (
 from tutelage.graphs.desk import Desk, Retrieval, open_desk
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.run_log import RunFault, RunLog, log_path
+from tutelage.graphs.speech import Speech
 from tutelage.graphs.strategy_step import StepOptions
 from tutelage.graphs.summary import coach_json, summarise
 from tutelage.report import coach_table, write_report
@@ -157,7 +158,8 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
         )
     )
     _say_unpriced(desk, request)
-    async with await TalkingLog.open(folder) as log:
+    async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
+        desk.speech = speech
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
         started = RunStarted(
             command="coach",

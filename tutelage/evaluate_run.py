@@ -34,6 +34,7 @@ from tutelage.graphs.evaluation import (
 )
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
+from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary, summarise
 from tutelage.judge_run import calibrated, chosen_items, remembered, trust_line
@@ -192,11 +193,11 @@ async def _evaluate(
             meter=meter,
         )
     first = next(iter(desks.values()))
-    async with await TalkingLog.open(folder) as log:
+    async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
         graphs = {}
         names = {spec: _slug(spec) if len(specs) > 1 else "" for spec in specs}
         for spec, desk in desks.items():
-            desk.log = log
+            desk.log, desk.speech = log, speech
             graphs[spec] = compile_evaluation(desk, options, student=names[spec])
         started = RunStarted(
             command="evaluate",

@@ -16,6 +16,7 @@ from tutelage.graphs.coaching import play
 from tutelage.graphs.desk import fitting_concurrency, open_desk
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
 from tutelage.graphs.events import RunStarted
+from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import summarise
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
@@ -118,7 +119,8 @@ async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> No
             meter=Meter(request.budget_tokens, request.budget_usd),
         )
     )
-    async with await TalkingLog.open(folder) as log:
+    async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
+        desk.speech = speech
         models = {role: spec for role, spec in desk.models.items() if role != "teacher"}
         started = RunStarted(
             command="simulate", environment=environment.name, models=models,
