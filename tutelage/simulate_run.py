@@ -11,6 +11,7 @@ from rich.text import Text
 import tutelage
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, talk
+from tutelage.detached import arguments_of, run_detached
 from tutelage.environments import Environment, EnvironmentFault, Problem, load_environment, nearest
 from tutelage.graphs.coaching import play
 from tutelage.graphs.desk import fitting_concurrency, open_desk
@@ -94,6 +95,14 @@ def simulate_run(request: SimulateRequest, run: Path | None, *, as_json: bool = 
     folder = new_run_folder(request.environment, run)
     kept = f"the dialogues so far are kept; see them with: tutelage watch {folder}"
     run_until_done(_simulate(request, folder, as_json), kept)
+
+
+def watch_simulation(request: SimulateRequest, run: Path | None) -> None:
+    """Simulate in a process of its own and watch it."""
+    folder = new_run_folder(request.environment, run)
+    # Faults of the request are said here, before the screen is taken.
+    plan_simulation(load_environment(request.environment), request)
+    run_detached("simulate", arguments_of(request), folder)
 
 
 async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> None:
