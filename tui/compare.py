@@ -96,7 +96,7 @@ class Compare(Screen[None]):
 
     async def _show(self) -> None:
         pair = (self.one, self.others[self.other])
-        lines = [await self._feed.lines(one.started.dialogue) for one in pair]
+        lines = [list((await self._feed.lines(one.started.dialogue)).values()) for one in pair]
         self.differs = differing(*lines)
         self.turn = -1
         where = [_reply_places(side) for side in lines]
