@@ -15,7 +15,7 @@ from .app_student import AppStudent
 from .templates import render
 from .toolbox import open_toolbox
 from .transcript import Reply, ToolUse, Turn, as_messages
-from .voice import Voice
+from .voice import Hear, Voice
 
 _NAME_TAG = re.compile(r"^\s*(?:agent|assistant|customer service|reply)\s*:\s*", re.IGNORECASE)
 
@@ -67,6 +67,7 @@ class Student:
         turns: Sequence[Turn],
         retrieved: Sequence[Retrieved] | None = (),
         seed: int = 0,
+        hear: Hear | None = None,
     ) -> Reply:
         """Answer the customer's last line, with the firm's tools where it has some.
 
@@ -76,6 +77,7 @@ class Student:
             retrieved: the strategies to answer with; None leaves a student that is coached
                 already to its own.
             seed: for models that take one.
+            hear: told the reply as it grows, where the model is asked for words alone.
         """
         options = {
             "seed": seed * 131 + len(turns),
@@ -98,5 +100,6 @@ class Student:
                 async with open_toolbox(self.environment, scenario, turns) as box:
                     said = await act(self.voice, box, messages, self.environment, options)
             else:
-                said = Reply(await self.voice.say(messages, **options))
+                growing = hear and (lambda text: hear(untagged(text)))
+                said = Reply(await self.voice.say(messages, hear=growing, **options))
         return Reply(untagged(said.text) or "...", said.tools)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    message_chunk_to_message,
+)
+from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +25,8 @@ from .faults import ModelFault
 from .meter import Meter, Role
 
 T = TypeVar("T", bound=BaseModel)
+Hear = Callable[[str], None]
+"""Told what a model has said so far, again and again while it speaks."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +46,26 @@ class Voice:
         """Whether the model gives the probabilities of its tokens, so that one call weighs answers."""
         return supports_logprobs(self.model)
 
-    async def say(self, messages: list[BaseMessage], **options: Any) -> str:
-        """Answer freely. `options` go to the model (seed, temperature, max_tokens, stop).
+    async def say(
+        self, messages: list[BaseMessage], *, hear: Hear | None = None, **options: Any
+    ) -> str:
+        """Answer freely. `options` go to the model (seed, temperature, max_tokens, stop); `hear` is
+        told the answer as it grows.
 
         Raises:
             ModelFault: where the endpoint fails or refuses, in one sentence.
         """
-        return (await self.answer(messages, **options)).text.strip()
+        return (await self.answer(messages, hear=hear, **options)).text.strip()
 
-    async def answer(self, messages: list[BaseMessage], **options: Any) -> AIMessage:
+    async def answer(
+        self, messages: list[BaseMessage], *, hear: Hear | None = None, **options: Any
+    ) -> AIMessage:
         """The same as the whole message.
 
         Raises:
             ModelFault: where the endpoint fails or refuses, in one sentence.
         """
-        return await self._call(self.model, messages, **options)
+        return await self._call(self.model, messages, hear, **options)
 
     async def act(
         self, messages: list[BaseMessage], tools: Sequence[BaseTool], **options: Any
@@ -62,7 +76,7 @@ class Voice:
             ModelFault: where the endpoint fails, or the model takes no tools.
         """
         if not tools:
-            return await self._call(self.model, messages, **options)
+            return await self._call(self.model, messages, None, **options)
         try:
             bound = self.model.bind_tools(tools)
         except NotImplementedError as error:
@@ -70,17 +84,24 @@ class Voice:
                 f"{self.spec} cannot call tools, and this firm has some; name a model that can",
                 exit_code=2,
             ) from error
-        return await self._call(bound, messages, **options)
+        return await self._call(bound, messages, None, **options)
 
-    async def ask(self, messages: list[BaseMessage], schema: type[T], **options: Any) -> T:
+    async def ask(
+        self,
+        messages: list[BaseMessage],
+        schema: type[T],
+        *,
+        hear: Hear | None = None,
+        **options: Any,
+    ) -> T:
         """Answer as a pydantic model: constrained where the provider can, validated always,
-        repaired once (and counted in the meter).
+        repaired once (and counted in the meter). `hear` is told the JSON as it grows.
 
         Raises:
             ModelFault: where the answer stays invalid after the repair.
         """
         bound = _constrained(self.model, schema)
-        said = await self._call(bound, messages, **options)
+        said = await self._call(bound, messages, hear, **options)
         try:
             return _parsed(said, schema)
         except ValidationError as error:
@@ -89,7 +110,9 @@ class Voice:
                 f"That was not valid: {_short(error)}\nAnswer again with one JSON object that fits "
                 f"this schema, and nothing else:\n{schema.model_json_schema()}"
             )
-            again = await self._call(bound, [*messages, AIMessage(said.text), complaint], **options)
+            again = await self._call(
+                bound, [*messages, AIMessage(said.text), complaint], hear, **options
+            )
             try:
                 return _parsed(again, schema)
             except ValidationError as second:
@@ -106,12 +129,12 @@ class Voice:
         """
         if self.tells_probabilities:
             options = {"logprobs": True, "top_logprobs": 20, "max_tokens": 1, "temperature": 0.0}
-            message = await self._call(self.model, messages, **options)
+            message = await self._call(self.model, messages, None, **options)
             masses = _answer_masses(message, answers)
         else:
             masses = [0.0] * len(answers)
             for _ in range(self.votes):
-                text = (await self._call(self.model, messages)).text
+                text = (await self._call(self.model, messages, None)).text
                 found = re.search("|".join(rf"\b{re.escape(a)}\b" for a in answers), text, re.I)
                 if found:
                     folded = [a.casefold() for a in answers]
@@ -121,15 +144,44 @@ class Voice:
             return [1 / len(answers)] * len(answers)
         return [mass / total for mass in masses]
 
-    async def _call(self, model: Any, messages: list[BaseMessage], **options: Any) -> AIMessage:
+    async def _call(
+        self, model: Any, messages: list[BaseMessage], hear: Hear | None, **options: Any
+    ) -> AIMessage:
         try:
-            message = await model.ainvoke(messages, **options)
+            if hear is None:
+                message = await model.ainvoke(messages, **options)
+            else:
+                message = await _streamed(model, self.model, messages, hear, **options)
         except ModelFault:
             raise
         except Exception as error:
             raise fault_of(error, self.spec) from error
         self.meter.add(self.role, self.spec, message)
         return message
+
+
+async def _streamed(
+    model: Any, unbound: BaseChatModel, messages: list[BaseMessage], hear: Hear, **options: Any
+) -> AIMessage:
+    """The same answer that `ainvoke` would give, usage and all, told to `hear` as it grows."""
+    if "BaseChatOpenAI" in {kind.__name__ for kind in type(unbound).__mro__}:
+        # Otherwise servers behind a base URL of one's own report no usage when they stream.
+        options["stream_usage"] = True
+    chunks: list[AIMessageChunk] = []
+    said = ""
+    async for chunk in model.astream(messages, **options):
+        if not isinstance(chunk, AIMessageChunk):
+            # A model that cannot stream gives its whole answer in one.
+            hear(chunk.text)
+            return chunk
+        chunks.append(chunk)
+        piece = chunk.text or "".join(c["args"] or "" for c in chunk.tool_call_chunks)
+        if piece:
+            said += piece
+            hear(said)
+    whole = message_chunk_to_message(add_ai_message_chunks(*chunks))
+    assert isinstance(whole, AIMessage)
+    return whole
 
 
 def _constrained(model: BaseChatModel, schema: type[BaseModel]) -> Any:

@@ -52,6 +52,7 @@ class StrategyGiven(BaseModel):
     scenario: str
     text: str
     similarity: float
+    learned_in: str = Field(default="", description="The dialogue it was learned from.")
 
 
 class TurnSpoken(_Event):
@@ -73,6 +74,18 @@ class TurnSpoken(_Event):
     )
     usd: float = 0.0
     seconds: float = Field(default=0.0, description="How long the reply took.")
+
+
+class Speaking(_Event):
+    """What is being said, as far as it has got. It streams and is never in the log: what was said
+    in the end, the log tells as `TurnSpoken` (or `TurnRejected`).
+    """
+
+    kind: Literal["speaking"] = "speaking"
+    dialogue: str
+    turn: int
+    speaker: Speaker
+    text: str
 
 
 class TurnRejected(_Event):
