@@ -1,13 +1,14 @@
 """What is learned: entries, strategies, the library, its versions, retrieval."""
 
 from .entry import Entry, Evidence, Provenance, Status, Strategy, mask
-from .library import ALL_STATUSES, Library, LibraryFault
+from .library import ALL_STATUSES, ChangedMeanwhile, Library, LibraryFault
 from .prompt import Placement, coach_messages, strategies_text
 from .retrieval import Index, Retrieved, query_of
 from .vetting import vet
 
 __all__ = [
     "ALL_STATUSES",
+    "ChangedMeanwhile",
     "Entry",
     "Evidence",
     "Index",
