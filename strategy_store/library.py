@@ -38,9 +38,9 @@ CREATE TABLE IF NOT EXISTS changes (
     entry TEXT NOT NULL, before TEXT, after TEXT
 );
 CREATE TABLE IF NOT EXISTS entries (id TEXT PRIMARY KEY, place INTEGER, payload TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS undone (
+CREATE TABLE IF NOT EXISTS undos (
     version INTEGER PRIMARY KEY REFERENCES versions (version),
-    by_version INTEGER NOT NULL REFERENCES versions (version)
+    undoes INTEGER NOT NULL REFERENCES versions (version)
 );
 """
 
@@ -191,11 +191,18 @@ class Library:
         """Every change, oldest first."""
         with self._lock:
             rows = self._connection.execute(
-                "SELECT v.version, v.at, v.author, v.action, u.version, n.by_version FROM versions v"
-                " LEFT JOIN undone u ON u.by_version = v.version"
-                " LEFT JOIN undone n ON n.version = v.version ORDER BY v.version"
-            )
-            return [Version(*row) for row in rows]
+                "SELECT v.version, at, author, action, undoes FROM versions v"
+                " LEFT JOIN undos u ON u.version = v.version ORDER BY v.version DESC"
+            ).fetchall()
+        undone: dict[int, int] = {}
+        found: list[Version] = []
+        for row in rows:
+            one = Version(*row, undone_by=undone.get(row[0]))
+            # An undo that is undone itself undoes nothing any more.
+            if one.undoes is not None and one.undone_by is None:
+                undone[one.undoes] = one.version
+            found.append(one)
+        return found[::-1]
 
     @property
     def version(self) -> int:
@@ -531,10 +538,7 @@ class Library:
             return f"undid version {number} ({action})"
 
         def mark(new: int) -> None:
-            (number,) = chosen
-            # An undo that is undone brings back what it had undone, which can be undone anew.
-            self._connection.execute("DELETE FROM undone WHERE by_version = ?", (number,))
-            self._connection.execute("INSERT INTO undone VALUES (?, ?)", (number, new))
+            self._connection.execute("INSERT INTO undos VALUES (?, ?)", (new, chosen[0]))
 
         new = self._change(by, change, mark)
         assert new is not None, "a version that changed nothing is never written"
