@@ -22,6 +22,7 @@ from tutelage.strategy_store import (
     Strategy,
     vet,
 )
+from tutelage.strategy_store.entry_document import entry_document, read_entry_document
 from tutelage.strategy_store.lint import Finding, lint
 from tutelage.strategy_store.library import Change, Version
 
@@ -41,6 +42,8 @@ __all__ = [
     "Status",
     "Strategy",
     "Version",
+    "entry_document",
+    "read_entry_document",
     "user_name",
     "vet",
 ]
