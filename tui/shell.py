@@ -1,0 +1,72 @@
+"""The shell: what all our full-screen apps share, themes and the keys that mean the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from .help import Help, keys_of
+from .themes import install, theme_names
+
+
+class Shell(App[None]):
+    """An app with our themes, a help screen for each view, and a command palette.
+
+    Keys that mean the same everywhere: q leaves the app, escape goes back one step, ? helps, t
+    changes the theme, ctrl+p opens the palette, j and k move as the arrows do, g and G go to the
+    first and the last, / filters, enter opens, space marks or plays. A subclass names its views'
+    help by overriding `help_text`, and its own commands of the palette by overriding `commands`.
+    """
+
+    TITLE = "tutelage"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("t", "next_theme", "Theme", show=False, tooltip="Next theme"),
+        Binding("q", "quit", "Leave"),
+    ]
+
+    def __init__(self, theme: str | None = None) -> None:
+        super().__init__()
+        install(self, theme)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our meanings for Textual's own themes, which do not know them."""
+        palette = self.current_theme.to_color_system().generate()
+        return {
+            "customer": palette["warning"], "student": palette["success"],
+            "teacher": palette["secondary"], "judge": palette["primary"],
+            "strategy": palette["accent"], "good": palette["success"], "bad": palette["error"],
+            "quiet": palette["text-muted"],
+        }  # fmt: skip
+
+    def help_text(self) -> tuple[str, str]:
+        """The title and the text of the help of the view that is shown; views override it."""
+        return (self.TITLE or "", "")
+
+    def commands(self) -> Iterable[tuple[str, str, str]]:
+        """The palette's commands of the view that is shown: name, what it does, action."""
+        return ()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Our commands before Textual's own (theme, keys, screenshot, leave)."""
+        for name, told, action in self.commands():
+            yield SystemCommand(name, told, lambda action=action: self.run_action(action))
+        yield SystemCommand("Help", "What this view shows, and its keys", self.action_help)
+        yield from super().get_system_commands(screen)
+
+    def action_help(self) -> None:
+        """Show the help of the view, over it."""
+        if not isinstance(self.screen, Help):
+            self.push_screen(Help(*self.help_text(), keys_of(self.screen)))
+
+    def action_next_theme(self) -> None:
+        """Go to the next of our themes."""
+        names = theme_names()
+        here = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(here + 1) % len(names)]
+        self.notify(f"theme: {self.theme}", timeout=2, markup=False)
