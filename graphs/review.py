@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rapidfuzz import fuzz
 from tutelage.environments import EnvironmentFault, Rule, load_environment
 from tutelage.strategy_store import (
     ChangedMeanwhile,
@@ -43,6 +46,7 @@ __all__ = [
     "Strategy",
     "Version",
     "entry_document",
+    "open_review",
     "read_entry_document",
     "user_name",
     "vet",
@@ -90,11 +94,11 @@ class Review:
 
     async def version(self) -> int:
         """The number of the last change, by whomever."""
-        return await asyncio.to_thread(lambda: self._library.version)
+        return await self._do(lambda: self._library.version)
 
     async def shelf(self) -> Shelf:
         """All that stands in the library, with what lint finds in it."""
-        return await asyncio.to_thread(self._shelf)
+        return await self._do(self._shelf)
 
     def _shelf(self) -> Shelf:
         # The number first: what is written in between shows as a change at the next look.
@@ -136,6 +140,16 @@ class Review:
                 pass
         named = [s.provenance.environment for s in entry.strategies if s.provenance.environment]
         return named[0] if named else ""
+
+    async def similar(self, entry: Entry) -> list[tuple[float, Entry]]:
+        """The other entries, nearest first, with the likeness of their scenarios (0 to 1)."""
+
+        def rank() -> list[tuple[float, Entry]]:
+            others = [other for other in self._library.entries() if other.id != entry.id]
+            scored = [(fuzz.token_set_ratio(entry.scenario, o.scenario) / 100, o) for o in others]
+            return sorted(scored, key=lambda pair: -pair[0])
+
+        return await self._do(rank)
 
     # Changes
 
@@ -179,11 +193,20 @@ class Review:
 
     async def versions(self) -> list[Version]:
         """Every change, oldest first."""
-        return await asyncio.to_thread(self._library.versions)
+        return await self._do(self._library.versions)
 
     async def diff(self, a: int, b: int) -> list[Change]:
         """What changed from version `a` to version `b`."""
         return await self._do(self._library.diff, a, b)
+
+    async def texts(self, *versions: int) -> dict[str, str]:
+        """What the strategies of some versions say, by id; of a later one named the later text."""
+
+        def read() -> dict[str, str]:
+            found = [entry for version in versions for entry in self._library.at(version)]
+            return {s.id: s.text for entry in found for s in entry.strategies}
+
+        return await self._do(read)
 
     async def rollback(self, version: int, seen: int, entry: str | None = None) -> int:
         """Bring back an old version (of one entry, if given), unless the library went on since
@@ -217,8 +240,30 @@ class Review:
         number = await self._do(self._library.undo, self.user, version)
         return (await self.versions())[number - 1]
 
-    async def _do(self, change: Any, *arguments: Any, **options: Any) -> Any:
-        return await asyncio.to_thread(change, *arguments, **options)
+    async def _do(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        try:
+            return await asyncio.to_thread(work, *arguments, **options)
+        except sqlite3.Error as error:
+            raise LibraryFault(f"{self.path}: cannot be read: {error}") from error
+
+
+@contextmanager
+def open_review(path: Path, *, firm: str | None = None, by: str = "") -> Iterator[Review]:
+    """A library's file under review, closed at the end.
+
+    Args:
+        path: the file.
+        firm: for the policy rules; see `Review`.
+        by: who reviews; the user where not given.
+
+    Raises:
+        LibraryFault: where it is no library; exit code 2 where it is missing.
+        EnvironmentFault: where a firm is named and cannot be loaded.
+    """
+    if firm is not None:
+        load_environment(firm)
+    with Library.open(path) as library:
+        yield Review(library, by or user_name(), firm)
 
 
 def undoable(versions: Sequence[Version], user: str) -> int | None:
