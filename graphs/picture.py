@@ -40,6 +40,8 @@ class DialoguePicture:
         """In a word: how it ended, or that it goes on."""
         if self.ended is None:
             return "talking" if self.judged is None else "judged"
+        if self.ended.taken_over:
+            return "taken over"
         if not self.ended.valid:
             return "invalid"
         return self.ended.reason.replace("_", " ")

@@ -26,8 +26,8 @@ from tutelage.strategy_store import (
     vet,
 )
 from tutelage.strategy_store.entry_document import entry_document, read_entry_document
-from tutelage.strategy_store.lint import Finding, lint
 from tutelage.strategy_store.library import Change, Version
+from tutelage.strategy_store.lint import Finding, lint
 
 from .events import RunStarted
 from .run_log import FILE_NAME, RunFault, RunLog

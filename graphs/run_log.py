@@ -13,6 +13,8 @@ from typing import Protocol, Self
 import aiosqlite
 
 from .events import EVENT, Event
+from .inbox import SCHEMA as INBOX_SCHEMA
+from .inbox import Inbox
 
 FILE_NAME = "run.db"
 _SCHEMA = """
@@ -72,6 +74,7 @@ class RunLog:
         self._connection = connection
         self._lock = asyncio.Lock()
         self.path = path
+        self.inbox = Inbox(connection)
 
     @classmethod
     async def open(cls, run: str | Path, *, create: bool = True) -> Self:
@@ -95,7 +98,7 @@ class RunLog:
         try:
             await connection.execute("PRAGMA journal_mode=WAL")
             await connection.execute("PRAGMA busy_timeout=5000")
-            await connection.executescript(_SCHEMA)
+            await connection.executescript(_SCHEMA + INBOX_SCHEMA)
         except sqlite3.Error as error:
             await connection.close()
             raise RunFault(f"{path}: is no run log: {error}") from error
@@ -122,15 +125,22 @@ class RunLog:
         except sqlite3.Error as error:
             raise RunFault(f"{self.path}: an event could not be written: {error}") from error
 
-    async def read(self, after: int = 0, *, kinds: tuple[str, ...] = ()) -> list[Logged]:
-        """The events with a number above `after`, oldest first; of the given kinds, if any."""
-        query, values = "SELECT number, at, payload FROM events WHERE number > ?", [after]
+    async def read(
+        self, after: int = 0, *, kinds: tuple[str, ...] = (), dialogue: str | None = None
+    ) -> list[Logged]:
+        """The events with a number above `after`, oldest first; of the given kinds and of one
+        dialogue, if any.
+        """
+        query = "SELECT number, at, payload FROM events WHERE number > ?"
+        values: list[int | str] = [after]
         if kinds:
             query += f" AND kind IN ({','.join('?' * len(kinds))})"
+            values += kinds
+        if dialogue is not None:
+            query += " AND dialogue = ?"
+            values.append(dialogue)
         try:
-            rows = await self._connection.execute_fetchall(
-                f"{query} ORDER BY number", (*values, *kinds)
-            )
+            rows = await self._connection.execute_fetchall(f"{query} ORDER BY number", values)
         except sqlite3.Error as error:
             raise RunFault(f"{self.path}: the run log cannot be read: {error}") from error
         return [Logged(number, at, EVENT.validate_json(payload)) for number, at, payload in rows]

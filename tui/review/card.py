@@ -84,7 +84,9 @@ class Card(VerticalScroll):
         lines: list[Content] = []
         for id_, rule in rules:
             if rule is None:
-                lines.append(Content.assemble((one_line(id_), "bold"), (" (text unknown)", "$quiet")))
+                lines.append(
+                    Content.assemble((one_line(id_), "bold"), (" (text unknown)", "$quiet"))
+                )
                 continue
             section = f"  {one_line(rule.section)}" if rule.section else ""
             lines.append(Content.assemble((one_line(id_), "bold"), (section, "$quiet")))
