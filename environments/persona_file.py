@@ -63,6 +63,20 @@ def read_personas(name_or_folder: str | Path) -> list[PersonaFile]:
     return found
 
 
+def personas_stamp(name_or_folder: str | Path) -> tuple[tuple[str, int, int], ...]:
+    """What tells whether any persona's file of a firm changed: names, times and sizes.
+
+    Raises:
+        EnvironmentFault: where there is no such firm.
+    """
+    found: list[tuple[str, int, int]] = []
+    for path in sorted((find_environment(name_or_folder) / "personas").glob("*.yaml")):
+        with contextlib.suppress(OSError):
+            state = path.stat()
+            found.append((path.name, state.st_mtime_ns, state.st_size))
+    return tuple(found)
+
+
 def save_persona(file: PersonaFile, text: str) -> PersonaFile:
     """Save a persona's text whole or not at all.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -23,12 +23,15 @@ from tutelage.environments import (
     load_environment,
     nearest,
 )
+from tutelage.environments.loading import find_environment
 from tutelage.environments.persona_file import (
     PersonaFile,
     check_persona,
+    personas_stamp,
     read_personas,
     save_persona,
 )
+from tutelage.environments.scaffold import new_persona
 
 from .desk import Model, voice_of
 from .events import DialogueEnded, EndReason, Event, TurnRejected, TurnSpoken
@@ -42,8 +45,13 @@ __all__ = [
     "Problem",
     "Rehearsal",
     "Scenario",
+    "check_names",
     "check_persona",
+    "find_environment",
+    "load_environment",
+    "new_persona",
     "open_rehearsal",
+    "personas_stamp",
     "read_personas",
     "save_persona",
     "scenarios_for",
@@ -163,6 +171,21 @@ async def open_rehearsal(
     return await asyncio.to_thread(seat)
 
 
+def check_names(firm: str | Path, persona: str | None, scenario: str | None) -> None:
+    """Whether a firm is there, and has a persona's file and a scenario of these names.
+
+    Raises:
+        EnvironmentFault: where it is not (exit code 2); offers the nearest. A broken file of a
+            persona is no fault here: it can be set right on the screen.
+    """
+    names = {file.name: file for file in read_personas(firm)}
+    if persona is not None and persona not in names:
+        raise _unknown(find_environment(firm), "persona", persona, names)
+    if scenario is not None:
+        environment = load_environment(firm)
+        _named(environment, "scenario", scenario, environment.scenarios)
+
+
 def scenarios_for(environment: Environment, persona: str) -> list[Scenario]:
     """The scenarios that a persona fits: those written for it first, then those open to anybody."""
     own = [s for s in environment.scenarios.values() if persona in s.personas]
@@ -170,11 +193,16 @@ def scenarios_for(environment: Environment, persona: str) -> list[Scenario]:
 
 
 def _named(environment: Environment, kind: str, name: str, valid: dict[str, T]) -> T:
-    if name in valid:
-        return valid[name]
-    shown = ", ".join(list(valid)[:14]) + (", ..." if len(valid) > 14 else "")
+    if name not in valid:
+        raise _unknown(environment.path, kind, name, valid)
+    return valid[name]
+
+
+def _unknown(path: Path, kind: str, name: str, valid: Iterable[str]) -> EnvironmentFault:
+    names = list(valid)
+    shown = ", ".join(names[:14]) + (", ..." if len(names) > 14 else "")
     problem = Problem(
-        environment.path, f"{name!r} is no {kind} of {environment.name}",
-        expected=f"one of {shown}", nearest=nearest(name, valid),
+        path, f"{name!r} is no {kind} of this firm", expected=f"one of {shown}",
+        nearest=nearest(name, names),
     )  # fmt: skip
-    raise EnvironmentFault([problem], exit_code=2)
+    return EnvironmentFault([problem], exit_code=2)

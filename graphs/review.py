@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from rapidfuzz import fuzz
-from tutelage.environments import EnvironmentFault, Rule, load_environment
+from tutelage.environments import EnvironmentFault, Policy, Rule
+from tutelage.environments.loading import find_environment, read_text
 from tutelage.strategy_store import (
     ChangedMeanwhile,
     Entry,
@@ -119,8 +120,7 @@ class Review:
             return [(id_, None) for id_ in entry.rules], "name the firm with --env"
         if firm not in self._rules and firm not in self._missing:
             try:
-                loaded = await asyncio.to_thread(load_environment, firm)
-                self._rules[firm] = loaded.policy.rules
+                self._rules[firm] = await asyncio.to_thread(_rules_of, firm)
             except EnvironmentFault as error:
                 problem = str(error).splitlines()[0]
                 self._missing[firm] = f"{problem}; name the firm with --env"
@@ -247,6 +247,11 @@ class Review:
             raise LibraryFault(f"{self.path}: cannot be read: {error}") from error
 
 
+def _rules_of(firm: str) -> dict[str, Rule]:
+    # The policy alone: a broken persona is no reason not to show a rule.
+    return Policy(read_text(find_environment(firm) / "policy.md")).rules
+
+
 @contextmanager
 def open_review(path: Path, *, firm: str | None = None, by: str = "") -> Iterator[Review]:
     """A library's file under review, closed at the end.
@@ -258,10 +263,10 @@ def open_review(path: Path, *, firm: str | None = None, by: str = "") -> Iterato
 
     Raises:
         LibraryFault: where it is no library; exit code 2 where it is missing.
-        EnvironmentFault: where a firm is named and cannot be loaded.
+        EnvironmentFault: where a firm is named and has no policy to read.
     """
     if firm is not None:
-        load_environment(firm)
+        _rules_of(firm)
     with Library.open(path) as library:
         yield Review(library, by or user_name(), firm)
 

@@ -10,15 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rapidfuzz import process
+
 from .events import DialogueEnded, DialogueStarted, Event, TurnSpoken
 from .inbox import Inbox, InboxFault, Reply
-from .run_log import Log, RunLog
+from .run_log import Log, RunFault, RunLog
 
 __all__ = [
     "BEAT_SECONDS",
     "PATIENCE_SECONDS",
     "InboxFault",
     "Seat",
+    "dialogue_under_way",
     "person_reply",
 ]
 
@@ -110,6 +113,11 @@ class Seat:
         """Whether the dialogue has ended."""
         return self._over
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether the customer has spoken and the person holds the answer."""
+        return self.held and not self._over and self._turn >= 0
+
     async def take(self) -> None:
         """Speak for the student from its next reply on.
 
@@ -172,3 +180,37 @@ class Seat:
                     self._over = True
             found.append(event)
         return found
+
+
+async def dialogue_under_way(run: Path, dialogue: str | None = None) -> str:
+    """The dialogue of a run that a person may take over.
+
+    Args:
+        run: the run's folder.
+        dialogue: its id; the one that began last of those not ended where not given.
+
+    Raises:
+        RunFault: where there is no such run or dialogue, or it is over (exit code 2).
+    """
+    open_: list[str] = []
+    every: set[str] = set()
+    async with await RunLog.open(run, create=False) as log:
+        for logged in await log.read(kinds=("dialogue_started", "dialogue_ended")):
+            event = logged.event
+            if isinstance(event, DialogueStarted):
+                every.add(event.dialogue)
+                open_ = [name for name in open_ if name != event.dialogue] + [event.dialogue]
+            elif isinstance(event, DialogueEnded) and event.dialogue in open_:
+                open_.remove(event.dialogue)
+    listed = f"; under way: {', '.join(open_[-8:])}" if open_ else "; none is under way"
+    if dialogue is None:
+        if not open_:
+            raise RunFault(f"{run}: no dialogue is under way", 2)
+        return open_[-1]
+    if dialogue not in every:
+        close = process.extractOne(dialogue, list(every), score_cutoff=60)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise RunFault(f"{run}: has no dialogue {dialogue!r}{hint}{listed}", 2)
+    if dialogue not in open_:
+        raise RunFault(f"{run}: {dialogue} is over{listed}", 2)
+    return dialogue

@@ -1,4 +1,4 @@
-"""The board: the library as a table, the entry under the cursor beside it, and all that a person does."""
+"""The board: the library as a table, the entry under the cursor, and all that a person does."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.color import Color
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.coordinate import Coordinate
-from textual.events import Resize
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.timer import Timer
@@ -36,6 +34,7 @@ from ..dialogs import Question, Writing
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
 from ..plain import clean, one_line
+from ..table import RowTable
 from .card import Card
 from .history import History
 from .merge import Merge
@@ -44,6 +43,8 @@ from .split import Split
 
 EVERY = 0.5
 """Seconds between two looks at whether somebody else changed the library."""
+WIDE = 84
+"""Cells from which the table has room for scenario and source."""
 _TONES = {"proposed": "strategy", "approved": "good", "rejected": "bad", "retired": "quiet"}
 _WORDS = 25
 
@@ -114,13 +115,13 @@ class Board(Screen[None]):
             yield Button("", id="lint", compact=True, tooltip="Only what lint found (l)")
             yield Button("", id="order", compact=True, tooltip="Next order (O)")
         with Horizontal(id="body"):
-            yield DataTable(id="board", cursor_type="row", zebra_stripes=False)
+            yield RowTable("board")
             yield Card(id="card")
         yield Keys()
 
     def on_mount(self) -> None:
         """Read the library, then look now and then whether others change it."""
-        self.query_one("#board").focus()
+        self.query_one(RowTable).focus()
         self.app.theme_changed_signal.subscribe(self, self._repaint)
         self._draw()
         self.reload()
@@ -162,22 +163,16 @@ class Board(Screen[None]):
 
     def _draw(self, keep: str | None = None) -> None:
         """Draw the table anew; the cursor stays on its row, or else where it was."""
-        table = self.query_one("#board", DataTable)
+        table = self.query_one(RowTable)
         here = keep or self._here_id()
         place = table.cursor_row
         self.shown = chosen(self.rows, self.wanted)
         self._drawing = True
-        table.clear(columns=True)
-        wide = table.size.width >= 84
-        widths = {"mark": 1, "status": 1, "strategy": 0, "scenario": 22, "source": 8, "pref": 4,
-                  "look": 1}  # fmt: skip
-        if not wide:
+        widths = {"(mark)": 1, "(status)": 1, "strategy": 0, "scenario": 22, "source": 8, "pref": 4,
+                  "(look)": 1}  # fmt: skip
+        if table.size.width < WIDE:
             del widths["scenario"], widths["source"]
-        taken = sum(widths.values()) + 2 * len(widths) + 2
-        widths["strategy"] = max(20, table.size.width - taken)
-        titles = {"mark": "", "status": "", "look": ""}
-        for name, width in widths.items():
-            table.add_column(titles.get(name, name), width=width, key=name)
+        table.begin(widths, "strategy", 20)
         for row in self.shown:
             cells = self._cells(row)
             table.add_row(*[cells[name] for name in widths], key=row.id)
@@ -190,29 +185,23 @@ class Board(Screen[None]):
 
     def _cells(self, row: Row) -> dict[str, Text]:
         strategy = row.strategy
+        tone = self.query_one(RowTable).tone
         status = strategy.status if strategy else ""
-        tone = self._tone(_TONES.get(status, "quiet"))
-        faded = Style() if status in ("proposed", "approved") else self._tone("quiet")
+        colour = tone(_TONES.get(status, "quiet"))
+        faded = Style() if status in ("proposed", "approved") else tone("quiet")
         words = one_line(strategy.text) if strategy else "(no strategy)"
         pref = "" if row.preference is None else f"{row.preference:.2f}"
         return {
-            "mark": Text("●" if row.id in self.marked else " ", self._tone("accent")),
-            "status": Text(MARKS.get(status, " "), tone),
+            "(mark)": Text("●" if row.id in self.marked else " ", tone("accent")),
+            "(status)": Text(MARKS.get(status, " "), colour),
             "strategy": Text(words, faded, no_wrap=True, overflow="ellipsis"),
             "scenario": Text(
-                one_line(row.entry.scenario), self._tone("quiet"), no_wrap=True, overflow="ellipsis"
+                one_line(row.entry.scenario), tone("quiet"), no_wrap=True, overflow="ellipsis"
             ),
-            "source": Text(strategy.provenance.source if strategy else "", self._tone("quiet")),
+            "source": Text(strategy.provenance.source if strategy else "", tone("quiet")),
             "pref": Text(pref, justify="right"),
-            "look": Text("⚑" if row.findings else " ", self._tone("warning")),
+            "(look)": Text("⚑" if row.findings else " ", tone("warning")),
         }
-
-    def _tone(self, name: str) -> Style:
-        value = self.app.theme_variables.get(name, "")
-        try:
-            return Style(color=Color.parse(value).rich_color)
-        except ValueError:
-            return Style()
 
     def _draw_head(self) -> None:
         every = [row.strategy for row in self.rows if row.strategy]
@@ -262,9 +251,9 @@ class Board(Screen[None]):
     def _repaint(self, _: Theme) -> None:
         self._draw()
 
-    def on_resize(self, _: Resize) -> None:
-        """Fit the columns once the table has its new size."""
-        self.call_after_refresh(self._draw)
+    def on_row_table_fitted(self) -> None:
+        """Fit the columns to the room there is."""
+        self._draw()
 
     def on_data_table_row_highlighted(self) -> None:
         """Show the entry under the cursor, a moment later so that a held key runs freely."""
@@ -280,13 +269,15 @@ class Board(Screen[None]):
 
     def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
         """A click on a column's head puts the rows in its order."""
-        order = {"status": "status", "pref": "preference"}.get(str(event.column_key.value), "entry")
+        order = {"(status)": "status", "pref": "preference"}.get(
+            str(event.column_key.value), "entry"
+        )
         self._want(order=order)
 
     # Where the person is
 
     def _here(self) -> Row | None:
-        place = self.query_one("#board", DataTable).cursor_row
+        place = self.query_one(RowTable).cursor_row
         return self.shown[place] if 0 <= place < len(self.shown) else None
 
     def _here_id(self) -> str | None:
@@ -301,17 +292,17 @@ class Board(Screen[None]):
 
     def action_move(self, by: int) -> None:
         """Move the cursor."""
-        table = self.query_one("#board", DataTable)
+        table = self.query_one(RowTable)
         table.move_cursor(row=table.cursor_row + by)
 
     def action_end(self, last: int) -> None:
         """Go to the first or the last row."""
-        table = self.query_one("#board", DataTable)
+        table = self.query_one(RowTable)
         table.move_cursor(row=len(self.shown) - 1 if last else 0)
 
     def action_back(self) -> None:
         """One step back: to the table, then without filters, then without marks."""
-        table = self.query_one("#board", DataTable)
+        table = self.query_one(RowTable)
         if not table.has_focus:
             table.focus()
         elif not self.wanted.all:
@@ -338,12 +329,12 @@ class Board(Screen[None]):
 
     def on_input_submitted(self) -> None:
         """Enter goes to what was found."""
-        self.query_one("#board").focus()
+        self.query_one(RowTable).focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """The mouse can do what the keys do."""
         getattr(self, f"action_{event.button.id}")()
-        self.query_one("#board").focus()
+        self.query_one(RowTable).focus()
 
     def action_status(self) -> None:
         """Show the next status only."""
@@ -369,8 +360,8 @@ class Board(Screen[None]):
         if row is None:
             return
         self.marked ^= {row.id}
-        table = self.query_one("#board", DataTable)
-        table.update_cell_at(Coordinate(table.cursor_row, 0), self._cells(row)["mark"])
+        table = self.query_one(RowTable)
+        table.update_cell_at(Coordinate(table.cursor_row, 0), self._cells(row)["(mark)"])
         self.action_move(1)
         self._draw_head()
 
@@ -421,7 +412,7 @@ class Board(Screen[None]):
             self._draw(after)
 
     def _next_id(self) -> str | None:
-        place = self.query_one("#board", DataTable).cursor_row + 1
+        place = self.query_one(RowTable).cursor_row + 1
         return self.shown[place].id if place < len(self.shown) else None
 
     @work(exclusive=True, group="change")

@@ -13,14 +13,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.events import Resize
 from textual.screen import Screen
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 from tutelage.graphs.review import Change, LibraryFault, Review, Version
 
 from ..dialogs import Question
 from ..keys import Keys
 from ..plain import clean, one_line
+from ..table import RowTable
 from .card import TONES
 from .rows import MARKS
 
@@ -60,14 +60,14 @@ class History(Screen[None]):
         """Versions and difference."""
         yield Static("", id="headline", markup=False)
         with Horizontal(id="body"):
-            yield DataTable(id="versions", cursor_type="row")
+            yield RowTable("versions")
             with VerticalScroll(id="difference-scroll"):
                 yield Static("", id="difference", markup=False)
         yield Keys()
 
     def on_mount(self) -> None:
         """Read the versions."""
-        self.query_one(DataTable).focus()
+        self.query_one(RowTable).focus()
         self.read()
         self.set_interval(EVERY, self.read)
 
@@ -84,12 +84,9 @@ class History(Screen[None]):
             self._draw()
 
     def _draw(self) -> None:
-        table = self.query_one(DataTable)
+        table = self.query_one(RowTable)
         place = table.cursor_row
-        table.clear(columns=True)
-        rest = max(20, table.size.width - 45)
-        for name, width in (("", 1), ("v", 5), ("when", 16), ("who", 12), ("what", rest)):
-            table.add_column(name, width=width, key=name or "base")
+        table.begin({"(base)": 1, "v": 5, "when": 16, "who": 12, "what": 0}, "what", 20)
         for one in reversed(self._versions):
             gone = "dim strike" if one.undone_by else ""
             mark = "▸" if one.version == self._base else "↶" if one.undoes else " "
@@ -111,14 +108,14 @@ class History(Screen[None]):
         said = f"history of {one_line(self._review.path.name)}, {len(self._versions)} versions"
         self.query_one("#headline", Static).update(Content.styled(said, "bold"))
 
-    def on_resize(self, _: Resize) -> None:
-        """Fit the columns once the table has its new size."""
-        self.call_after_refresh(self._draw)
+    def on_row_table_fitted(self) -> None:
+        """Fit the columns to the room there is."""
+        self._draw()
 
     @property
     def here(self) -> int:
         """The version under the cursor."""
-        return len(self._versions) - self.query_one(DataTable).cursor_row
+        return len(self._versions) - self.query_one(RowTable).cursor_row
 
     def on_data_table_row_highlighted(self) -> None:
         """Show what the version changed."""
@@ -147,12 +144,12 @@ class History(Screen[None]):
 
     def action_move(self, by: int) -> None:
         """Move the cursor."""
-        table = self.query_one(DataTable)
+        table = self.query_one(RowTable)
         table.move_cursor(row=table.cursor_row + by)
 
     def action_end(self, last: int) -> None:
         """Go to the newest or the oldest version."""
-        self.query_one(DataTable).move_cursor(row=len(self._versions) if last else 0)
+        self.query_one(RowTable).move_cursor(row=len(self._versions) if last else 0)
 
     @work(exclusive=True, group="change")
     async def action_roll_back(self) -> None:

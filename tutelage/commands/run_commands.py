@@ -1,4 +1,4 @@
-"""The commands that stand at the top: coach, simulate, evaluate, watch, review, doctor."""
+"""The commands that stand at the top: coach, simulate, evaluate, watch, takeover, review, doctor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .doctor import doctor
 from .evaluate import evaluate
 from .review import review
 from .simulate import simulate
+from .takeover import takeover
 from .watch import watch
 
 
@@ -18,5 +19,6 @@ def register(app: typer.Typer) -> None:
     app.command()(simulate)
     app.command()(evaluate)
     app.command()(watch)
+    app.command()(takeover)
     app.command()(review)
     app.command()(doctor)
