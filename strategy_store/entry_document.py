@@ -62,9 +62,10 @@ def read_entry_document(text: str, entry: Entry) -> tuple[dict[str, Any], dict[s
     except (yaml.YAMLError, RecursionError) as error:
         raise LibraryFault(f"is broken YAML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise LibraryFault(f"{where or 'the document'}: {first['msg']}") from error
+        found_wrong = [
+            f"{'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg']}" for e in error.errors()
+        ]
+        raise LibraryFault("; ".join(found_wrong[:3])) from error
     ids = [line.id for line in found.strategies]
     if sorted(ids) != sorted(s.id for s in entry.strategies):
         raise LibraryFault(

@@ -353,11 +353,11 @@ class Library:
             id_: which entry.
             by: who.
             texts: new texts by strategy id.
-            seen: the entry as the person saw it, which must be as it was.
+            seen: the entry as the person saw it; what they change must be as it was.
             fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`.
 
         Raises:
-            ChangedMeanwhile: where the entry is another by now.
+            ChangedMeanwhile: where what they change is another by now.
             LibraryFault: where a text may not enter a prompt, the scenario is empty, or an id is
                 unknown.
         """
@@ -368,7 +368,8 @@ class Library:
 
         def change(state: dict[str, Entry]) -> str:
             entry = self._entry_in(state, id_)
-            self._unchanged(id_, seen, entry)
+            if seen and (parts := reshaping.changed_parts(seen, entry, fields, texts or {})):
+                self._unchanged(", ".join(parts), seen, entry)
             for strategy in texts or {}:
                 if all(s.id != strategy for s in entry.strategies):
                     raise self._unknown(strategy, [s.id for s in entry.strategies])
@@ -500,15 +501,15 @@ class Library:
     def undo(self, by: str, version: int | None = None) -> int:
         """Undo one version by a new one; nothing is erased. Returns the new version's number.
 
-        Only the entries that it changed are put back, so that what others did since stays. To undo
-        an undo is to do it again.
+        Only what it changed is put back, so that what others did since stays. To undo an undo is
+        to do it again.
 
         Args:
             by: who.
             version: which; the last that is no undo and not undone, where none is given.
 
         Raises:
-            ChangedMeanwhile: where an entry of it was changed again since; undo that first.
+            ChangedMeanwhile: where the same was changed again since; undo that first.
             LibraryFault: where there is nothing to undo, it is undone already, or there is no such
                 version.
         """
@@ -524,17 +525,20 @@ class Library:
                 "SELECT entry, before, after FROM changes WHERE version = ?", (number,)
             ).fetchall()
             for id_, before, after in rows:
-                then = Entry.model_validate_json(after) if after else None
-                if state.get(id_) != then:
+                old, done = (Entry.model_validate_json(one) if one else None
+                             for one in (before, after))  # fmt: skip
+                try:
+                    put_back = reshaping.reverted(old, done, state.get(id_))
+                except ValueError as error:
                     raise ChangedMeanwhile(
-                        f"{self.path}: {id_} was changed again after version {number}; undo the "
-                        f"later change first, or: tutelage library rollback {self.path} "
+                        f"{self.path}: version {number} cannot be undone alone: in {id_} {error}; "
+                        f"undo the later change first, or: tutelage library rollback {self.path} "
                         f"{number - 1} --entry {id_}"
-                    )
-                if before is None:
+                    ) from error
+                if put_back is None:
                     state.pop(id_, None)
                 else:
-                    state[id_] = Entry.model_validate_json(before)
+                    state[id_] = put_back
             return f"undid version {number} ({action})"
 
         def mark(new: int) -> None:

@@ -4,12 +4,13 @@ state, so that a library can apply them in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .entry import Entry, Strategy, content_id, mask
 
 State = dict[str, Entry]
+_FIELDS = ("scenario", "wants", "feels", "rules", "cues")
 SEVERAL = 1_000
 """Ids tried for one text before something else must be wrong."""
 
@@ -86,6 +87,55 @@ def merged(kept: Entry, other: Entry) -> Entry:
             "rules": list(dict.fromkeys([*kept.rules, *other.rules])),
         }
     )
+
+
+def reverted(before: Entry | None, after: Entry | None, now: Entry | None) -> Entry | None:
+    """An entry without what one change did to it, with what others did since.
+
+    Args:
+        before, after: the entry on both sides of the change; None where there was none.
+        now: the entry as it is.
+
+    Raises:
+        ValueError: where the same part was changed again since.
+    """
+    if now == after:
+        return before
+    if before is None or after is None or now is None:
+        raise ValueError("it was made, removed or changed again")
+    fields: dict[str, Any] = {}
+    for name in _FIELDS:
+        old, done, is_ = (getattr(entry, name) for entry in (before, after, now))
+        if old != done:
+            if is_ != done:
+                raise ValueError(f"{name} was changed again")
+            fields[name] = old
+    old, done = ({s.id: s for s in entry.strategies} for entry in (before, after))
+    strategies: list[Strategy] = []
+    for strategy in now.strategies:
+        was, made = old.get(strategy.id), done.get(strategy.id)
+        if was == made:
+            strategies.append(strategy)
+        elif strategy != made:
+            raise ValueError(f"{strategy.id} was changed again")
+        elif was is not None:
+            strategies.append(was)
+    there = {strategy.id for strategy in now.strategies}
+    for id_ in dict.fromkeys([*old, *done]):
+        if old.get(id_) != done.get(id_) and id_ not in there:
+            if id_ in done:
+                raise ValueError(f"{id_} was removed since")
+            strategies.append(old[id_])
+    return now.model_copy(update={**fields, "strategies": strategies})
+
+
+def changed_parts(seen: Entry, now: Entry, fields: Iterable[str], ids: Iterable[str]) -> list[str]:
+    """Which of the parts named, fields and strategies, are no longer as they were seen."""
+    old, new = ({s.id: (s.text, s.status) for s in entry.strategies} for entry in (seen, now))
+    return [
+        *(name for name in fields if getattr(seen, name) != getattr(now, name)),
+        *(id_ for id_ in ids if old.get(id_) != new.get(id_)),
+    ]
 
 
 def _plain(strategy: Strategy) -> str:

@@ -133,7 +133,7 @@ class Shelf(RuleBasedStateMachine):
         try:
             self.library.undo("me", version)
         except LibraryFault as error:
-            assert "changed again" in str(error) or "was undone" in str(error)
+            assert "cannot be undone alone" in str(error) or "was undone" in str(error)
             assert self.library.version == before
         else:
             assert self.library.versions()[version - 1].undone_by == self.library.version
@@ -210,7 +210,7 @@ def test_undo_leaves_what_others_did_since(library):
     assert library.strategy(first.id)[1].status == "proposed"
     assert len(library.entries()) == 2
     library.edit(first.id, "Name the wait first.", "bob")
-    with pytest.raises(ChangedMeanwhile, match="changed again after version 1"):
+    with pytest.raises(ChangedMeanwhile, match="cannot be undone alone"):
         library.undo("ann", 1)
     library.undo("ann", 5)
     with pytest.raises(LibraryFault, match="was undone by version 6"):
@@ -280,9 +280,29 @@ def test_revise_changes_words_and_takes_no_hostile_text(library):
                 {"texts": {"s-none": "Be kind to them."}}):  # fmt: skip
         with pytest.raises(LibraryFault):
             library.revise(one.id, "me", **bad)
-    with pytest.raises(ChangedMeanwhile):
+    with pytest.raises(ChangedMeanwhile, match="feels was changed meanwhile"):
         library.revise(one.id, "me", seen=one, feels="sad")
+    with pytest.raises(ChangedMeanwhile, match=f"{first.id} was changed"):
+        library.revise(one.id, "me", seen=one, texts={first.id: "Name it now."})
     assert library.version == version
+
+
+def test_undo_takes_back_its_own_part_of_an_entry_only(library):
+    one = library.add(entry(texts=TEXTS[:2], cues=["a"]), "run x")
+    first, second = one.strategies
+    library.approve([first.id], "ann")
+    library.reject([second.id], "bob", "cold")
+    library.add(entry(texts=TEXTS[2:3], cues=["b"]), "run x")
+    library.revise(one.id, "bob", feels="sad", seen=one)
+    library.undo("ann", 2)
+    now = library.entry(one.id)
+    assert [s.status for s in now.strategies] == ["proposed", "rejected", "proposed"]
+    assert (now.feels, now.cues) == ("sad", ["a", "b"])
+    library.undo("bob", 4)
+    assert [s.id for s in library.entry(one.id).strategies] == [first.id, second.id]
+    assert library.entry(one.id).cues == ["a"]
+    with pytest.raises(ChangedMeanwhile, match="made, removed or changed"):
+        library.undo("ann", 1)
 
 
 def test_one_entry_is_rolled_back_alone(library):

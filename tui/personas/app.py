@@ -47,4 +47,6 @@ class PersonasApp(Shell):
 
     def commands(self) -> Iterable[tuple[str, str, str]]:
         """The cast's commands, by name."""
-        return Cast.COMMANDS if isinstance(self.screen, Cast) else ()
+        # The palette itself is on top when it asks.
+        views = [s for s in self.screen_stack if isinstance(s, Cast | RehearsalScreen)]
+        return Cast.PALETTE if views and isinstance(views[-1], Cast) else ()

@@ -60,7 +60,7 @@ class Cast(Screen[None]):
         Binding("G", "end(1)", "Last", show=False, tooltip="Last persona"),
         Binding("space", "page", "Page", show=False, tooltip="Scroll the file"),
     ]
-    COMMANDS: ClassVar[tuple[tuple[str, str, str], ...]] = (
+    PALETTE: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("Talk", "Talk with the persona, as the agent", "screen.talk"),
         ("Edit", "Edit the persona's file here", "screen.edit"),
         ("Edit in $EDITOR", "Edit the file in your editor", "screen.edit_outside"),

@@ -31,4 +31,6 @@ class ReviewApp(Shell):
 
     def commands(self) -> Iterable[tuple[str, str, str]]:
         """The board's commands, by name."""
-        return Board.COMMANDS if isinstance(self.screen, Board) else ()
+        # The palette itself is on top when it asks.
+        views = [screen for screen in self.screen_stack if isinstance(screen, Board | History)]
+        return Board.PALETTE if views and isinstance(views[-1], Board) else ()

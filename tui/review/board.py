@@ -87,7 +87,7 @@ class Board(Screen[None]):
         Binding("g", "end(0)", "First", show=False, tooltip="First row"),
         Binding("G", "end(1)", "Last", show=False, tooltip="Last row"),
     ]  # fmt: skip
-    COMMANDS: ClassVar[tuple[tuple[str, str, str], ...]] = tuple(
+    PALETTE: ClassVar[tuple[tuple[str, str, str], ...]] = tuple(
         (binding.description, binding.tooltip or binding.description, f"screen.{binding.action}")
         for binding in BINDINGS
         if isinstance(binding, Binding) and not binding.action.startswith(("move", "end", "back"))
