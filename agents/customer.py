@@ -9,13 +9,14 @@ from typing import Literal
 
 from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
+from pydantic_core import from_json
 from tutelage.environments import Environment, Persona, Scenario
 
 from .faults import ModelFault
 from .fidelity import breaks
 from .templates import render
 from .transcript import Turn
-from .voice import Voice
+from .voice import Hear, Voice
 
 TRIES = 3
 """Draws of one line before the dialogue counts as broken."""
@@ -63,7 +64,12 @@ class Customer:
     environment: Environment
 
     async def speak(
-        self, persona: Persona, scenario: Scenario, turns: Sequence[Turn], seed: int
+        self,
+        persona: Persona,
+        scenario: Scenario,
+        turns: Sequence[Turn],
+        seed: int,
+        hear: Hear | None = None,
     ) -> Heard:
         """Write the customer's next line; a line that fails the fidelity check is drawn again.
 
@@ -72,6 +78,7 @@ class Customer:
             scenario: what happened.
             turns: the dialogue so far, empty for the opening.
             seed: with the same seed the same model draws the same lines.
+            hear: told the line as it grows, also one that is then refused.
         """
         if not turns and scenario.opening and seed % 2 == 0:
             # Every second seed lets the model find words of its own, so that the firm's
@@ -94,7 +101,9 @@ class Customer:
                 "max_tokens": 220,
             }
             try:
-                line = await self.voice.ask(messages, CustomerLine, **options)
+                line = await self.voice.ask(
+                    messages, CustomerLine, hear=hear and _hear_line(hear), **options
+                )
             except ModelFault as error:
                 if attempt + 1 == TRIES or error.exit_code == 2:
                     raise
@@ -117,6 +126,20 @@ class Customer:
                 return Heard(line, refused)
             refused.append((line.customer_says, reasons))
         return Heard(None, refused)
+
+
+def _hear_line(hear: Hear) -> Hear:
+    """Tells the customer's words out of the JSON that they are written in."""
+
+    def told(raw: str) -> None:
+        try:
+            fields = from_json(raw[max(raw.find("{"), 0) :], allow_partial="trailing-strings")
+        except ValueError:
+            return
+        if isinstance(fields, dict) and (said := fields.get("customer_says")):
+            hear(str(said))
+
+    return told
 
 
 def script_of(environment: Environment, persona: Persona, scenario: Scenario) -> str:

@@ -12,7 +12,7 @@ from tutelage.strategy_store import Placement, Retrieved, coach_messages
 
 from .templates import render
 from .transcript import Turn, as_messages
-from .voice import Voice
+from .voice import Hear, Voice
 
 _NAME_TAG = re.compile(r"^\s*(?:agent|assistant|customer service|reply)\s*:\s*", re.IGNORECASE)
 
@@ -58,10 +58,12 @@ class Student:
         turns: Sequence[Turn],
         retrieved: Sequence[Retrieved] = (),
         seed: int = 0,
+        hear: Hear | None = None,
     ) -> str:
-        """Answer the customer's last line."""
+        """Answer the customer's last line; `hear` is told the reply as it grows."""
         text = await self.voice.say(
             self.messages(scenario, turns, retrieved),
+            hear=hear and (lambda said: hear(untagged(said))),
             seed=seed * 131 + len(turns),
             temperature=self.temperature,
             max_tokens=120,

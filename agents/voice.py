@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    message_chunk_to_message,
+)
+from langchain_core.messages.ai import add_ai_message_chunks
 from pydantic import BaseModel, ValidationError
 
 from .chat_models import fault_of, supports_logprobs
@@ -17,6 +24,8 @@ from .faults import ModelFault
 from .meter import Meter, Role
 
 T = TypeVar("T", bound=BaseModel)
+Hear = Callable[[str], None]
+"""Told what a model has said so far, again and again while it speaks."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +40,34 @@ class Voice:
     meter: Meter
     votes: int = 3
 
-    async def say(self, messages: list[BaseMessage], **options: Any) -> str:
-        """Answer freely. `options` go to the model (seed, temperature, max_tokens, stop).
+    async def say(
+        self, messages: list[BaseMessage], *, hear: Hear | None = None, **options: Any
+    ) -> str:
+        """Answer freely. `options` go to the model (seed, temperature, max_tokens, stop); `hear` is
+        told the answer as it grows.
 
         Raises:
             ModelFault: where the endpoint fails or refuses, in one sentence.
         """
-        message = await self._call(self.model, messages, **options)
+        message = await self._call(self.model, messages, hear, **options)
         return message.text.strip()
 
-    async def ask(self, messages: list[BaseMessage], schema: type[T], **options: Any) -> T:
+    async def ask(
+        self,
+        messages: list[BaseMessage],
+        schema: type[T],
+        *,
+        hear: Hear | None = None,
+        **options: Any,
+    ) -> T:
         """Answer as a pydantic model: constrained where the provider can, validated always,
-        repaired once (and counted in the meter).
+        repaired once (and counted in the meter). `hear` is told the JSON as it grows.
 
         Raises:
             ModelFault: where the answer stays invalid after the repair.
         """
         bound = _constrained(self.model, schema)
-        said = await self._call(bound, messages, **options)
+        said = await self._call(bound, messages, hear, **options)
         try:
             return _parsed(said, schema)
         except ValidationError as error:
@@ -57,7 +76,9 @@ class Voice:
                 f"That was not valid: {_short(error)}\nAnswer again with one JSON object that fits "
                 f"this schema, and nothing else:\n{schema.model_json_schema()}"
             )
-            again = await self._call(bound, [*messages, AIMessage(said.text), complaint], **options)
+            again = await self._call(
+                bound, [*messages, AIMessage(said.text), complaint], hear, **options
+            )
             try:
                 return _parsed(again, schema)
             except ValidationError as second:
@@ -74,12 +95,12 @@ class Voice:
         """
         if supports_logprobs(self.model):
             options = {"logprobs": True, "top_logprobs": 20, "max_tokens": 1, "temperature": 0.0}
-            message = await self._call(self.model, messages, **options)
+            message = await self._call(self.model, messages, None, **options)
             masses = _answer_masses(message, answers)
         else:
             masses = [0.0] * len(answers)
             for _ in range(self.votes):
-                text = (await self._call(self.model, messages)).text
+                text = (await self._call(self.model, messages, None)).text
                 found = re.search("|".join(rf"\b{re.escape(a)}\b" for a in answers), text, re.I)
                 if found:
                     folded = [a.casefold() for a in answers]
@@ -89,15 +110,44 @@ class Voice:
             return [1 / len(answers)] * len(answers)
         return [mass / total for mass in masses]
 
-    async def _call(self, model: Any, messages: list[BaseMessage], **options: Any) -> AIMessage:
+    async def _call(
+        self, model: Any, messages: list[BaseMessage], hear: Hear | None, **options: Any
+    ) -> AIMessage:
         try:
-            message = await model.ainvoke(messages, **options)
+            if hear is None:
+                message = await model.ainvoke(messages, **options)
+            else:
+                message = await _streamed(model, self.model, messages, hear, **options)
         except ModelFault:
             raise
         except Exception as error:
             raise fault_of(error, self.spec) from error
         self.meter.add(self.role, self.spec, message)
         return message
+
+
+async def _streamed(
+    model: Any, unbound: BaseChatModel, messages: list[BaseMessage], hear: Hear, **options: Any
+) -> AIMessage:
+    """The same answer that `ainvoke` would give, usage and all, told to `hear` as it grows."""
+    if "BaseChatOpenAI" in {kind.__name__ for kind in type(unbound).__mro__}:
+        # Otherwise servers behind a base URL of one's own report no usage when they stream.
+        options["stream_usage"] = True
+    chunks: list[AIMessageChunk] = []
+    said = ""
+    async for chunk in model.astream(messages, **options):
+        if not isinstance(chunk, AIMessageChunk):
+            # A model that cannot stream gives its whole answer in one.
+            hear(chunk.text)
+            return chunk
+        chunks.append(chunk)
+        piece = chunk.text or "".join(c["args"] or "" for c in chunk.tool_call_chunks)
+        if piece:
+            said += piece
+            hear(said)
+    whole = message_chunk_to_message(add_ai_message_chunks(*chunks))
+    assert isinstance(whole, AIMessage)
+    return whole
 
 
 def _constrained(model: BaseChatModel, schema: type[BaseModel]) -> Any:

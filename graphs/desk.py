@@ -16,12 +16,21 @@ from tutelage.agents.meter import Meter, Role
 from tutelage.agents.student import Student
 from tutelage.agents.teacher import Teacher
 from tutelage.agents.transcript import Turn, as_messages
-from tutelage.agents.voice import Voice
+from tutelage.agents.voice import Hear, Voice
 from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement, Retrieved, Status, query_of
 
-from .events import BudgetUsed, Event
+from .events import (
+    BudgetUsed,
+    DialogueEnded,
+    Event,
+    Speaker,
+    Speaking,
+    TurnRejected,
+    TurnSpoken,
+)
 from .run_log import Log
+from .speech import Speech
 
 Model = str | BaseChatModel
 REMOTE_CONCURRENCY = 8
@@ -57,6 +66,9 @@ class Desk:
     embeddings: Any = None
     fixed: tuple[Retrieved, ...] = ()
     """Given at every turn in place of what would be retrieved; for arms that compare."""
+    speech: Speech | None = None
+    stream_speech: bool = False
+    """Whether those who stream the graph in mode `custom` hear what is being said as well."""
     _told: dict[Role, int] = field(default_factory=dict)
 
     @property
@@ -73,11 +85,25 @@ class Desk:
         """Write an event to the run log, then hand it to whoever streams the graph (`custom`)."""
         if self.log is not None:
             await self.log.append(event)
-        try:
-            writer = get_stream_writer()
-        except RuntimeError:
-            return
-        writer(event.model_dump())
+        _stream(event)
+        if self.speech is not None and isinstance(event, (TurnSpoken, TurnRejected, DialogueEnded)):
+            self.speech.end(event.dialogue)
+
+    def hearing(self, dialogue: str, turn: int, speaker: Speaker) -> Hear | None:
+        """Who is told a turn as it is spoken; None where nobody listens, so that no model need be
+        streamed.
+        """
+        speech = self.speech if self.speech is not None and self.speech.wanted else None
+        if speech is None and not self.stream_speech:
+            return None
+
+        def hear(said: str) -> None:
+            if speech is not None:
+                speech.hear(dialogue, turn, speaker, said)
+            if self.stream_speech:
+                _stream(Speaking(dialogue=dialogue, turn=turn, speaker=speaker, text=said))
+
+        return hear
 
     async def record_usage(self) -> None:
         """Write what each role has used, where it has used more than was last written."""
@@ -100,6 +126,14 @@ class Desk:
             token_budget=self.retrieval.token_budget,
             exclude_scenarios=(scenario_id,) if self.retrieval.leave_out_own else (),
         )
+
+
+def _stream(event: Event | Speaking) -> None:
+    try:
+        writer = get_stream_writer()
+    except RuntimeError:
+        return
+    writer(event.model_dump())
 
 
 def open_desk(

@@ -64,6 +64,7 @@ def dialogue_graph(
     retrieval: Retrieval | None = None,
     placement: Placement = "after",
     meter: Meter | None = None,
+    stream_speech: bool = False,
     checkpointer: BaseCheckpointSaver | None = None,
 ) -> CompiledStateGraph:
     """A compiled graph that plays one dialogue and judges it.
@@ -80,6 +81,8 @@ def dialogue_graph(
         retrieval: how strategies are looked up.
         placement: where in the student's prompt they stand.
         meter: counts usage.
+        stream_speech: whether mode `custom` also gives what is being said, as far as it has got,
+            in dicts of kind `speaking` (dialogue, turn, speaker, text); the models are streamed.
         checkpointer: LangGraph's, for those who nest the graph.
 
     Raises:
@@ -97,6 +100,7 @@ def dialogue_graph(
         placement=placement,
         meter=meter,
     )
+    desk.stream_speech = stream_speech
     return compile_dialogue(desk, max_exchanges, checkpointer)
 
 
@@ -139,8 +143,11 @@ def compile_dialogue(
         turns = turns_of(state)
         turn = len(turns) // 2
         persona = environment.personas[state.get("persona", "")]
-        heard = await desk.customer.speak(persona, scenario_of(state), turns, state.get("seed", 0))
         dialogue = state.get("dialogue", "")
+        heard = await desk.customer.speak(
+            persona, scenario_of(state), turns, state.get("seed", 0),
+            desk.hearing(dialogue, turn, "customer"),
+        )  # fmt: skip
         for text, reasons in heard.refused:
             await desk.record(
                 TurnRejected(dialogue=dialogue, turn=turn, text=text, reasons=reasons)
@@ -180,14 +187,16 @@ def compile_dialogue(
         began = time.monotonic()
         with tallied() as used:
             text = await desk.student.reply(
-                scenario_of(state), turns, retrieved, seed=state.get("seed", 0)
-            )
+                scenario_of(state), turns, retrieved, seed=state.get("seed", 0),
+                hear=desk.hearing(dialogue, turn, "student"),
+            )  # fmt: skip
         await desk.record(
             TurnSpoken(
                 dialogue=dialogue, turn=turn, speaker="student", text=text,
                 strategies=[
                     StrategyGiven(id=strategy.id, entry=found.entry.id, text=strategy.text,
-                                  scenario=found.entry.scenario, similarity=found.similarity)
+                                  scenario=found.entry.scenario, similarity=found.similarity,
+                                  learned_in=strategy.provenance.dialogue)
                     for found in retrieved
                     for strategy in found.strategies
                 ],

@@ -51,6 +51,7 @@ class StrategyGiven(BaseModel):
     scenario: str
     text: str
     similarity: float
+    learned_in: str = Field(default="", description="The dialogue it was learned from.")
 
 
 class TurnSpoken(_Event):
@@ -70,6 +71,18 @@ class TurnSpoken(_Event):
     usd: float = 0.0
     seconds: float = Field(default=0.0, description="How long the reply took.")
     by: str = Field(default="", description="The person who spoke in the student's place, if any.")
+
+
+class Speaking(_Event):
+    """What is being said, as far as it has got. It streams and is never in the log: what was said
+    in the end, the log tells as `TurnSpoken` (or `TurnRejected`).
+    """
+
+    kind: Literal["speaking"] = "speaking"
+    dialogue: str
+    turn: int
+    speaker: Speaker
+    text: str
 
 
 class TurnRejected(_Event):

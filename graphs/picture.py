@@ -9,7 +9,6 @@ from .events import (
     DialogueEnded,
     DialogueJudged,
     DialogueStarted,
-    Event,
     Fault,
     RoundEnded,
     RunEnded,
@@ -18,20 +17,35 @@ from .events import (
     StrategyDecided,
     StrategyProposed,
     StrategyTried,
-    TurnRejected,
     TurnSpoken,
 )
+from .run_log import Logged, RunLog
+from .usage import Rate, added
 
-WORKSHOP_LINES = 400
-"""Workshop events kept for the screen; the log keeps all."""
+CASES = 100
+"""Cases of the workshop and faults kept for the screen; the log keeps all."""
+VALENCE = {
+    "angry": 0, "annoyed": 1, "sad": 1, "worried": 2, "confused": 2, "calm": 3, "pleased": 4
+}  # fmt: skip
+"""How good a customer's feeling is, 0 to 4."""
+_OUTLINE = (
+    "run_started", "dialogue_started", "dialogue_judged", "dialogue_ended", "strategy_decided",
+    "round_ended", "budget_used", "run_ended",
+)  # fmt: skip
+_WORKSHOP = ("state_examined", "strategy_proposed", "strategy_tried", "strategy_decided")
+_MOOD_STEP = 20_000
 
 
-@dataclass
+@dataclass(slots=True)
 class DialoguePicture:
-    """One dialogue as a screen shows it. `lines` are spoken and rejected turns in order."""
+    """One dialogue in outline. `number` is that of the event that began it, `feelings` are the
+    customer's, line by line; what was said stays in the log.
+    """
 
     started: DialogueStarted
-    lines: list[TurnSpoken | TurnRejected] = field(default_factory=list)
+    number: int
+    at: float
+    feelings: list[str] = field(default_factory=list)
     judged: DialogueJudged | None = None
     ended: DialogueEnded | None = None
 
@@ -42,64 +56,173 @@ class DialoguePicture:
             return "talking" if self.judged is None else "judged"
         if self.ended.taken_over:
             return "taken over"
-        if not self.ended.valid:
-            return "invalid"
-        return self.ended.reason.replace("_", " ")
+        if self.ended.reason == "fault":
+            return "fault"
+        return self.ended.reason.replace("_", " ") if self.ended.valid else "invalid"
 
     @property
     def exchanges(self) -> int:
         """Customer lines so far."""
-        return sum(isinstance(e, TurnSpoken) and e.speaker == "customer" for e in self.lines)
+        return len(self.feelings) if self.ended is None else (self.ended.turns + 1) // 2
 
     @property
     def feeling(self) -> str:
         """The customer's last feeling."""
-        felt = [e.feeling for e in self.lines if isinstance(e, TurnSpoken) and e.feeling]
-        return felt[-1] if felt else ""
+        return self.feelings[-1] if self.feelings else ""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One proposal at a state: what was written, each try, the verdict."""
+
+    proposed: StrategyProposed | None = None
+    tried: list[StrategyTried] = field(default_factory=list)
+    decided: StrategyDecided | None = None
+
+
+@dataclass(slots=True)
+class Case:
+    """One state in the workshop: the look at it, and the proposals by name."""
+
+    dialogue: str
+    turn: int
+    examined: StateExamined | None = None
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class SeenFault:
+    """A fault with its time (Unix s)."""
+
+    at: float
+    fault: Fault
 
 
 @dataclass
 class RunPicture:
-    """A run as a screen shows it. `changed` names the dialogues touched since it was last cleared."""
+    """A run as a screen shows it. `changed` names the dialogues touched since it was last cleared,
+    `last` is the number of the last event in it, `at` its time (Unix s).
+    """
 
     started: RunStarted | None = None
     ended: RunEnded | None = None
+    began_at: float = 0.0
+    at: float = 0.0
+    last: int = 0
     dialogues: dict[str, DialoguePicture] = field(default_factory=dict)
-    workshop: list[StateExamined | StrategyProposed | StrategyTried | StrategyDecided] = field(
-        default_factory=list
-    )
-    rounds: list[RoundEnded] = field(default_factory=list)
+    cases: dict[tuple[str, int], Case] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
+    rounds: dict[int, RoundEnded] = field(default_factory=dict)
     usage: dict[str, BudgetUsed] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    rates: dict[str, Rate] = field(default_factory=dict)
+    faults: list[SeenFault] = field(default_factory=list)
+    fault_count: int = 0
     changed: set[str] = field(default_factory=set)
+    workshop_changed: bool = False
+    _earlier: dict[str, BudgetUsed] = field(default_factory=dict)
+    _attempts: dict[str, Attempt] = field(default_factory=dict)
 
-    def fold(self, event: Event) -> None:
+    @property
+    def kept(self) -> int:
+        """Proposals kept so far."""
+        return sum(verdict == "kept" for verdict in self.verdicts.values())
+
+    def fold(self, logged: Logged) -> None:
         """Take one event in."""
+        event = logged.event
+        self.last, self.at = max(self.last, logged.number), max(self.at, logged.at)
         name = getattr(event, "dialogue", "")
         one = self.dialogues.get(name)
         match event:
             case RunStarted():
-                self.started, self.ended = event, None
+                self._begin(event, logged.at)
             case RunEnded():
                 self.ended = event
             case DialogueStarted():
-                self.dialogues[name] = DialoguePicture(event)
-            case TurnSpoken() | TurnRejected() if one is not None:
-                one.lines.append(event)
+                # A dialogue that a resumed run begins again counts once, anew.
+                self.dialogues[name] = DialoguePicture(event, logged.number, logged.at)
+            case TurnSpoken() if one is not None and event.speaker == "customer":
+                one.feelings.append(event.feeling)
             case DialogueJudged() if one is not None:
                 one.judged = event
             case DialogueEnded() if one is not None:
                 one.ended = event
             case StateExamined() | StrategyProposed() | StrategyTried() | StrategyDecided():
-                self.workshop.append(event)
-                del self.workshop[:-WORKSHOP_LINES]
+                self._fold_workshop(event)
             case RoundEnded():
-                self.rounds = [r for r in self.rounds if r.round != event.round] + [event]
+                self.rounds[event.round] = event
             case BudgetUsed():
-                self.usage[event.role] = event
+                self.usage[event.role] = added(self._earlier.get(event.role), event)
+                self.rates.setdefault(event.role, Rate()).see(logged.at, event.output)
             case Fault():
-                self.faults.append(event.message)
-            case _:
-                return
+                self.fault_count += 1
+                self.faults = [*self.faults[1 - CASES :], SeenFault(logged.at, event)]
         if name in self.dialogues:
             self.changed.add(name)
+
+    def _begin(self, event: RunStarted, at: float) -> None:
+        if self.started is None:
+            self.began_at = at
+        self.started, self.ended = event, None
+        # Counts of usage begin anew with every process that works on the run.
+        self._earlier, self.rates = dict(self.usage), {}
+
+    def _fold_workshop(
+        self, event: StateExamined | StrategyProposed | StrategyTried | StrategyDecided
+    ) -> None:
+        self.workshop_changed = True
+        if isinstance(event, StrategyDecided):
+            self.verdicts[event.proposal] = event.verdict
+        if isinstance(event, StateExamined):
+            self._case(event.dialogue, event.turn).examined = event
+            return
+        attempt = self._attempts.setdefault(event.proposal, Attempt())
+        if isinstance(event, StrategyTried):
+            attempt.tried.append(event)
+            return
+        if isinstance(event, StrategyProposed):
+            attempt.proposed = event
+        else:
+            attempt.decided = event
+        self._case(event.dialogue, event.turn).attempts[event.proposal] = attempt
+
+    def _case(self, dialogue: str, turn: int) -> Case:
+        key = (dialogue, turn)
+        case = self.cases.pop(key, None) or Case(dialogue, turn)
+        self.cases[key] = case
+        while len(self.cases) > CASES:
+            oldest = self.cases.pop(next(iter(self.cases)))
+            for name in oldest.attempts:
+                self._attempts.pop(name, None)
+        return case
+
+
+async def outlined(log: RunLog) -> RunPicture:
+    """The picture of a log so far, without the customers' feelings (`add_feelings` brings those):
+    a long log is shown before all of it is read.
+    """
+    picture = RunPicture()
+    upto = await log.last_number()
+    for logged in await log.read(kinds=_OUTLINE, upto=upto):
+        picture.fold(logged)
+    picture.cases.clear()
+    picture._attempts.clear()
+    for logged in await log.read(kinds=_WORKSHOP, upto=upto, last=8 * CASES):
+        picture.fold(logged)
+    for logged in await log.read(kinds=("fault",), upto=upto, last=CASES):
+        picture.fold(logged)
+    picture.last = upto
+    return picture
+
+
+async def add_feelings(log: RunLog, picture: RunPicture) -> None:
+    """Bring the feelings of the dialogues that `outlined` found. Call it once, before newer events
+    are folded in; it yields to others between the parts of a long log.
+    """
+    for start in range(0, picture.last, _MOOD_STEP):
+        upto = min(start + _MOOD_STEP, picture.last)
+        for number, name, feeling in await log.feelings(start, upto):
+            one = picture.dialogues.get(name)
+            if one is not None and number > one.number:
+                one.feelings.append(feeling or "")
+                picture.changed.add(name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import aiosqlite
 
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS events (
     payload TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS events_dialogue ON events (dialogue);
+CREATE INDEX IF NOT EXISTS events_kind ON events (kind);
 """
 
 
@@ -64,6 +66,15 @@ def log_path(run: str | Path) -> Path:
     return path if path.suffix == ".db" else path / FILE_NAME
 
 
+def _reading_uri(path: Path) -> str:
+    """A log opened by this can be read and not changed, also where its folder is read-only."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    # SQLite cannot keep its index of the WAL in such a folder; the log is then read as it lies.
+    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-shm").exists():
+        uri += "&immutable=1"
+    return uri
+
+
 class RunLog:
     """An open run log. One writer, any number of readers, in this or in other processes.
 
@@ -82,7 +93,8 @@ class RunLog:
 
         Args:
             run: the run's folder.
-            create: make folder and log where they are missing; without it a missing one is a fault.
+            create: make folder and log where they are missing; without it a missing one is a fault,
+                and the log is opened for reading only.
 
         Raises:
             RunFault: where the folder cannot be used (exit code 2 where it does not exist).
@@ -91,14 +103,22 @@ class RunLog:
         if not create and not path.is_file():
             raise RunFault(f"{run}: is no run: there is no {FILE_NAME} in it", 2)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = await aiosqlite.connect(path, isolation_level=None)
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                connection = await aiosqlite.connect(path, isolation_level=None)
+            else:
+                connection = await aiosqlite.connect(
+                    _reading_uri(path), uri=True, isolation_level=None
+                )
         except (OSError, sqlite3.Error) as error:
             raise RunFault(f"{run}: the run log cannot be opened: {error}") from error
         try:
-            await connection.execute("PRAGMA journal_mode=WAL")
             await connection.execute("PRAGMA busy_timeout=5000")
-            await connection.executescript(_SCHEMA + INBOX_SCHEMA)
+            if create:
+                await connection.execute("PRAGMA journal_mode=WAL")
+                await connection.executescript(_SCHEMA + INBOX_SCHEMA)
+            else:
+                await connection.execute("SELECT number FROM events LIMIT 1")
         except sqlite3.Error as error:
             await connection.close()
             raise RunFault(f"{path}: is no run log: {error}") from error
@@ -126,24 +146,55 @@ class RunLog:
             raise RunFault(f"{self.path}: an event could not be written: {error}") from error
 
     async def read(
-        self, after: int = 0, *, kinds: tuple[str, ...] = (), dialogue: str | None = None
+        self,
+        after: int = 0,
+        *,
+        kinds: tuple[str, ...] = (),
+        upto: int | None = None,
+        dialogue: str | None = None,
+        last: int | None = None,
     ) -> list[Logged]:
-        """The events with a number above `after`, oldest first; of the given kinds and of one
-        dialogue, if any.
+        """The events with a number above `after`, oldest first.
+
+        Args:
+            after: a number; 0 for all.
+            kinds: only events of these kinds, if any.
+            upto: only events up to this number, if given.
+            dialogue: only those of this dialogue, if given.
+            last: only the last so many of them, if given.
         """
-        query = "SELECT number, at, payload FROM events WHERE number > ?"
-        values: list[int | str] = [after]
+        query, values = "SELECT number, at, payload FROM events WHERE number > ?", [after]
+        for clause, given in (("number <= ?", upto), ("dialogue = ?", dialogue)):
+            if given is not None:
+                query, values = f"{query} AND {clause}", [*values, given]
         if kinds:
             query += f" AND kind IN ({','.join('?' * len(kinds))})"
-            values += kinds
-        if dialogue is not None:
-            query += " AND dialogue = ?"
-            values.append(dialogue)
+        query += " ORDER BY number" if last is None else f" ORDER BY number DESC LIMIT {int(last)}"
+        rows = await self._rows(query, (*values, *kinds))
+        logged = [Logged(number, at, EVENT.validate_json(payload)) for number, at, payload in rows]
+        return logged if last is None else logged[::-1]
+
+    async def last_number(self) -> int:
+        """The number of the newest event, 0 where there is none."""
+        rows = await self._rows("SELECT max(number) FROM events", ())
+        return rows[0][0] or 0
+
+    async def feelings(self, after: int, upto: int) -> list[tuple[int, str, str]]:
+        """Number, dialogue and feeling of the customers' lines in `after` < number <= `upto`; their
+        words stay on disk, so that a long log is quickly looked over.
+        """
+        return await self._rows(
+            "SELECT number, dialogue, payload ->> 'feeling' FROM events WHERE number > ? "
+            "AND number <= ? AND kind = 'turn_spoken' AND payload ->> 'speaker' = 'customer' "
+            "ORDER BY number",
+            (after, upto),
+        )
+
+    async def _rows(self, query: str, values: tuple[object, ...]) -> list[Any]:
         try:
-            rows = await self._connection.execute_fetchall(f"{query} ORDER BY number", values)
+            return list(await self._connection.execute_fetchall(query, values))
         except sqlite3.Error as error:
             raise RunFault(f"{self.path}: the run log cannot be read: {error}") from error
-        return [Logged(number, at, EVENT.validate_json(payload)) for number, at, payload in rows]
 
     async def follow(self, after: int = 0, every: float = 0.25) -> AsyncIterator[list[Logged]]:
         """Yield new events as they come, in batches (possibly empty), every `every` seconds."""

@@ -19,6 +19,7 @@ from .events import (
 )
 from .run_log import Log
 from .states import Played, played
+from .usage import added
 
 
 class RunSummary(BaseModel):
@@ -86,7 +87,7 @@ async def summarise(log: Log) -> tuple[RunSummary, dict[str, Played]]:
             case StrategyDecided():
                 decided[event.proposal] = event
             case BudgetUsed():
-                summary.usage[event.role] = _added(earlier.get(event.role), event)
+                summary.usage[event.role] = added(earlier.get(event.role), event)
             case TurnSpoken() if event.speaker == "customer":
                 summary.customer_turns += 1
             case TurnRejected():
@@ -139,10 +140,3 @@ def coach_json(summary: RunSummary, run: str, scenarios: int, strategies: int) -
         "seconds": round(summary.seconds, 1),
         "faults": summary.faults,
     }
-
-
-def _added(earlier: BudgetUsed | None, now: BudgetUsed) -> BudgetUsed:
-    if earlier is None:
-        return now
-    summed = ("calls", "input", "output", "cached", "usd", "repaired")
-    return now.model_copy(update={k: getattr(earlier, k) + getattr(now, k) for k in summed})

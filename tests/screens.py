@@ -18,7 +18,7 @@ async def until(pilot, look, seconds: float = 10.0):
         try:
             if found := look():
                 return found
-        except Exception:  # noqa: BLE001, S112 - a screen half made has not all its parts
+        except Exception:
             continue
     raise AssertionError(f"it never came; the screen shows:\n{text_of(pilot.app)}")
 
@@ -33,6 +33,7 @@ async def says(pilot, *words: str, seconds: float = 10.0) -> str:
 
 async def stated(pilot, *words: str) -> str:
     """Wait until the state line of the window on top says all of the words."""
+
     def look():
         said = pilot.app.screen.query_one(".state, #state").content.plain
         return all(word in said for word in words) and said
@@ -42,5 +43,11 @@ async def stated(pilot, *words: str) -> str:
 
 async def write(pilot, text: str) -> None:
     """Type a text into what has the focus, key by key as a person does."""
-    names = {" ": "space", ".": "full_stop", ",": "comma", "!": "exclamation_mark", "_": "underscore"}
+    names = {
+        " ": "space",
+        ".": "full_stop",
+        ",": "comma",
+        "!": "exclamation_mark",
+        "_": "underscore",
+    }
     await pilot.press(*[names.get(letter, letter) for letter in text])

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from screens import says, stated, text_of, until, write
-from shelf import FOREIGN, HOSTILE, WAITED, evidence, fill, origin, strategy
+from shelf import FOREIGN, HOSTILE, WAITED, fill, origin, strategy
 from textual.widgets import Input, TextArea
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.review import Review, open_review, redoable, undoable
@@ -520,8 +520,12 @@ def test_an_entrys_document_gives_back_what_was_changed():
     assert (fields, list(texts.values())) == ({}, ["Be kind."])
     fields, _ = read_entry_document(text.replace("- late", "- later"), one)
     assert fields == {"cues": ["later"]}
-    for broken, said in (("scenario: [", r"line \d+: is broken YAML"), ("x: 1", "scenario"),
-                         ("scenario: a\nstrategies: []", "ids must stay"), ("- a", "document")):
+    for broken, said in (
+        ("scenario: [", r"line \d+: is broken YAML"),
+        ("x: 1", "scenario"),
+        ("scenario: a\nstrategies: []", "ids must stay"),
+        ("- a", "document"),
+    ):
         with pytest.raises(LibraryFault, match=said):
             read_entry_document(broken, one)
 
@@ -555,7 +559,10 @@ def test_undo_and_redo_are_each_persons_own(tmp_path):
         assert undoable(library.versions(), "dan") is None
         library.undo("bea", 4)
         assert undoable(library.versions(), "bea") is None
-        assert (redoable(library.versions(), "bea"), redoable(library.versions(), "cem")) == (6, None)
+        assert (redoable(library.versions(), "bea"), redoable(library.versions(), "cem")) == (
+            6,
+            None,
+        )
         library.undo("bea", 6)
         assert redoable(library.versions(), "bea") is None
         assert undoable(library.versions(), "bea") == 4
@@ -660,5 +667,3 @@ def test_in_a_real_terminal(path, tmp_path):
     assert held[SECOND] == ("approved", "")
     with Library.open(path) as library:
         assert [v.author for v in library.versions()][-2:] == ["bea", "bea"]
-
-

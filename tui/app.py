@@ -2,156 +2,396 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual import work
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
 from textual.worker import WorkerCancelled
-from tutelage.graphs.picture import DialoguePicture, RunPicture
-from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.events import Speaking
+from tutelage.graphs.run_log import Logged, RunFault
 
-from . import drawing
+from .board import ORDERS, Board
+from .bubbles import bubbles
+from .cards import Card, Cards
+from .compare import Compare, partners
+from .feed import Feed, Line
+from .headline import headline
+from .plain import one_line
+from .replay import Replay
+from .rounds import Rounds, intervals_of, series_of
+from .shell import Shell
+from .usage import usage
+from .workshop import workshop
 
-COLUMNS = ("scenario", "persona", "turn", "mood", "score", "state")
+HELP = {
+    "dialogues": (
+        "Dialogues",
+        "Every dialogue of the run with the customer's mood (a word, and its course line by line), "
+        "the judge's score and its state; beside it the one under the cursor, word by word while it "
+        "is spoken. ◆ is a strategy that the student was given: its similarity, its text, and the "
+        "dialogue it was learned in. ✓ and ✗ are the judge's marks.\n\n"
+        "Following stays with a dialogue to its end, then goes to the next that began. Moving about "
+        "stops it. Leaving does not stop the run.",
+    ),
+    "workshop": (
+        "Workshop",
+        "How strategies come about, newest first: the state, the student's reply and the teacher's, "
+        "what was proposed, each try (▲ the second reply was better, ▼ worse), the verdict.",
+    ),
+    "rounds": (
+        "Rounds",
+        "Satisfaction (1 to 5) dialogue by dialogue, then by round of a coaching run or by arm of an "
+        "evaluation: mean and 95 % interval. × is the mean on dialogues never learned from.",
+    ),
+    "usage": (
+        "Usage",
+        "Calls, tokens, their rate and money by role; then the faults, newest first.",
+    ),
+}
+SETTLE = 0.06
+"""Seconds the cursor must rest before a dialogue is read: a held key must not wait for the disk."""
 
 
-class WatchApp(App[None]):
+class WatchApp(Shell):
     """Reads a run's log and nothing else; leaving it does not touch the run."""
 
     CSS_PATH = "watch.tcss"
-    TITLE = "tutelage"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "Leave"),
-        Binding("f", "follow", "Follow"),
-        Binding("j", "step(1)", "Next", show=False),
-        Binding("k", "step(-1)", "Previous", show=False),
-        Binding("1", "tab('dialogues')", "Dialogues"),
-        Binding("2", "tab('workshop')", "Workshop"),
-        Binding("3", "tab('rounds')", "Rounds"),
-        Binding("4", "tab('usage')", "Usage"),
-    ]
+        Binding("1", "tab('dialogues')", "Dialogues", show=False),
+        Binding("2", "tab('workshop')", "Workshop", show=False),
+        Binding("3", "tab('rounds')", "Rounds", show=False),
+        Binding("4", "tab('usage')", "Usage", show=False),
+        Binding("f", "follow", "Follow", tooltip="Follow the newest dialogue again"),
+        Binding("enter,r", "replay", "Replay", key_display="r",
+                tooltip="Replay the dialogue step by step"),
+        Binding("c", "compare", "Compare", tooltip="Beside the same dialogue in another arm"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("o", "order", "Order", tooltip="Change the order of the board"),
+        Binding("escape", "unfilter", "Back", show=False),
+        Binding("right_square_bracket", "scroll_transcript(8)", "Transcript down", show=False,
+                key_display="]"),
+        Binding("left_square_bracket", "scroll_transcript(-8)", "Transcript up", show=False,
+                key_display="["),
+    ]  # fmt: skip
 
-    def __init__(self, run: Path) -> None:
-        super().__init__()
-        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
-        self.run_path = run
-        self.picture = RunPicture()
+    def __init__(self, run: Path, theme: str | None = None) -> None:
+        super().__init__(theme)
+        self.feed = Feed(run)
         self.chosen: str | None = None
-        self.follow = True
-        self._run_log: RunLog | None = None
+        self.following = True
+        self.loaded = asyncio.Event()
+        self._lines: list[Line] = []
+        self._lines_of: str | None = None
+        self._spoke: set[str] = set()
+        self._tellings = 0
 
     def compose(self) -> ComposeResult:
-        """Board and transcript; workshop, rounds and usage behind tabs."""
+        """Headline, tabs, footer."""
         yield Static("", id="headline", markup=False)
         with TabbedContent(initial="dialogues"):
-            with TabPane("Dialogues", id="dialogues"), Horizontal():
-                yield DataTable(id="board", cursor_type="row", zebra_stripes=True)
-                with VerticalScroll(id="transcript-scroll"):
-                    yield Static(id="transcript", markup=False)
-            with TabPane("Workshop", id="workshop"), VerticalScroll():
-                yield Static(id="workshop-text", markup=False)
-            with TabPane("Rounds", id="rounds"), VerticalScroll():
-                yield Static(id="rounds-text", markup=False)
-            with TabPane("Usage", id="usage"), VerticalScroll():
+            with TabPane("Dialogues", id="dialogues"), Horizontal(id="dialogues-box"):
+                with Vertical(id="board-box"):
+                    yield Input(
+                        placeholder="filter: scenario, persona, arm, state, mood", id="filter"
+                    )
+                    yield Board(id="board")
+                with Vertical(id="transcript-box"):
+                    yield Static("", id="about", markup=False)
+                    yield Cards(id="transcript")
+            with TabPane("Workshop", id="workshop"):
+                yield Cards(id="workshop-cards")
+            with TabPane("Rounds", id="rounds"):
+                yield Rounds(id="rounds-view")
+            with TabPane("Usage", id="usage"), Cards(id="usage-box"):
                 yield Static(id="usage-text", markup=False)
         yield Footer()
 
     def on_mount(self) -> None:
         """Begin to read the log."""
-        board = self.query_one("#board", DataTable)
-        for name in COLUMNS:
-            board.add_column(name, key=name)
-        board.focus()
-        self._draw()
+        self.query_one("#filter").display = False
+        self.query_one(Board).focus()
+        self._draw_headline()
+        self.query_one("#transcript", Cards).show([])
         self._reader = self.run_worker(self._read(), exclusive=True)
+        self.set_interval(1.0, self._draw_headline)
+        self.theme_changed_signal.subscribe(self, lambda _: self._draw_all())
+
+    async def _read(self) -> None:
+        try:
+            await self.feed.follow(self._changed)
+        finally:
+            self.loaded.set()
 
     async def on_unmount(self) -> None:
         """Close the log before the loop goes."""
         self._reader.cancel()
         with contextlib.suppress(WorkerCancelled):
             await self._reader.wait()
-        if self._run_log is not None:
-            await self._run_log.close()
+        await self.feed.close()
 
-    async def _read(self) -> None:
-        self._run_log = await RunLog.open(self.run_path, create=False)
-        async for batch in self._run_log.follow():
-            for logged in batch:
-                self.picture.fold(logged.event)
-            if batch:
-                self._draw()
+    async def show_still(self, view: str, dialogue: str | None = None) -> None:
+        """Wait until the run is read, then show a view and a dialogue whole, for a picture.
 
-    def _draw(self) -> None:
-        board = self.query_one("#board", DataTable)
-        newest: str | None = None
-        for name in [n for n in self.picture.dialogues if n in self.picture.changed]:
-            cells = _cells(self.picture.dialogues[name])
-            if name in board.rows:
-                for column, cell in zip(COLUMNS, cells, strict=True):
-                    board.update_cell(name, column, cell)
+        Raises:
+            RunFault: where the run cannot be read or has no such dialogue.
+        """
+        await self.loaded.wait()
+        if dialogue is not None:
+            if dialogue not in self.feed.picture.dialogues:
+                raise RunFault(f"{self.feed.run}: has no dialogue {dialogue!r}", 2)
+            self.following = False
+            self._choose(dialogue)
+            self.query_one(Board).choose(dialogue)
+        self.action_tab(view)
+        if self.chosen is not None:
+            await self._show_lines(self.chosen)
+        if view == "rounds":
+            await self._show_rounds()
+
+    # What came in
+
+    def _changed(self, batch: list[Logged]) -> None:
+        """Draw what is new."""
+        picture, speaking = self.feed.picture, self.feed.speaking
+        board = self.query_one(Board)
+        touched = picture.changed | self._spoke | set(speaking)
+        self._spoke = set(speaking)
+        with self.batch_update():
+            if not batch and not board.row_count and picture.dialogues:
+                board.rebuild(picture, speaking, None)
             else:
-                board.add_row(*cells, key=name)
-            newest = name
-        if newest is not None and (self.follow or self.chosen is None):
-            self.chosen = newest
-            board.move_cursor(row=board.get_row_index(newest), animate=False)
-        if self.chosen is not None and (self.chosen in self.picture.changed or newest is None):
-            self._draw_transcript()
-        self.picture.changed.clear()
-        self.query_one("#headline", Static).update(drawing.headline(self.picture))
-        self.query_one("#workshop-text", Static).update(drawing.workshop(self.picture))
-        self.query_one("#rounds-text", Static).update(drawing.rounds(self.picture))
-        self.query_one("#usage-text", Static).update(drawing.usage(self.picture))
-        if not self.picture.dialogues:
-            self.query_one("#transcript", Static).update("waiting for the first dialogue...")
+                known = [name for name in touched if name in picture.dialogues]
+                known.sort(key=lambda name: picture.dialogues[name].number)
+                board.refresh_rows(picture, known, speaking)
+            picture.changed.clear()
+            if self.following or self.chosen is None:
+                self._follow()
+            self._lines += [
+                logged.event
+                for logged in batch
+                if isinstance(logged.event, Line) and logged.event.dialogue == self._lines_of
+            ]
+            if self.chosen in touched or any(
+                getattr(logged.event, "dialogue", None) == self.chosen for logged in batch
+            ):
+                self._draw_transcript()
+            if batch or self._tellings < 2:
+                self._draw_headline()
+                self._draw_tab()
+            self._tellings += 1
+            if self._tellings == 2:
+                # The second telling brings the feelings: all that lay on disk is seen.
+                self.loaded.set()
 
-    def _draw_transcript(self) -> None:
-        if self.chosen in self.picture.dialogues:
-            one = self.picture.dialogues[self.chosen]
-            self.query_one("#transcript", Static).update(drawing.transcript(one))
-            if self.follow:
-                self.query_one("#transcript-scroll", VerticalScroll).scroll_end(animate=False)
+    def _follow(self) -> None:
+        """Stay with a dialogue to its end, then go to the one that began last and goes on."""
+        dialogues = self.feed.picture.dialogues
+        here = dialogues.get(self.chosen or "")
+        if here is not None and here.ended is None:
+            return
+        going_on = [name for name, one in dialogues.items() if one.ended is None]
+        wanted = going_on[-1] if going_on else next(reversed(dialogues), None)
+        if wanted is not None and wanted != self.chosen:
+            self._choose(wanted)
+            self.query_one(Board).choose(wanted)
+
+    def _choose(self, name: str) -> None:
+        self.chosen = name
+        self._read_lines(name)
+
+    @work(exclusive=True, group="lines")
+    async def _read_lines(self, name: str) -> None:
+        if not self.following:
+            await asyncio.sleep(SETTLE)
+        await self._show_lines(name)
+
+    async def _show_lines(self, name: str) -> None:
+        lines = await self.feed.lines(name)
+        if name == self.chosen:
+            self._lines, self._lines_of = lines, name
+            self._draw_transcript(fresh=True)
+
+    # Drawing
+
+    def _draw_all(self) -> None:
+        self.query_one(Board).rebuild(self.feed.picture, self.feed.speaking, self.chosen)
+        self._draw_headline()
+        self._draw_transcript()
+        self._draw_tab()
+
+    def _draw_headline(self) -> None:
+        self.query_one("#headline", Static).update(headline(self.feed))
+
+    def _draw_transcript(self, fresh: bool = False) -> None:
+        one = self.feed.picture.dialogues.get(self.chosen or "")
+        cards = self.query_one("#transcript", Cards)
+        if one is None or self._lines_of != self.chosen:
+            return
+        self.query_one("#about", Static).update(_about(one.started.title, one.started.persona))
+        speaking: Speaking | None = self.feed.speaking.get(one.started.dialogue)
+        shown = bubbles(self._lines, one.judged, one.ended, speaking)
+        at_end = cards.max_scroll_y - cards.scroll_y <= 2
+        cards.show(shown, end=self.following or (at_end and one.ended is None and not fresh))
+        if fresh and not self.following:
+            cards.scroll_home(animate=False)
+
+    def _draw_tab(self) -> None:
+        picture = self.feed.picture
+        match self.query_one(TabbedContent).active:
+            case "workshop":
+                waiting = "no weak reply was examined yet"
+                if picture.started and picture.started.command != "coach":
+                    waiting = "strategies are written in coaching runs only"
+                self.query_one("#workshop-cards", Cards).show(
+                    workshop(picture) or [Card("ended", Content.styled(waiting, "$quiet"))]
+                )
+            case "rounds":
+                self._draw_rounds()
+            case "usage":
+                self.query_one("#usage-text", Static).update(
+                    usage(picture, self.query_one(Board).style)
+                )
+            case _:
+                pass
+
+    @work(exclusive=True, group="rounds")
+    async def _draw_rounds(self) -> None:
+        await self._show_rounds()
+
+    async def _show_rounds(self) -> None:
+        picture = self.feed.picture
+        series = series_of(picture)
+        intervals = await asyncio.to_thread(intervals_of, series)
+        self.query_one(Rounds).show(picture, series, intervals)
+
+    # What a person does
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Show the dialogue under the cursor."""
-        if event.row_key is not None and event.row_key.value != self.chosen:
-            self.chosen = event.row_key.value
-            self._draw_transcript()
+        name = event.row_key.value if event.row_key is not None else None
+        if name is not None and name != self.chosen and name == self.query_one(Board).under_cursor:
+            self._choose(name)
+
+    def on_data_table_row_selected(self) -> None:
+        """A click or enter on the row under the cursor opens the replay."""
+        self.following = False
+        self.action_replay()
+
+    def on_tabbed_content_tab_activated(self) -> None:
+        """Draw the tab that is shown now."""
+        self._draw_tab()
 
     def on_key(self) -> None:
         """A person who moves about no longer wants to be moved."""
-        self.follow = False
+        self.following = False
+
+    def on_click(self) -> None:
+        """The same for the mouse."""
+        self.following = False
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while it is written."""
+        board = self.query_one(Board)
+        board.wanted = event.value
+        board.rebuild(self.feed.picture, self.feed.speaking, self.chosen)
+
+    def on_input_submitted(self) -> None:
+        """Enter keeps the filter and goes to the board."""
+        self.query_one(Board).focus()
 
     def action_follow(self) -> None:
         """Follow the newest activity again."""
-        self.follow = True
-        if self.picture.dialogues:
-            self.picture.changed.add(list(self.picture.dialogues)[-1])
-        self._draw()
-
-    def action_step(self, by: int) -> None:
-        """Move the cursor of the board."""
-        board = self.query_one("#board", DataTable)
-        board.move_cursor(row=board.cursor_row + by)
+        self.following = True
+        self.chosen = None
+        self._follow()
 
     def action_tab(self, name: str) -> None:
         """Show a tab, with the keys going to what it shows."""
         self.query_one(TabbedContent).active = name
-        inner = "#board" if name == "dialogues" else f"#{name} VerticalScroll"
+        inner = {"dialogues": "#board", "workshop": "#workshop-cards", "rounds": "#rounds-view",
+                 "usage": "#usage-box"}[name]  # fmt: skip
         self.query_one(inner).focus()
 
+    def action_filter(self) -> None:
+        """Write a filter for the board."""
+        self.action_tab("dialogues")
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
 
-def _cells(one: DialoguePicture) -> tuple[str, ...]:
-    score = f"{one.judged.satisfaction:.1f}" if one.judged else ""
-    return (
-        drawing.clean(one.started.scenario)[:22],
-        drawing.clean(one.started.persona)[:13],
-        str(one.exchanges),
-        one.feeling,
-        score,
-        one.state,
-    )
+    def action_unfilter(self) -> None:
+        """Drop the filter."""
+        box = self.query_one("#filter", Input)
+        box.value = ""
+        box.display = False
+        self.query_one(Board).focus()
+
+    def action_order(self) -> None:
+        """Put the board in the next order."""
+        board = self.query_one(Board)
+        names = list(ORDERS)
+        board.order = names[(names.index(board.order) + 1) % len(names)]
+        board.rebuild(self.feed.picture, self.feed.speaking, self.chosen)
+        self.notify(f"order: {board.order}", timeout=2, markup=False)
+
+    def action_scroll_transcript(self, by: int) -> None:
+        """Scroll the transcript while the cursor stays on the board."""
+        self.query_one("#transcript", Cards).scroll_relative(y=by, animate=False)
+
+    @work(exclusive=True, group="open")
+    async def action_replay(self) -> None:
+        """Replay the chosen dialogue."""
+        one = self.feed.picture.dialogues.get(self.chosen or "")
+        if one is None:
+            return
+        lines = await self.feed.lines(one.started.dialogue)
+        if not lines:
+            self.notify("nothing was said in it yet", severity="warning", markup=False)
+            return
+        self.push_screen(Replay(one, lines))
+
+    @work(exclusive=True, group="open")
+    async def action_compare(self) -> None:
+        """Put the chosen dialogue beside the same one in another arm."""
+        one = self.feed.picture.dialogues.get(self.chosen or "")
+        if one is None:
+            return
+        others = partners(self.feed.picture, one)
+        if not others:
+            self.notify(
+                "no other dialogue of this run has the same scenario",
+                severity="warning",
+                markup=False,
+            )
+            return
+        self.push_screen(Compare(self.feed, one, others))
+
+    def help_text(self) -> tuple[str, str]:
+        """The help of the tab or of the screen above."""
+        if isinstance(self.screen, (Replay, Compare)):
+            return self.screen.HELP_TEXT
+        return HELP[self.query_one(TabbedContent).active]
+
+    def commands(self) -> Iterable[tuple[str, str, str]]:
+        """What the palette offers here."""
+        if self.screen.id != "_default":
+            return
+        for number, (name, (title, _)) in enumerate(HELP.items(), start=1):
+            yield f"Show {title.lower()}", f"Key {number}", f"tab('{name}')"
+        yield "Follow the newest dialogue", "Key f", "follow"
+        yield "Replay this dialogue", "Key r: step by step, forward and back", "replay"
+        yield "Compare with another arm", "Key c: side by side, differing turns marked", "compare"
+        yield "Filter the board", "Key /", "filter"
+        yield "Change the order of the board", "Key o", "order"
+
+
+def _about(title: str, persona: str) -> Content:
+    return Content.assemble((one_line(title, 80), "bold"), (f"  {one_line(persona, 24)}", "$quiet"))

@@ -17,6 +17,6 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str, width: int = 0) -> str:
-    """Clean text on one line; cut with an ellipsis where it has more than `width` characters (0: never)."""
+    """Clean text on one line; of more than `width` characters the rest is cut (0: never)."""
     flat = " ".join(clean(text).split())
     return f"{flat[: width - 1]}…" if 0 < width < len(flat) else flat

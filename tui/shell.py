@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.screen import Screen
 
 from .help import Help, keys_of
@@ -23,7 +24,10 @@ class Shell(App[None]):
     """
 
     TITLE = "tutelage"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+        (0, "-narrow"),
+        (110, "-wide"),
+    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("t", "next_theme", "Theme", show=False, tooltip="Next theme"),
@@ -37,11 +41,12 @@ class Shell(App[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our meanings for Textual's own themes, which do not know them."""
         palette = self.current_theme.to_color_system().generate()
+        quiet = Color.parse(palette["foreground"]).blend(Color.parse(palette["background"]), 0.4)
         return {
             "customer": palette["warning"], "student": palette["success"],
             "teacher": palette["secondary"], "judge": palette["primary"],
             "strategy": palette["accent"], "good": palette["success"], "bad": palette["error"],
-            "quiet": palette["text-muted"],
+            "quiet": quiet.hex,
         }  # fmt: skip
 
     def help_text(self) -> tuple[str, str]:

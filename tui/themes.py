@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from textual.app import App
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 VARIABLE = "TUTELAGE_THEME"
 """The environment variable that names the theme to begin with."""
@@ -102,6 +102,11 @@ def install(app: App[object], name: str | None = None) -> None:
         app.register_theme(theme)
     wanted = name or os.environ.get(VARIABLE, "")
     app.theme = wanted if wanted in app.available_themes else DEFAULT
+
+
+def is_theme(name: str) -> bool:
+    """Whether a theme has this name, one of ours or of Textual's."""
+    return name in theme_names() or name in BUILTIN_THEMES
 
 
 def theme_names() -> list[str]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 import tutelage
 from tutelage.agents.meter import Meter, is_priced
 from tutelage.console import result, result_json, talk
+from tutelage.detached import arguments_of, run_detached
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import (
     COACHING_STATUSES,
@@ -22,7 +20,8 @@ from tutelage.graphs.coaching import (
 )
 from tutelage.graphs.desk import Desk, Retrieval, open_desk
 from tutelage.graphs.events import RunStarted
-from tutelage.graphs.run_log import RunFault, RunLog, log_path
+from tutelage.graphs.run_log import RunFault, RunLog
+from tutelage.graphs.speech import Speech
 from tutelage.graphs.strategy_step import StepOptions
 from tutelage.graphs.summary import coach_json, summarise
 from tutelage.report import coach_table, write_report
@@ -96,31 +95,12 @@ def resumed_request(run: Path, now: CoachRequest) -> CoachRequest:
     return request.model_copy(update={**changed, "rounds": max(now.rounds, request.rounds)})
 
 
-def detach(request: CoachRequest, run: Path | None, resume: bool) -> None:
-    """Start the run in a process of its own and watch it; leaving the watch leaves it running."""
-    from tutelage.tui import watch
-
+def watch_coaching(request: CoachRequest, run: Path | None, resume: bool) -> None:
+    """Coach in a process of its own and watch it."""
     folder = run if resume and run is not None else new_run_folder(request.environment, run)
     # Faults of the request are said here, before the screen is taken.
     load_environment(request.environment)
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tutelage", "coach", *_as_arguments(request, folder, resume)]
-    with (folder / "coach.log").open("ab") as output:
-        subprocess.Popen(  # noqa: S603 - our own program, arguments as a list
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    until = time.monotonic() + 30
-    while not log_path(folder).exists() and time.monotonic() < until:
-        time.sleep(0.1)
-    watch(folder)
-    talk().print(f"the run goes on; watch it again with: tutelage watch {folder}")
-
-
-def _as_arguments(request: CoachRequest, folder: Path, resume: bool) -> list[str]:
-    arguments = [request.environment, "--run", str(folder)]
-    for name, value in request.model_dump(exclude={"environment"}, exclude_none=True).items():
-        arguments += [f"--{name.replace('_', '-')}", str(value)]
-    return [*arguments, "--resume"] if resume else arguments
+    run_detached("coach", [*arguments_of(request), *(["--resume"] if resume else [])], folder)
 
 
 def coach_run(
@@ -157,7 +137,8 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
         )
     )
     _say_unpriced(desk, request)
-    async with await TalkingLog.open(folder) as log:
+    async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
+        desk.speech = speech
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
         started = RunStarted(
             command="coach",

@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +19,7 @@ import tutelage
 from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, result_table, talk
+from tutelage.detached import arguments_of, run_detached
 from tutelage.environments import Environment, load_environment, nearest
 from tutelage.environments.calibration_set import calibrated_firms
 from tutelage.evaluation_report import write_evaluation
@@ -34,6 +35,7 @@ from tutelage.graphs.evaluation import (
 )
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
+from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary, summarise
 from tutelage.judge_run import calibrated, chosen_items, remembered, trust_line
@@ -170,6 +172,19 @@ def evaluate_run(
     result(f"report: {page}")
 
 
+def watch_evaluation(
+    request: EvaluateRequest, run: Path | None, *, resume: bool, report: Path | None
+) -> None:
+    """Evaluate in a process of its own and watch it."""
+    request.options()
+    folder = run if resume and run is not None else new_run_folder(request.environment, run)
+    # Faults of the request are said here, before the screen is taken.
+    load_environment(request.environment)
+    more = ["--resume"] if resume else []
+    more += ["--report", str(report)] if report else []
+    run_detached("evaluate", [*arguments_of(request), *more], folder)
+
+
 async def _evaluate(
     request: EvaluateRequest, options: EvaluationOptions, folder: Path, resume: bool
 ) -> tuple[Evaluation, dict[str, Played]]:
@@ -192,11 +207,11 @@ async def _evaluate(
             meter=meter,
         )
     first = next(iter(desks.values()))
-    async with await TalkingLog.open(folder) as log:
+    async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
         graphs = {}
         names = {spec: _slug(spec) if len(specs) > 1 else "" for spec in specs}
         for spec, desk in desks.items():
-            desk.log = log
+            desk.log, desk.speech = log, speech
             graphs[spec] = compile_evaluation(desk, options, student=names[spec])
         started = RunStarted(
             command="evaluate",
@@ -371,15 +386,4 @@ def _slug(spec: str) -> str:
 
 def _command(request: EvaluateRequest) -> str:
     """The command line that makes this evaluation again."""
-    given: Mapping[str, Any] = request.model_dump(exclude_defaults=True, exclude={"environment"})
-    words = ["tutelage", "evaluate", request.environment]
-    for name, value in given.items():
-        if name == "students":
-            words += [word for spec in value for word in ("--student", spec)]
-        elif name == "arms":
-            words += ["--arms", ",".join(value)]
-        elif value is True:
-            words.append(f"--{name}")
-        else:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(words)
+    return shlex.join(["tutelage", "evaluate", *arguments_of(request)])

@@ -11,11 +11,13 @@ from rich.text import Text
 import tutelage
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, talk
+from tutelage.detached import arguments_of, run_detached
 from tutelage.environments import Environment, EnvironmentFault, Problem, load_environment, nearest
 from tutelage.graphs.coaching import play
 from tutelage.graphs.desk import fitting_concurrency, open_desk
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
 from tutelage.graphs.events import RunStarted
+from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import summarise
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
@@ -95,6 +97,14 @@ def simulate_run(request: SimulateRequest, run: Path | None, *, as_json: bool = 
     run_until_done(_simulate(request, folder, as_json), kept)
 
 
+def watch_simulation(request: SimulateRequest, run: Path | None) -> None:
+    """Simulate in a process of its own and watch it."""
+    folder = new_run_folder(request.environment, run)
+    # Faults of the request are said here, before the screen is taken.
+    plan_simulation(load_environment(request.environment), request)
+    run_detached("simulate", arguments_of(request), folder)
+
+
 async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> None:
     environment = await asyncio.to_thread(load_environment, request.environment)
     plan = plan_simulation(environment, request)
@@ -118,7 +128,8 @@ async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> No
             meter=Meter(request.budget_tokens, request.budget_usd),
         )
     )
-    async with await TalkingLog.open(folder) as log:
+    async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
+        desk.speech = speech
         models = {role: spec for role, spec in desk.models.items() if role != "teacher"}
         started = RunStarted(
             command="simulate", environment=environment.name, models=models,

@@ -48,8 +48,9 @@ def coach(
 
     Example: `tutelage coach airline --rounds 2 --dialogues 6 --watch`
     """
-    from tutelage.coach_run import CoachRequest, coach_run, detach, resumed_request
+    from tutelage.coach_run import CoachRequest, coach_run, resumed_request, watch_coaching
 
+    o.screen_or_json(watch, json)
     if resume and run is None:
         raise typer.BadParameter("--resume needs --run DIR, the run to go on with")
     request = CoachRequest(
@@ -74,6 +75,6 @@ def coach(
     if resume and run is not None:
         request = resumed_request(run, request)
     if watch:
-        detach(request, run, resume)
+        watch_coaching(request, run, resume)
     else:
         coach_run(request, run, resume=resume, as_json=json)

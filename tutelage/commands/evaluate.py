@@ -46,6 +46,7 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="The report; else in the run's folder.")
     ] = None,
+    watch: o.Watch = False,
     json: o.Json = False,
 ) -> None:
     """Compare arms on the same scenarios, customers and seeds, and say what is real.
@@ -56,8 +57,9 @@ def evaluate(
 
     Example: `tutelage evaluate airline --library runs/x/library.db --dialogues 8 --repeats 2`
     """
-    from tutelage.evaluate_run import EvaluateRequest, evaluate_run
+    from tutelage.evaluate_run import EvaluateRequest, evaluate_run, watch_evaluation
 
+    o.screen_or_json(watch, json)
     if resume and run is None:
         raise typer.BadParameter("--resume needs --run DIR, the run to go on with")
     request = EvaluateRequest(
@@ -79,4 +81,7 @@ def evaluate(
         sequential=sequential,
         proposed=proposed,
     )
-    evaluate_run(request, run, resume=resume, report=report, as_json=json)
+    if watch:
+        watch_evaluation(request, run, resume=resume, report=report)
+    else:
+        evaluate_run(request, run, resume=resume, report=report, as_json=json)

@@ -42,3 +42,13 @@ LibraryFile = Annotated[
 Exchanges = Annotated[int, typer.Option(min=1, max=20, help="Exchanges at most in a dialogue.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Watch = Annotated[bool, typer.Option(help="Watch it in the terminal; leaving does not stop it.")]
+
+
+def screen_or_json(watch: bool, json: bool) -> None:
+    """Refuse --watch with --json: the one takes the screen, the other prints.
+
+    Raises:
+        typer.BadParameter: where both are given.
+    """
+    if watch and json:
+        raise typer.BadParameter("--watch takes the screen and --json prints: give one of them")

@@ -29,6 +29,7 @@ def simulate(
     budget_usd: o.BudgetUsd = None,
     seed: o.Seed = 0,
     run: o.Run = None,
+    watch: o.Watch = False,
     json: o.Json = False,
 ) -> None:
     """Play dialogues of simulated customers with the student, and judge them.
@@ -37,8 +38,9 @@ def simulate(
 
     Example: `tutelage simulate airline --persona grieving --dialogues 2`
     """
-    from tutelage.simulate_run import SimulateRequest, simulate_run
+    from tutelage.simulate_run import SimulateRequest, simulate_run, watch_simulation
 
+    o.screen_or_json(watch, json)
     request = SimulateRequest(
         environment=env,
         persona=persona,
@@ -55,4 +57,7 @@ def simulate(
         budget_usd=budget_usd,
         seed=seed,
     )
-    simulate_run(request, run, as_json=json)
+    if watch:
+        watch_simulation(request, run)
+    else:
+        simulate_run(request, run, as_json=json)

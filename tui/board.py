@@ -1,0 +1,165 @@
+"""The board: every dialogue of a run as a row, live, with a filter and an order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.events import Resize
+from textual.widgets import DataTable
+from tutelage.graphs.events import Speaking
+from tutelage.graphs.picture import VALENCE, DialoguePicture, RunPicture
+
+from .bubbles import mood_style, score_style, trail
+from .plain import one_line
+
+COLUMNS = ("", "scenario", "persona", "arm", "turn", "mood", "csat", "state")
+_WIDE = (1, 22, 12, 7, 4, 14, 4, 15)
+_NARROW = (1, 17, 10, 6, 4, 12, 4, 8)
+ORDERS: Mapping[str, Callable[[DialoguePicture], tuple[float, float]]] = {
+    "started": lambda one: (0, one.number),
+    "newest": lambda one: (0, -one.number),
+    "least satisfied": lambda one: (one.judged.satisfaction if one.judged else 9, one.number),
+    "worst mood": lambda one: (VALENCE.get(one.feeling, 9), one.number),
+    "going on": lambda one: (one.ended is not None, -one.number),
+}
+_STATES = {
+    "goal met": ("✓", "$good"), "talking": ("●", "$judge"), "judged": ("●", "$judge"),
+    "invalid": ("✗", "$bad"), "fault": ("✗", "$bad"), "broken customer": ("✗", "$bad"),
+}  # fmt: skip
+
+
+class Board(DataTable[Text]):
+    """The dialogues. It shows what `refresh_rows` last gave it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", "Next", show=False),
+        Binding("k", "cursor_up", "Previous", show=False),
+        Binding("g", "scroll_top", "First", show=False),
+        Binding("G", "scroll_bottom", "Last", show=False),
+    ]
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id, cursor_type="row", zebra_stripes=True, cell_padding=1)
+        self.order = "started"
+        self.wanted = ""
+        self._cells: dict[str, tuple[Text, ...]] = {}
+        self._widths = _WIDE
+        self._last: tuple[RunPicture, Mapping[str, Speaking], str | None] | None = None
+
+    def on_mount(self) -> None:
+        """Make the columns."""
+        self._add_columns()
+
+    def on_resize(self, event: Resize) -> None:
+        """Narrower columns where the wide ones do not fit."""
+        room = sum(_WIDE) + 2 * len(_WIDE) + 1
+        widths = _WIDE if event.size.width >= room else _NARROW
+        if widths == self._widths:
+            return
+        self._widths = widths
+        chosen = self.under_cursor
+        self.clear(columns=True)
+        self._add_columns()
+        if self._last is not None:
+            self.rebuild(*self._last[:2], chosen)
+
+    def _add_columns(self) -> None:
+        for name, width in zip(COLUMNS, self._widths, strict=True):
+            self.add_column(name, key=name or "mark", width=width)
+
+    def style(self, style: str) -> str:
+        """A style in our names for colours as one that a cell understands."""
+        variables = self.app.theme_variables
+        return " ".join(variables.get(w[1:], "") if w[0] == "$" else w for w in style.split())
+
+    def rebuild(
+        self, picture: RunPicture, speaking: Mapping[str, Speaking], chosen: str | None
+    ) -> None:
+        """All rows anew: after a change of the filter, of the order or of the theme."""
+        self._last = (picture, speaking, chosen)
+        self.clear()
+        self._cells.clear()
+        shown = [one for one in picture.dialogues.values() if self._fits(one)]
+        shown.sort(key=ORDERS[self.order])
+        for one in shown:
+            self._add(one, speaking)
+        if chosen is not None:
+            self.choose(chosen)
+
+    def refresh_rows(
+        self, picture: RunPicture, names: Iterable[str], speaking: Mapping[str, Speaking]
+    ) -> None:
+        """Draw the rows of these dialogues anew; new ones come below."""
+        self._last = (picture, speaking, None)
+        for name in names:
+            one = picture.dialogues.get(name)
+            if one is None:
+                continue
+            if name not in self._cells:
+                if self._fits(one):
+                    self._add(one, speaking)
+                continue
+            cells = self._row(one, speaking)
+            for column, old, new in zip(COLUMNS, self._cells[name], cells, strict=True):
+                if old != new or old.spans != new.spans or old.style != new.style:
+                    self.update_cell(name, column or "mark", new)
+            self._cells[name] = cells
+
+    def choose(self, name: str) -> None:
+        """Put the cursor on a dialogue, if it is shown."""
+        if name in self._cells:
+            self.move_cursor(row=self.get_row_index(name), animate=False)
+
+    @property
+    def coaching(self) -> bool:
+        """Whether the run coaches, so that rounds and not arms tell its dialogues apart."""
+        started = self._last[0].started if self._last else None
+        return started is not None and started.command == "coach"
+
+    @property
+    def under_cursor(self) -> str | None:
+        """The dialogue under the cursor."""
+        if not self.is_valid_row_index(self.cursor_row):
+            return None
+        return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
+
+    def _add(self, one: DialoguePicture, speaking: Mapping[str, Speaking]) -> None:
+        name = one.started.dialogue
+        cells = self._row(one, speaking)
+        self._cells[name] = cells
+        self.add_row(*cells, key=name, height=1)
+
+    def _fits(self, one: DialoguePicture) -> bool:
+        if not self.wanted:
+            return True
+        started = one.started
+        told = f"{started.scenario} {started.persona} {self._arm(one)} {one.state} {one.feeling}"
+        return all(word in told.casefold() for word in self.wanted.casefold().split())
+
+    def _row(self, one: DialoguePicture, speaking: Mapping[str, Speaking]) -> tuple[Text, ...]:
+        mark, style = _STATES.get(one.state, ("·", "$quiet"))
+        state = one.state
+        if one.ended is None and (now := speaking.get(one.started.dialogue)):
+            mark, style, state = "▶", f"${now.speaker}", f"{now.speaker} speaks"
+        score = one.judged.satisfaction if one.judged else None
+        _, scenario, persona, arm, _, felt, _, _ = self._widths
+        curve = trail(one.feelings)[8 - felt :]
+        return (
+            Text(mark, self.style(style)),
+            Text(one_line(one.started.scenario, scenario)),
+            Text(one_line(one.started.persona, persona), self.style("$quiet")),
+            Text(self._arm(one)[:arm], self.style("$quiet")),
+            Text(str(one.exchanges), justify="right"),
+            Text(f"{one_line(one.feeling, 8):8} {curve}", self.style(mood_style(one.feeling))),
+            Text("") if score is None else Text(f"{score:.1f}", self.style(score_style(score))),
+            Text(state, self.style(style)),
+        )
+
+    def _arm(self, one: DialoguePicture) -> str:
+        """The round and split in coaching, else the arm."""
+        if not self.coaching:
+            return one_line(one.started.arm)
+        return f"r{one.started.round}{'·val' if one.started.purpose == 'validation' else ''}"

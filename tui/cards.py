@@ -1,0 +1,56 @@
+"""Cards: a column of texts that scrolls, of which only those that changed are drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+
+class Card(NamedTuple):
+    """One text with the CSS class that says what it is (`customer`, `judge`, ...)."""
+
+    kind: str
+    text: Content
+
+
+class Cards(VerticalScroll):
+    """Shows cards, one below the other."""
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._shown: list[Card] = []
+        self._widgets: list[Static] = []
+
+    def show(self, cards: Sequence[Card], *, end: bool = False) -> None:
+        """Show these cards in place of the ones before; with `end`, scroll to the last."""
+        with self.app.batch_update():
+            for position, card in enumerate(cards):
+                if position == len(self._widgets):
+                    widget = Static(card.text, classes=f"card -{card.kind}", markup=False)
+                    self._widgets.append(widget)
+                    self.mount(widget)
+                elif self._shown[position] != card:
+                    widget = self._widgets[position]
+                    if self._shown[position].kind != card.kind:
+                        widget.set_classes(f"card -{card.kind}")
+                    widget.update(card.text)
+            for widget in self._widgets[len(cards) :]:
+                widget.remove()
+            del self._widgets[len(cards) :]
+            self._shown = list(cards)
+        if end:
+            self.call_after_refresh(self.scroll_end, animate=False)
+
+    def reveal(self, position: int) -> None:
+        """Scroll to a card."""
+        if 0 <= position < len(self._widgets):
+            self._widgets[position].scroll_visible(animate=False, top=True)
+
+    @property
+    def plain(self) -> str:
+        """All that is shown, as plain text."""
+        return "\n".join(card.text.plain for card in self._shown)

@@ -1,0 +1,82 @@
+"""The feed: reads a run's log and what is being said, and tells a screen when something changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from tutelage.graphs.events import Speaking, TurnRejected, TurnSpoken
+from tutelage.graphs.picture import RunPicture, add_feelings, outlined
+from tutelage.graphs.run_log import Logged, RunLog
+from tutelage.graphs.speech import Listener
+
+Line = TurnSpoken | TurnRejected
+LINE_KINDS = ("turn_spoken", "turn_rejected")
+TICK = 0.1
+"""Seconds between two looks at the log."""
+SILENCE = 15.0
+"""A run that gives no sign of life for so many seconds (and has not ended) was stopped."""
+
+
+class Feed:
+    """A run as it comes in. It reads only; what it asks of the run is to say what it says."""
+
+    def __init__(self, run: Path):
+        self.run = run
+        self.picture = RunPicture()
+        self.speaking: dict[str, Speaking] = {}
+        self.pulse_at: float | None = None
+        self._log: RunLog | None = None
+        self._listener = Listener(run)
+        self._spoken: dict[str, tuple[int, bool]] = {}
+
+    async def follow(self, tell: Callable[[list[Logged]], None]) -> None:
+        """Read until cancelled.
+
+        Args:
+            tell: called with the new events, in order, whenever something changed; the first call
+                brings the picture so far and no events.
+        """
+        self._log = await RunLog.open(self.run, create=False)
+        self.picture = await outlined(self._log)
+        tell([])
+        await add_feelings(self._log, self.picture)
+        tell([])
+        while True:
+            speaking = {} if self.picture.ended else await self._listener.read()
+            self.pulse_at = await self._listener.pulse()
+            batch = await self._log.read(self.picture.last)
+            for logged in batch:
+                self.picture.fold(logged)
+                if isinstance(logged.event, TurnSpoken):
+                    self._spoken[logged.event.dialogue] = _place(logged.event)
+            # Read before the events, it may hold a turn that they already tell.
+            speaking = {name: one for name, one in speaking.items() if self._goes_on(one)}
+            if batch or speaking != self.speaking:
+                self.speaking = speaking
+                tell(batch)
+            await asyncio.sleep(TICK)
+
+    def _goes_on(self, one: Speaking) -> bool:
+        seen = self.picture.dialogues.get(one.dialogue)
+        last = self._spoken.get(one.dialogue, (-1, False))
+        return seen is not None and seen.ended is None and _place(one) > last
+
+    async def lines(self, dialogue: str) -> list[Line]:
+        """What was said in a dialogue so far, refused lines among it."""
+        one = self.picture.dialogues.get(dialogue)
+        if self._log is None or one is None:
+            return []
+        logged = await self._log.read(one.number, kinds=LINE_KINDS, dialogue=dialogue)
+        return [found.event for found in logged if isinstance(found.event, Line)]
+
+    async def close(self) -> None:
+        """Close the log."""
+        await self._listener.close()
+        if self._log is not None:
+            await self._log.close()
+
+
+def _place(one: Speaking | TurnSpoken) -> tuple[int, bool]:
+    return one.turn, one.speaker == "student"

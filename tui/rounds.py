@@ -1,0 +1,164 @@
+"""The rounds: satisfaction by round, or by arm, with its interval, as figures, sparkline and plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from rich.table import Table
+from textual.app import ComposeResult
+from textual.color import Color
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Sparkline, Static
+from textual_plotext import PlotextPlot
+from tutelage.graphs.events import RoundEnded
+from tutelage.graphs.picture import DialoguePicture, RunPicture
+
+from .plain import one_line
+
+LEAST_TO_INTERVAL = 2
+
+
+@dataclass(slots=True)
+class Series:
+    """The dialogues that stand together: of a round, or of an arm. `scores` are 1 to 5."""
+
+    label: str
+    scores: list[float] = field(default_factory=list)
+    rubric: list[float] = field(default_factory=list)
+    held_out: list[float] = field(default_factory=list)
+    dialogues: int = 0
+    invalid: int = 0
+    ended: RoundEnded | None = None
+
+    def take(self, one: DialoguePicture, held_out: bool) -> None:
+        """Add a dialogue; one held out is a figure of its own."""
+        if held_out:
+            if one.judged is not None:
+                self.held_out.append(one.judged.satisfaction)
+            return
+        self.dialogues += 1
+        self.invalid += one.ended is not None and not one.ended.valid
+        if one.judged is not None:
+            self.scores.append(one.judged.satisfaction)
+            self.rubric.append(one.judged.rubric)
+
+
+def series_of(picture: RunPicture) -> list[Series]:
+    """The rounds of a coaching run, or the arms of any other."""
+    coaching = picture.started is not None and picture.started.command == "coach"
+    found: dict[str, Series] = {}
+    for one in picture.dialogues.values():
+        label = f"{one.started.round}" if coaching else one_line(one.started.arm, 12)
+        held_out = coaching and one.started.purpose == "validation"
+        found.setdefault(label, Series(label)).take(one, held_out)
+    for number, ended in picture.rounds.items():
+        found.setdefault(str(number), Series(str(number))).ended = ended
+    return sorted(found.values(), key=lambda s: int(s.label)) if coaching else list(found.values())
+
+
+def interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of a mean. Slow at its first call, which loads scipy."""
+    if len(values) < LEAST_TO_INTERVAL:
+        return None
+    from tutelage.graphs.acceptance import mean_interval
+
+    return _within(mean_interval(values))
+
+
+Intervals = dict[str, tuple[float, float] | None]
+
+
+def intervals_of(series: Sequence[Series]) -> Intervals:
+    """The interval of each series; the run's own where the round is over."""
+    return {
+        one.label: _within(one.ended.csat_ci95) if one.ended else interval(one.scores)
+        for one in series
+    }
+
+
+def _within(ci95: tuple[float, float] | None) -> tuple[float, float] | None:
+    """An interval cut to the scale."""
+    return None if ci95 is None else (max(1.0, ci95[0]), min(5.0, ci95[1]))
+
+
+class Rounds(VerticalScroll):
+    """Shows what `show` last gave it."""
+
+    def compose(self) -> ComposeResult:
+        """Sparkline over dialogues, plot over rounds, table."""
+        yield Static("", id="spark-title", markup=False)
+        yield Sparkline([], summary_function=fmean, id="spark")
+        with Vertical(id="plot-box"):
+            yield PlotextPlot(id="plot")
+        yield Static("", id="rounds-table", markup=False)
+
+    def show(self, picture: RunPicture, series: Sequence[Series], intervals: Intervals) -> None:
+        """Draw a run's series with their intervals."""
+        scores = [one.judged.satisfaction for one in picture.dialogues.values() if one.judged]
+        title = self.query_one("#spark-title", Static)
+        shown = [one for one in series if one.scores or one.held_out]
+        self.query_one("#plot-box").display = bool(shown)
+        self.query_one("#spark", Sparkline).display = bool(shown)
+        if not shown:
+            title.update(Content.styled("no dialogue is judged yet", "$quiet"))
+            self.query_one("#rounds-table", Static).update("")
+            return
+        title.update(Content.assemble(
+            ("satisfaction, dialogue by dialogue  ", "bold"),
+            (f"1 to 5, mean {fmean(scores):.2f} of {len(scores)}", "$quiet"),
+        ))  # fmt: skip
+        # A bar from 1 up: the lowest mark is an empty bar and not a missing one.
+        self.query_one("#spark", Sparkline).data = [score - 1 for score in scores]
+        self._plot(shown, intervals)
+        self.query_one("#rounds-table", Static).update(self._table(series, intervals))
+
+    def _plot(self, series: Sequence[Series], intervals: Intervals) -> None:
+        widget = self.query_one("#plot", PlotextPlot)
+        plot = widget.plt
+        plot.clear_figure()
+        places = list(range(1, len(series) + 1))
+        known = [p for p, one in zip(places, series, strict=True) if one.scores]
+        means = [fmean(one.scores) for one in series if one.scores]
+        ranges = [intervals.get(one.label) for one in series if one.scores]
+        spans = [high - low for low, high in (found or (0.0, 0.0) for found in ranges)]
+        colour = Color.parse(self.app.theme_variables["judge"]).rgb
+        coached = all(one.label.isdigit() for one in series)
+        plot.error(known, means, yerr=spans, color=colour)
+        if coached:
+            plot.plot(known, means, marker="braille", color=colour)
+        held = [
+            (p, fmean(one.held_out)) for p, one in zip(places, series, strict=True) if one.held_out
+        ]
+        if held:
+            held_colour = Color.parse(self.app.theme_variables["strategy"]).rgb
+            plot.scatter([p for p, _ in held], [mean for _, mean in held], marker="x",
+                         color=held_colour, label="held out")  # fmt: skip
+        plot.ylim(1, 5)
+        plot.xlim(0.5, len(series) + 0.5)
+        plot.yticks([1, 2, 3, 4, 5])
+        plot.xticks(places, [one.label for one in series])
+        plot.title("satisfaction by round, mean and 95 % interval" if coached
+                   else "satisfaction by arm, mean and 95 % interval")  # fmt: skip
+        widget.refresh()
+
+    def _table(self, series: Sequence[Series], intervals: Intervals) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("", "dialogues", "invalid", "csat", "95 %", "held out", "rubric", "kept",
+                     "dropped"):  # fmt: skip
+            table.add_column(name, justify="right")
+        for one in series:
+            found, ended = intervals.get(one.label), one.ended
+            table.add_row(
+                one.label, str(one.dialogues), str(one.invalid), _mean(one.scores),
+                "-" if found is None else f"{found[0]:.2f} to {found[1]:.2f}",
+                _mean(one.held_out), _mean(one.rubric),
+                str(ended.kept) if ended else "-", str(ended.dropped) if ended else "-",
+            )  # fmt: skip
+        return table
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{fmean(values):.2f}" if values else "-"

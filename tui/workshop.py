@@ -1,0 +1,105 @@
+"""The workshop: how strategies are written, tried, kept or dropped, as cards, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.content import Content
+from tutelage.graphs.events import StrategyTried
+from tutelage.graphs.picture import Attempt, Case, RunPicture
+
+from .cards import Card
+from .plain import clean, one_line
+
+SHOWN = 40
+"""Cases on the screen; more would be slow to lay out, and the report shows all."""
+
+
+def workshop(picture: RunPicture) -> list[Card]:
+    """The newest cases."""
+    newest = list(picture.cases.values())[: -SHOWN - 1 : -1]
+    return [Card(_verdict(case), _case(case)) for case in newest]
+
+
+def _verdict(case: Case) -> str:
+    verdicts = [a.decided.verdict for a in case.attempts.values() if a.decided is not None]
+    if "kept" in verdicts:
+        return "kept"
+    if verdicts:
+        return "dropped"
+    return "fine" if case.examined and not case.examined.weak else "open"
+
+
+def _case(case: Case) -> Content:
+    where = f"{one_line(case.dialogue, 60)} · turn {case.turn + 1}"
+    parts: list[Content] = []
+    if (seen := case.examined) is not None:
+        parts += [
+            Content.assemble(("state  ", "bold $judge"), (clean(seen.scenario), "bold")),
+            Content.styled(f"       {where}", "$quiet"),
+            _said("customer", seen.customer_says, "$customer"),
+            _said("student", seen.student_reply, "$student"),
+            _said("teacher", seen.teacher_reply, "$teacher"),
+            _preference(seen.preference, "the teacher's is better", seen.weak),
+        ]
+    else:
+        parts.append(Content.styled(where, "$quiet"))
+    for name, attempt in case.attempts.items():
+        parts += _attempt(name, attempt)
+    return Content("\n").join(parts)
+
+
+def _said(speaker: str, text: str, style: str) -> Content:
+    return Content.assemble((f"{speaker:>8}  ", style), clean(text))
+
+
+def _preference(preference: float, words: str, weak: bool) -> Content:
+    verdict = ("weak", "bold $bad") if weak else ("good enough", "$good")
+    return Content.assemble(
+        (f"{'judge':>8}  ", "$judge"), verdict, f"  {preference:.2f} that {words}"
+    )
+
+
+def _attempt(name: str, attempt: Attempt) -> Iterable[Content]:
+    if (written := attempt.proposed) is not None:
+        source = f"{written.source}{', written anew' if written.attempt else ''}"
+        yield Content.styled(f"\nproposed by the {one_line(source, 40)}", "$quiet")
+        for text in written.texts:
+            yield Content.assemble(("   ◆ ", "$strategy"), (clean(text), "$strategy"))
+        for text in written.refused:
+            yield Content.styled(f"   ✗ refused: {clean(text)}", "$bad")
+    if attempt.tried:
+        yield _tries(attempt.tried)
+        if attempt.decided is None:
+            yield _said("again", attempt.tried[-1].after, "$student")
+    if (decided := attempt.decided) is not None:
+        if decided.after:
+            yield _said("before", decided.before, "$quiet")
+            yield _said("after", decided.after, "$student")
+        mark, style = (
+            ("✓ kept", "bold $good") if decided.verdict == "kept" else ("✗ dropped", "$bad")
+        )
+        yield Content.assemble(
+            (f"   {mark}", style), f": {clean(decided.reason)}", _interval(decided)
+        )
+
+
+def _tries(tried: list[StrategyTried]) -> Content:
+    marks = [_mark(one.preference) for one in tried]
+    mean = sum(one.preference for one in tried) / len(tried)
+    return Content.assemble(
+        (f"{'tried':>8}  ", "$judge"), *marks, f"  {mean:.2f} that the second reply is better"
+    )
+
+
+def _mark(preference: float) -> tuple[str, str]:
+    if preference == 0.5:
+        return "·", "$quiet"
+    return ("▲", "$good") if preference > 0.5 else ("▼", "$bad")
+
+
+def _interval(decided: object) -> str:
+    preference, ci95 = getattr(decided, "preference", None), getattr(decided, "ci95", None)
+    if preference is None or ci95 is None:
+        return ""
+    return f"  {preference:.2f} [{ci95[0]:.2f}, {ci95[1]:.2f}]"
