@@ -392,7 +392,7 @@ def round_sums(
     return RoundEnded(
         round=number,
         dialogues=len(dialogues),
-        invalid=sum(not one.valid for one in dialogues),
+        invalid=sum(not one.valid and not one.taken_over for one in dialogues),
         csat=mean(scores),
         csat_ci95=mean_interval(scores) if len(scores) > 1 else None,
         rubric=mean([event.rubric for event in judged]),

@@ -26,6 +26,7 @@ from .events import (
     TurnRejected,
     TurnSpoken,
 )
+from .takeover import person_reply
 
 MAX_EXCHANGES = 6
 
@@ -52,6 +53,7 @@ class DialogueState(DialogueRequest, total=False):
     valid: bool
     judgement: dict[str, Any] | None
     started: float
+    taken_over: bool
 
 
 def dialogue_graph(
@@ -173,17 +175,29 @@ def compile_dialogue(
 
     async def student(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)
+        turn, dialogue = len(turns) // 2, state.get("dialogue", "")
+        if said := await person_reply(desk.log, dialogue, turn):
+            await desk.record(
+                TurnSpoken(
+                    dialogue=dialogue, turn=turn, speaker="student", text=said.text, by=said.by
+                )
+            )
+            last = {"reason": "turn_limit"} if turn + 1 >= max_exchanges else {}
+            return {
+                "turns": [{"speaker": "student", "text": said.text}],
+                "taken_over": True,
+                **last,
+            }
         retrieved = await desk.retrieve(turns, state.get("scenario", ""))
         began = time.monotonic()
-        turn = len(turns) // 2
         with tallied() as used:
             reply = await desk.student.reply(
                 scenario_of(state), turns, retrieved, seed=state.get("seed", 0),
-                hear=desk.hearing(state.get("dialogue", ""), turn, "student"),
+                hear=desk.hearing(dialogue, turn, "student"),
             )  # fmt: skip
         await desk.record(
             TurnSpoken(
-                dialogue=state.get("dialogue", ""), turn=turn, speaker="student", text=reply.text,
+                dialogue=dialogue, turn=turn, speaker="student", text=reply.text,
                 strategies=[
                     StrategyGiven(id=strategy.id, entry=found.entry.id, text=strategy.text,
                                   scenario=found.entry.scenario, similarity=found.similarity,
@@ -202,7 +216,13 @@ def compile_dialogue(
     async def judge(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)
         judgement = None
-        if state.get("valid") and any(turn.speaker == "student" for turn in turns):
+        # What a person said is not the student's: no score may come of it, and no lesson.
+        taken_over = state.get("taken_over", False)
+        if (
+            state.get("valid")
+            and not taken_over
+            and any(turn.speaker == "student" for turn in turns)
+        ):
             found = asdict(await desk.judge.assess(scenario_of(state), turns))
             await desk.record(DialogueJudged(dialogue=state.get("dialogue", ""), **found))
             judgement = found
@@ -213,6 +233,7 @@ def compile_dialogue(
                 turns=len(turns),
                 valid=judgement is not None,
                 seconds=time.time() - state.get("started", time.time()),
+                taken_over=taken_over,
             )
         )
         return {"judgement": judgement, "valid": judgement is not None}

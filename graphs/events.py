@@ -74,6 +74,7 @@ class TurnSpoken(_Event):
     )
     usd: float = 0.0
     seconds: float = Field(default=0.0, description="How long the reply took.")
+    by: str = Field(default="", description="The person who spoke in the student's place, if any.")
 
 
 class Speaking(_Event):
@@ -121,6 +122,9 @@ class DialogueEnded(_Event):
     turns: int
     valid: bool = True
     seconds: float = 0.0
+    taken_over: bool = Field(
+        default=False, description="A person spoke in it for the student, so it is not valid."
+    )
 
 
 class StateExamined(_Event):

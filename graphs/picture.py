@@ -54,6 +54,8 @@ class DialoguePicture:
         """In a word: how it ended, or that it goes on."""
         if self.ended is None:
             return "talking" if self.judged is None else "judged"
+        if self.ended.taken_over:
+            return "taken over"
         if self.ended.reason == "fault":
             return "fault"
         return self.ended.reason.replace("_", " ") if self.ended.valid else "invalid"

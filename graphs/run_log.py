@@ -14,6 +14,8 @@ from typing import Any, Protocol, Self
 import aiosqlite
 
 from .events import EVENT, Event
+from .inbox import SCHEMA as INBOX_SCHEMA
+from .inbox import Inbox
 
 FILE_NAME = "run.db"
 _SCHEMA = """
@@ -83,6 +85,7 @@ class RunLog:
         self._connection = connection
         self._lock = asyncio.Lock()
         self.path = path
+        self.inbox = Inbox(connection)
 
     @classmethod
     async def open(cls, run: str | Path, *, create: bool = True) -> Self:
@@ -113,7 +116,7 @@ class RunLog:
             await connection.execute("PRAGMA busy_timeout=5000")
             if create:
                 await connection.execute("PRAGMA journal_mode=WAL")
-                await connection.executescript(_SCHEMA)
+                await connection.executescript(_SCHEMA + INBOX_SCHEMA)
             else:
                 await connection.execute("SELECT number FROM events LIMIT 1")
         except sqlite3.Error as error:

@@ -27,6 +27,11 @@ class Played:
         """Whether it came to its end and may be scored and learned from."""
         return self.ended is not None and self.ended.valid and self.judged is not None
 
+    @property
+    def taken_over(self) -> bool:
+        """Whether a person spoke in it for the student."""
+        return self.ended is not None and self.ended.taken_over
+
 
 @dataclass(frozen=True)
 class State:

@@ -2,13 +2,14 @@
 
 from .deployment import Deployment, on_trial
 from .entry import Entry, Evidence, Provenance, Status, Strategy, mask
-from .library import ALL_STATUSES, Library, LibraryFault
+from .library import ALL_STATUSES, ChangedMeanwhile, Library, LibraryFault
 from .prompt import Placement, coach_messages, coach_wire, strategies_text
 from .retrieval import Index, Retrieved, query_of
 from .vetting import vet
 
 __all__ = [
     "ALL_STATUSES",
+    "ChangedMeanwhile",
     "Deployment",
     "Entry",
     "Evidence",

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from rapidfuzz import process
 
-from .entry import Entry, Status, Strategy, mask
+from . import reshaping
+from .entry import Entry, Status, Strategy, content_id, mask
 from .vetting import vet
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ CREATE TABLE IF NOT EXISTS changes (
     entry TEXT NOT NULL, before TEXT, after TEXT
 );
 CREATE TABLE IF NOT EXISTS entries (id TEXT PRIMARY KEY, place INTEGER, payload TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS undos (
+    version INTEGER PRIMARY KEY REFERENCES versions (version),
+    undoes INTEGER NOT NULL REFERENCES versions (version)
+);
 """
 
 
@@ -48,14 +53,24 @@ class LibraryFault(Exception):
         self.exit_code = exit_code
 
 
+class ChangedMeanwhile(LibraryFault):
+    """Somebody else changed what a person was looking at; nothing was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One change of the library: its number (from 1), when, who, and what was done."""
+    """One change of the library: its number (from 1), when, who, and what was done.
+
+    `undoes` is the version that it undid, None where it is no undo; `undone_by` is the version that
+    undid this one.
+    """
 
     version: int
     at: str
     author: str
     action: str
+    undoes: int | None = None
+    undone_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +191,18 @@ class Library:
         """Every change, oldest first."""
         with self._lock:
             rows = self._connection.execute(
-                "SELECT version, at, author, action FROM versions ORDER BY version"
-            )
-            return [Version(*row) for row in rows]
+                "SELECT v.version, at, author, action, undoes FROM versions v"
+                " LEFT JOIN undos u ON u.version = v.version ORDER BY v.version DESC"
+            ).fetchall()
+        undone: dict[int, int] = {}
+        found: list[Version] = []
+        for row in rows:
+            one = Version(*row, undone_by=undone.get(row[0]))
+            # An undo that is undone itself undoes nothing any more.
+            if one.undoes is not None and one.undone_by is None:
+                undone[one.undoes] = one.version
+            found.append(one)
+        return found[::-1]
 
     @property
     def version(self) -> int:
@@ -247,7 +271,7 @@ class Library:
         def merge(state: dict[str, Entry]) -> str:
             new = 0
             for entry in entries:
-                merged = _merged(state.get(entry.id), entry)
+                merged = _merged(state.get(entry.id), entry, reshaping.ids_of(state))
                 had = len(state[entry.id].strategies) if entry.id in state else 0
                 new += len(merged.strategies) - had
                 state[entry.id] = merged
@@ -256,47 +280,273 @@ class Library:
 
         self._change(by, merge)
 
-    def approve(self, ids: Iterable[str] | None, by: str) -> int:
-        """Approve strategies (None: all proposed); returns how many changed."""
-        return self._set_status(ids, "approved", by, "")
+    def approve(
+        self, ids: Iterable[str] | None, by: str, *, seen: Mapping[str, str] | None = None
+    ) -> int:
+        """Approve strategies (None: all proposed); returns how many changed.
 
-    def reject(self, ids: Iterable[str], by: str, reason: str) -> int:
-        """Reject strategies, with a reason; returns how many changed."""
-        return self._set_status(ids, "rejected", by, reason)
-
-    def retire(self, ids: Iterable[str], by: str, reason: str) -> int:
-        """Take strategies out of use, with a reason; returns how many changed."""
-        return self._set_status(ids, "retired", by, reason)
-
-    def edit(self, id_: str, text: str, by: str, *, approve: bool = False) -> Strategy:
-        """Change a strategy's text. It is proposed again unless the person approves at once.
+        Args:
+            ids: which.
+            by: who.
+            seen: the texts that the person read, by id, which must be those that stand there now.
 
         Raises:
+            ChangedMeanwhile: where one is another by now; nothing is approved then.
+            LibraryFault: for an unknown id, or a text that may not enter a prompt.
+        """
+        return self._set_status(ids, "approved", by, "", seen)
+
+    def reject(
+        self, ids: Iterable[str], by: str, reason: str, *, seen: Mapping[str, str] | None = None
+    ) -> int:
+        """Reject strategies, with a reason; returns how many changed. Else as `approve`."""
+        return self._set_status(ids, "rejected", by, reason, seen)
+
+    def retire(
+        self, ids: Iterable[str], by: str, reason: str, *, seen: Mapping[str, str] | None = None
+    ) -> int:
+        """Take strategies out of use, with a reason; returns how many changed. Else as `approve`."""
+        return self._set_status(ids, "retired", by, reason, seen)
+
+    def edit(
+        self, id_: str, text: str, by: str, *, approve: bool = False, seen: str | None = None
+    ) -> Strategy:
+        """Change a strategy's text. It is proposed again unless the person approves at once.
+
+        Args:
+            id_: which.
+            text: the new text.
+            by: who.
+            approve: whether it is approved with that.
+            seen: the text that the person began from, which must still stand there.
+
+        Raises:
+            ChangedMeanwhile: where another text stands there by now.
             LibraryFault: where the text may not enter a prompt, or there is no such strategy.
         """
         self._vetted(text)
-        entry, old = self.strategy(id_)
 
         def change(state: dict[str, Entry]) -> str:
+            entry, old = self._find(state, id_)
+            self._unchanged(id_, seen, old.text)
             status = "approved" if approve else "proposed"
-            new = old.model_copy(update={"text": text, "status": status})
-            state[entry.id] = _with(state[entry.id], new)
+            new = old.model_copy(update={"text": text, "status": status, "reason": ""})
+            state[entry.id] = _with(entry, new)
             return f"edited {id_}"
 
         self._change(by, change)
         return self.strategy(id_)[1]
 
-    def rollback(self, version: int, by: str) -> int:
-        """Make a new version with the content of an old one; returns its number."""
-        old = {entry.id: entry for entry in self.at(version)}
+    def revise(
+        self,
+        id_: str,
+        by: str,
+        *,
+        texts: Mapping[str, str] | None = None,
+        seen: Entry | None = None,
+        **fields: Any,
+    ) -> Entry:
+        """Change the words of an entry as one version; strategies whose text changes are proposed
+        again.
+
+        Args:
+            id_: which entry.
+            by: who.
+            texts: new texts by strategy id.
+            seen: the entry as the person saw it; what they change must be as it was.
+            fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`.
+
+        Raises:
+            ChangedMeanwhile: where what they change is another by now.
+            LibraryFault: where a text may not enter a prompt, the scenario is empty, or an id is
+                unknown.
+        """
+        for text in (texts or {}).values():
+            self._vetted(text)
+        if not fields.get("scenario", "?").strip():
+            raise LibraryFault(f"{self.path}: {id_}: an entry needs a scenario")
+
+        def change(state: dict[str, Entry]) -> str:
+            entry = self._entry_in(state, id_)
+            if seen and (parts := reshaping.changed_parts(seen, entry, fields, texts or {})):
+                self._unchanged(", ".join(parts), seen, entry)
+            for strategy in texts or {}:
+                if all(s.id != strategy for s in entry.strategies):
+                    raise self._unknown(strategy, [s.id for s in entry.strategies])
+            new = state[id_] = reshaping.revised(entry, fields, texts or {})
+            words = [name for name in fields if getattr(new, name) != getattr(entry, name)]
+            edited = [s.id for s, old in zip(new.strategies, entry.strategies, strict=True)
+                      if s != old]  # fmt: skip
+            return f"edited {', '.join([*words, *edited])} of {id_}"
+
+        self._change(by, change)
+        return self.entry(id_)
+
+    def split(
+        self,
+        id_: str,
+        strategies: Iterable[str],
+        scenario: str,
+        by: str,
+        *,
+        cues: Iterable[str] = (),
+        seen: Entry | None = None,
+    ) -> Entry:
+        """Make two entries out of one; returns the new one.
+
+        Args:
+            id_: the entry.
+            strategies: ids of the strategies that go to the new entry; they keep status and
+                evidence. At least one must stay.
+            scenario: the new entry's scenario, in one general sentence.
+            by: who.
+            cues: those of the entry's cues that go along.
+            seen: the entry as the person saw it, which must be as it was.
+
+        Raises:
+            ChangedMeanwhile: where the entry is another by now.
+            LibraryFault: where nothing would go or nothing would stay, an id is unknown, or the
+                scenario is empty or has an entry already.
+        """
+        moving, going = list(strategies), list(cues)
+        if not scenario.strip():
+            raise LibraryFault(f"{self.path}: {id_}: the new entry needs a scenario")
+
+        def change(state: dict[str, Entry]) -> str:
+            entry = self._entry_in(state, id_)
+            self._unchanged(id_, seen, entry)
+            ids = [s.id for s in entry.strategies]
+            for strategy in moving:
+                if strategy not in ids:
+                    raise self._unknown(strategy, ids)
+            if not moving or len(set(moving)) == len(ids):
+                what = "all strategies" if moving else "no strategy"
+                raise LibraryFault(
+                    f"{self.path}: {id_}: {what} would go; name some, and leave at least one"
+                )
+            old, new = reshaping.split(entry, moving, going, scenario)
+            if new.id in state:
+                raise LibraryFault(f"{self.path}: {new.id} describes {new.scenario!r} already")
+            state[id_], state[new.id] = old, new
+            return f"split {', '.join(moving)} off {id_} into {new.id}"
+
+        self._change(by, change)
+        return self.entry(content_id("e", mask(scenario)))
+
+    def merge(
+        self, id_: str, other: str, by: str, *, seen: Mapping[str, Entry] | None = None
+    ) -> Entry:
+        """Merge one entry into another, which stays; returns it.
+
+        Of two strategies with the same text the one of the entry that stays is kept. The other's
+        scenario becomes a cue.
+
+        Args:
+            id_: the entry that stays.
+            other: the entry that goes.
+            by: who.
+            seen: both entries as the person saw them, by id.
+
+        Raises:
+            ChangedMeanwhile: where one of them is another by now.
+            LibraryFault: where an id is unknown or both are the same.
+        """
+        if id_ == other:
+            raise LibraryFault(f"{self.path}: {id_}: cannot be merged with itself")
+
+        def change(state: dict[str, Entry]) -> str:
+            kept, gone = self._entry_in(state, id_), self._entry_in(state, other)
+            for entry in (kept, gone):
+                self._unchanged(entry.id, (seen or {}).get(entry.id), entry)
+            state[id_] = reshaping.merged(kept, gone)
+            del state[other]
+            return f"merged {other} into {id_}"
+
+        self._change(by, change)
+        return self.entry(id_)
+
+    def rollback(
+        self, version: int, by: str, *, entry: str | None = None, seen: int | None = None
+    ) -> int:
+        """Make a new version with the content of an old one; returns its number.
+
+        Args:
+            version: the old version.
+            by: who.
+            entry: only this entry; the rest stays as it is now.
+            seen: the version that the person compared with, which must still be the last.
+
+        Raises:
+            ChangedMeanwhile: where the library has a later version by now.
+            LibraryFault: where it never had that version, or no such entry then or now.
+        """
+        old = {found.id: found for found in self.at(version)}
 
         def back(state: dict[str, Entry]) -> str:
-            state.clear()
-            state.update(old)
-            return f"rolled back to version {version}"
+            self._unchanged("the library", seen, self.version)
+            if entry is None:
+                state.clear()
+                state.update(old)
+                return f"rolled back to version {version}"
+            if entry not in old and entry not in state:
+                raise self._unknown(entry, {**old, **state})
+            if entry in old:
+                state[entry] = old[entry]
+            else:
+                del state[entry]
+            return f"rolled {entry} back to version {version}"
 
-        self._change(by, back)
-        return self.version
+        return self._change(by, back) or self.version
+
+    def undo(self, by: str, version: int | None = None) -> int:
+        """Undo one version by a new one; nothing is erased. Returns the new version's number.
+
+        Only what it changed is put back, so that what others did since stays. To undo an undo is
+        to do it again.
+
+        Args:
+            by: who.
+            version: which; the last that is no undo and not undone, where none is given.
+
+        Raises:
+            ChangedMeanwhile: where the same was changed again since; undo that first.
+            LibraryFault: where there is nothing to undo, it is undone already, or there is no such
+                version.
+        """
+        chosen: list[int] = []
+
+        def change(state: dict[str, Entry]) -> str:
+            number = self._undoable(version)
+            chosen.append(number)
+            (action,) = self._connection.execute(
+                "SELECT action FROM versions WHERE version = ?", (number,)
+            ).fetchone()
+            rows = self._connection.execute(
+                "SELECT entry, before, after FROM changes WHERE version = ?", (number,)
+            ).fetchall()
+            for id_, before, after in rows:
+                old, done = (Entry.model_validate_json(one) if one else None
+                             for one in (before, after))  # fmt: skip
+                try:
+                    put_back = reshaping.reverted(old, done, state.get(id_))
+                except ValueError as error:
+                    raise ChangedMeanwhile(
+                        f"{self.path}: version {number} cannot be undone alone: in {id_} {error}; "
+                        f"undo the later change first, or: tutelage library rollback {self.path} "
+                        f"{number - 1} --entry {id_}"
+                    ) from error
+                if put_back is None:
+                    state.pop(id_, None)
+                else:
+                    state[id_] = put_back
+            return f"undid version {number} ({action})"
+
+        def mark(new: int) -> None:
+            self._connection.execute("INSERT INTO undos VALUES (?, ?)", (new, chosen[0]))
+
+        new = self._change(by, change, mark)
+        assert new is not None, "a version that changed nothing is never written"
+        return new
 
     # Retrieval
 
@@ -332,36 +582,52 @@ class Library:
 
     # Within
 
-    def _set_status(self, ids: Iterable[str] | None, status: Status, by: str, reason: str) -> int:
-        every = {s.id: (e.id, s) for e in self.entries() for s in e.strategies}
-        wanted = (
-            [id_ for id_, (_, s) in every.items() if s.status == "proposed"]
-            if ids is None
-            else list(ids)
-        )
-        for id_ in wanted:
-            if id_ not in every:
-                raise self._unknown(id_, every)
-        changing = [id_ for id_ in wanted if every[id_][1].status != status]
-        if not changing:
-            return 0
-        if status == "approved":
-            for id_ in changing:
-                self._vetted(every[id_][1].text)
+    def _set_status(
+        self,
+        ids: Iterable[str] | None,
+        status: Status,
+        by: str,
+        reason: str,
+        seen: Mapping[str, str] | None,
+    ) -> int:
+        wanted = None if ids is None else list(dict.fromkeys(ids))
+        changed: list[str] = []
 
         def change(state: dict[str, Entry]) -> str:
-            for id_ in changing:
+            every = {s.id: (e.id, s) for e in state.values() for s in e.strategies}
+            chosen = wanted
+            if chosen is None:
+                chosen = [id_ for id_, (_, s) in every.items() if s.status == "proposed"]
+            for id_ in chosen:
+                if id_ not in every:
+                    raise self._unknown(id_, every)
                 entry_id, strategy = every[id_]
+                self._unchanged(id_, (seen or {}).get(id_), strategy.text)
+                if strategy.status == status:
+                    continue
+                if status == "approved":
+                    self._vetted(strategy.text)
                 new = strategy.model_copy(update={"status": status, "reason": reason})
                 state[entry_id] = _with(state[entry_id], new)
+                changed.append(id_)
             why = f": {reason}" if reason else ""
-            return f"{status} {', '.join(changing)}{why}"
+            return f"{status} {', '.join(changed)}{why}"
 
         self._change(by, change)
-        return len(changing)
+        return len(changed)
 
-    def _change(self, by: str, change: Callable[[dict[str, Entry]], str]) -> None:
-        """Apply a change to the current entries in one transaction, as one version."""
+    def _change(
+        self,
+        by: str,
+        change: Callable[[dict[str, Entry]], str],
+        then: Callable[[int], None] | None = None,
+    ) -> int | None:
+        """Apply a change to the current entries in one transaction, as one version.
+
+        What the change looks at must be the state it is given: outside the transaction another
+        process may write. Returns the version's number, None where nothing changed.
+        """
+        number: int | None = None
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -377,7 +643,9 @@ class Library:
                     if before.get(id_) != state.get(id_)
                 ]
                 if changed:
-                    self._write(by, action, changed, before, state)
+                    number = self._write(by, action, changed, before, state)
+                    if then is not None:
+                        then(number)
                 self._connection.execute("COMMIT")
             except BaseException as error:
                 if self._connection.in_transaction:
@@ -385,6 +653,42 @@ class Library:
                 if isinstance(error, sqlite3.Error):
                     raise LibraryFault(f"{self.path}: cannot be written: {error}") from error
                 raise
+        return number
+
+    def _undoable(self, version: int | None) -> int:
+        every = {one.version: one for one in self.versions()}
+        if version is None:
+            open_ = [v.version for v in every.values() if v.undoes is None and v.undone_by is None]
+            if not open_:
+                raise LibraryFault(f"{self.path}: there is nothing to undo")
+            return open_[-1]
+        if version not in every:
+            raise LibraryFault(f"{self.path}: has versions 1 to {len(every)}, not {version}", 2)
+        if (by := every[version].undone_by) is not None:
+            raise LibraryFault(
+                f"{self.path}: version {version} was undone by version {by}; to do it again: "
+                f"tutelage library undo {self.path} {by}"
+            )
+        return version
+
+    def _unchanged(self, what: str, seen: object, now: object) -> None:
+        if seen is not None and seen != now:
+            last = self.versions()[-1]
+            raise ChangedMeanwhile(
+                f"{self.path}: {what} was changed meanwhile (version {last.version} by "
+                f"{last.author}: {last.action}); look at it again"
+            )
+
+    def _entry_in(self, state: Mapping[str, Entry], id_: str) -> Entry:
+        if id_ not in state:
+            raise self._unknown(id_, state)
+        return state[id_]
+
+    def _find(self, state: Mapping[str, Entry], id_: str) -> tuple[Entry, Strategy]:
+        found = {s.id: (entry, s) for entry in state.values() for s in entry.strategies}
+        if id_ not in found:
+            raise self._unknown(id_, found)
+        return found[id_]
 
     def _write(
         self,
@@ -393,7 +697,7 @@ class Library:
         changed: Sequence[str],
         before: dict[str, Entry],
         state: dict[str, Entry],
-    ) -> None:
+    ) -> int:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         cursor = self._connection.execute(
             "INSERT INTO versions (at, author, action) VALUES (?, ?, ?)", (now, by, action)
@@ -411,6 +715,8 @@ class Library:
                 self._connection.execute(
                     "INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (id_, places[id_], new)
                 )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
 
     def _vetted(self, text: str) -> None:
         if reasons := vet(text):
@@ -427,16 +733,24 @@ def _only(entry: Entry, statuses: Sequence[Status]) -> Entry:
     return entry.model_copy(update={"strategies": kept})
 
 
-def _merged(old: Entry | None, entry: Entry) -> Entry:
+def _merged(old: Entry | None, entry: Entry, taken: set[str]) -> Entry:
     """The old entry with what the new one adds: strategies of other texts, cues while there is room."""
     clean = entry.model_copy(
         update={"scenario": mask(entry.scenario), "cues": [mask(cue) for cue in entry.cues]}
     )
+    known = {strategy.text.casefold() for strategy in old.strategies} if old else set()
+    new: list[Strategy] = []
+    for strategy in clean.strategies:
+        if strategy.text.casefold() in known:
+            continue
+        id_ = strategy.id
+        if id_ in taken:
+            id_ = reshaping.free_id(entry.id, strategy.text, taken)
+        taken = taken | {id_}
+        new.append(strategy.model_copy(update={"id": id_}))
     if old is None:
-        return clean
-    known = {strategy.text.casefold() for strategy in old.strategies}
-    new = [strategy for strategy in clean.strategies if strategy.text.casefold() not in known]
-    cues = list(dict.fromkeys([*old.cues, *clean.cues]))[:MAX_CUES]
+        return clean.model_copy(update={"strategies": new})
+    cues = list(dict.fromkeys([*old.cues, *clean.cues]))[: max(MAX_CUES, len(old.cues))]
     return old.model_copy(update={"strategies": [*old.strategies, *new], "cues": cues})
 
 

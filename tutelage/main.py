@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 run_commands.register(app)
 app.add_typer(environment.app, name="env", help="The firms: list, show, validate, make, import.")
-app.add_typer(persona.app, name="persona", help="The customers: make one, validate one.")
+app.add_typer(persona.app, name="persona", help="The customers: make, validate, talk to one.")
 app.add_typer(library.app, name="library", help="The library: read, approve, roll back, exchange.")
 app.add_typer(export.app, name="export", help="A run as data: to fine-tune on, to evaluate with.")
 app.add_typer(judge.app, name="judge", help="The judge: how far it can be trusted.")

@@ -175,7 +175,8 @@ def line_of(event: Event) -> Text | None:
             mood = f" ({event.feeling})" if event.feeling else ""
             given = f"  [{len(event.strategies)} strategies]" if event.strategies else ""
             style = _SPEAKER_STYLES[event.speaker]
-            return _line(event.dialogue, style, f"{event.speaker}{mood}: {event.text}{given}")
+            who = f"{event.by} for the {event.speaker}" if event.by else event.speaker
+            return _line(event.dialogue, style, f"{who}{mood}: {event.text}{given}")
         case TurnRejected():
             return _line(
                 event.dialogue,

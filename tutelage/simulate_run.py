@@ -167,6 +167,7 @@ def _as_document(one: Played) -> dict[str, object]:
         "seed": one.started.seed,
         "reason": one.ended.reason if one.ended else None,
         "valid": one.valid,
+        "taken_over": one.taken_over,
         "csat": one.judged.satisfaction if one.judged else None,
         "rubric": one.judged.rubric if one.judged else None,
         "checks": one.judged.checks if one.judged else {},
@@ -185,4 +186,6 @@ def _as_text(one: Played) -> str:
         )
     if one.ended is not None:
         lines.append(f"          ended: {one.ended.reason.replace('_', ' ')}")
+    if one.taken_over:
+        lines.append("          a person spoke for the student; not judged")
     return "\n".join(lines) + "\n"

@@ -213,7 +213,104 @@ def reject(
 
 
 @app.command()
-def rollback(library: File, version: Annotated[int, typer.Argument(min=0)], by: By = "") -> None:
+def edit(
+    library: File,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A strategy's id.")],
+    text: Annotated[str, typer.Argument(help="The new text, at most 25 words.")],
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Approve it at once; else it is proposed again.")
+    ] = False,
+    by: By = "",
+) -> None:
+    """Change a strategy's text.
+
+    Example: `tutelage library edit runs/x/library.db s1a2b3c4d5e "Name the wait, then apologise."`
+    """
+    from tutelage.console import result
+    from tutelage.strategy_store import Library
+
+    with Library.open(library) as opened:
+        done = opened.edit(id_, text, by or _user(), approve=approve)
+    result(f"{done.id} {done.status}: {done.text}")
+
+
+@app.command()
+def split(
+    library: File,
+    entry: Annotated[str, typer.Argument(metavar="ENTRY", help="The entry's id.")],
+    ids: Ids,
+    scenario: Annotated[
+        str, typer.Option(help="The new entry's scenario, in one general sentence.")
+    ],
+    cue: Annotated[
+        list[str] | None, typer.Option(help="A cue that goes along; may be given several times.")
+    ] = None,
+    by: By = "",
+) -> None:
+    """Make two entries out of one: the strategies named go to a new entry.
+
+    Example: `tutelage library split runs/x/library.db e5f6a7b8c9d s1a2b3c4d5e
+    --scenario "a customer in grief who must change a booking"`
+    """
+    from tutelage.console import result
+    from tutelage.strategy_store import Library
+
+    with Library.open(library) as opened:
+        new = opened.split(entry, ids, scenario, by or _user(), cues=cue or ())
+    result(f"{new.id} holds {len(new.strategies)} strategies")
+
+
+@app.command()
+def merge(
+    library: File,
+    entry: Annotated[str, typer.Argument(metavar="ENTRY", help="The entry that stays.")],
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The entry that goes into it.")],
+    by: By = "",
+) -> None:
+    """Merge one entry into another.
+
+    Example: `tutelage library merge runs/x/library.db e5f6a7b8c9d e0a1b2c3d4e`
+    """
+    from tutelage.console import result
+    from tutelage.strategy_store import Library
+
+    with Library.open(library) as opened:
+        kept = opened.merge(entry, other, by or _user())
+    result(f"{kept.id} holds {len(kept.strategies)} strategies")
+
+
+@app.command()
+def undo(
+    library: File,
+    version: Annotated[
+        int | None, typer.Argument(min=1, help="The version to undo; else the last change.")
+    ] = None,
+    by: By = "",
+) -> None:
+    """Undo a change, by a new version; what others changed since stays.
+
+    To do it again, undo the undo by its number.
+
+    Example: `tutelage library undo runs/x/library.db`
+    """
+    from tutelage.console import result
+    from tutelage.strategy_store import Library
+
+    with Library.open(library) as opened:
+        opened.undo(by or _user(), version)
+        last = opened.versions()[-1]
+    result(f"now at version {last.version}: {last.action}")
+
+
+@app.command()
+def rollback(
+    library: File,
+    version: Annotated[int, typer.Argument(min=0)],
+    entry: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this entry; else the whole library.")
+    ] = None,
+    by: By = "",
+) -> None:
     """Bring back the content of an old version, as a new version; nothing is erased.
 
     Example: `tutelage library rollback runs/x/library.db 3`
@@ -222,7 +319,8 @@ def rollback(library: File, version: Annotated[int, typer.Argument(min=0)], by: 
     from tutelage.strategy_store import Library
 
     with Library.open(library) as opened:
-        result(f"now at version {opened.rollback(version, by or _user())}")
+        number = opened.rollback(version, by or _user(), entry=entry)
+    result(f"now at version {number}")
 
 
 @app.command("export")

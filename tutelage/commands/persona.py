@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from . import options as o
+
 app = typer.Typer(no_args_is_help=True)
 Firm = Annotated[Path, typer.Option("--env", metavar="DIR", help="The firm's folder.")]
 
@@ -39,3 +41,29 @@ def validate(
 
     persona = parse_yaml(file, read_text(file), Persona)
     result(f"{persona.name} is valid")
+
+
+@app.command()
+def talk(
+    env: o.Env,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A persona; else choose on the screen.")
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="What brings the customer here; else the first that fits."),
+    ] = None,
+    customer: o.Customer = None,
+    seed: Annotated[int, typer.Option(help="Chooses the model's draws.")] = 0,
+    by: Annotated[str, typer.Option(help="Your name as the agent; else the user's.")] = "",
+) -> None:
+    """Read a firm's personas, edit one, and talk with it yourself as the agent.
+
+    The persona is played by the customer's model, as in a run. What you edit is checked before it
+    is saved. To speak in a dialogue of a run instead of the student, see `tutelage takeover`.
+
+    Example: `tutelage persona talk airline grieving`
+    """
+    from tutelage.tui.personas import personas
+
+    personas(env, name, scenario=scenario, customer=customer, seed=seed, by=by)

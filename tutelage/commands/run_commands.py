@@ -1,4 +1,4 @@
-"""The commands that stand at the top: coach, simulate, evaluate, watch, serve, doctor."""
+"""The commands that stand at the top: coach, simulate, evaluate, watch, review, serve and others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import typer
 from .coach import coach
 from .doctor import doctor
 from .evaluate import evaluate
+from .review import review
 from .serve import serve
 from .simulate import simulate
+from .takeover import takeover
 from .watch import watch
 
 
@@ -19,4 +21,6 @@ def register(app: typer.Typer) -> None:
     app.command()(evaluate)
     app.command()(watch)
     app.command()(serve)
+    app.command()(takeover)
+    app.command()(review)
     app.command()(doctor)

@@ -1,0 +1,53 @@
+"""Reading a Textual screen in a test: what stands on it, and waiting until it does."""
+
+from __future__ import annotations
+
+import time
+
+
+def text_of(app) -> str:
+    """What the screen on top shows, as lines."""
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
+
+
+async def until(pilot, look, seconds: float = 10.0):
+    """Wait until a look at the app gives something true; returns it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        await pilot.pause(0.05)
+        try:
+            if found := look():
+                return found
+        except Exception:
+            continue
+    raise AssertionError(f"it never came; the screen shows:\n{text_of(pilot.app)}")
+
+
+async def says(pilot, *words: str, seconds: float = 10.0) -> str:
+    """Wait until the screen shows all of the words; returns what it shows."""
+    return await until(
+        pilot, lambda: all(word in text_of(pilot.app) for word in words) and text_of(pilot.app),
+        seconds,
+    )  # fmt: skip
+
+
+async def stated(pilot, *words: str) -> str:
+    """Wait until the state line of the window on top says all of the words."""
+
+    def look():
+        said = pilot.app.screen.query_one(".state, #state").content.plain
+        return all(word in said for word in words) and said
+
+    return await until(pilot, look)
+
+
+async def write(pilot, text: str) -> None:
+    """Type a text into what has the focus, key by key as a person does."""
+    names = {
+        " ": "space",
+        ".": "full_stop",
+        ",": "comma",
+        "!": "exclamation_mark",
+        "_": "underscore",
+    }
+    await pilot.press(*[names.get(letter, letter) for letter in text])

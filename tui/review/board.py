@@ -1,0 +1,621 @@
+"""The board: the library as a table, the entry under the cursor, and all that a person does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.coordinate import Coordinate
+from textual.screen import Screen
+from textual.theme import Theme
+from textual.timer import Timer
+from textual.widgets import Button, DataTable, Input, Static
+from tutelage.graphs.review import (
+    ChangedMeanwhile,
+    Entry,
+    LibraryFault,
+    Review,
+    Shelf,
+    Strategy,
+    entry_document,
+    read_entry_document,
+    vet,
+)
+
+from ..dialogs import Question, Writing
+from ..external import EditorFault, edit_outside
+from ..keys import Keys
+from ..plain import clean, one_line
+from ..table import RowTable
+from .card import Card
+from .history import History
+from .merge import Merge
+from .rows import MARKS, ORDERS, SOURCES, STATUSES, Row, Wanted, chosen, rows_of
+from .split import Split
+
+EVERY = 0.5
+"""Seconds between two looks at whether somebody else changed the library."""
+WIDE = 84
+"""Cells from which the table has room for scenario and source."""
+_TONES = {"proposed": "strategy", "approved": "good", "rejected": "bad", "retired": "quiet"}
+_WORDS = 25
+
+
+class Board(Screen[None]):
+    """Reads and changes a library. What others change meanwhile is shown, and never overwritten."""
+
+    CSS_PATH = "review.tcss"
+    help = (
+        "review",
+        "Every strategy of the library, and beside it the entry it belongs to: the replies without "
+        "it and with it, how sure the judge was, the policy rules it rests on, and what lint found. "
+        "Only approved strategies (✓) reach customers.\n\n"
+        "What you do is written at once, under your name, as a new version; u takes it back. "
+        "Mark several rows with space to approve, reject or retire them together.",
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "Mark", key_display="space"),
+        Binding("a", "approve", "Approve", tooltip="Approve the strategy, or all marked"),
+        Binding("x", "reject", "Reject", tooltip="Reject with a reason"),
+        Binding("e", "edit", "Edit", tooltip="Edit the strategy's text here"),
+        Binding("s", "split", "Split", tooltip="Split the entry in two"),
+        Binding("m", "merge", "Merge", tooltip="Merge another entry into this one"),
+        Binding("u", "undo", "Undo", tooltip="Undo your last change"),
+        Binding("slash", "search", "Search", key_display="/", tooltip="Search in everything"),
+        Binding("f", "status", "Status", tooltip="Show the next status only"),
+        Binding("o", "source", "Source", tooltip="Show the next source only"),
+        Binding("h", "history", "History", tooltip="Versions: compare, roll back"),
+        Binding("E", "edit_outside", "$EDITOR", tooltip="Edit the whole entry in $EDITOR"),
+        Binding("d", "describe", "Scenario", show=False, tooltip="Edit the scenario's sentence"),
+        Binding("r", "retire", "Retire", show=False, tooltip="Take out of use, with a reason"),
+        Binding("U", "redo", "Redo", show=False, tooltip="Do again what you undid"),
+        Binding("l", "lint", "Lint", show=False, tooltip="Show only what lint found"),
+        Binding("O", "order", "Order", show=False, tooltip="Next order of the rows"),
+        Binding("asterisk", "mark_all", "Mark all", show=False, key_display="*",
+                tooltip="Mark all rows shown, or none"),
+        Binding("escape", "back", "Back", show=False, tooltip="Clear search, filters, marks"),
+        Binding("j", "move(1)", "Next", show=False, tooltip="Next row"),
+        Binding("k", "move(-1)", "Previous", show=False, tooltip="Previous row"),
+        Binding("g", "end(0)", "First", show=False, tooltip="First row"),
+        Binding("G", "end(1)", "Last", show=False, tooltip="Last row"),
+    ]  # fmt: skip
+    PALETTE: ClassVar[tuple[tuple[str, str, str], ...]] = tuple(
+        (binding.description, binding.tooltip or binding.description, f"screen.{binding.action}")
+        for binding in BINDINGS
+        if isinstance(binding, Binding) and not binding.action.startswith(("move", "end", "back"))
+    )
+
+    def __init__(self, review: Review) -> None:
+        super().__init__()
+        self.review = review
+        self.shelf = Shelf()
+        self.rows: list[Row] = []
+        self.shown: list[Row] = []
+        self.marked: set[str] = set()
+        self.wanted = Wanted()
+        self._loaded = False
+        self._drawing = False
+        self._card_timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """Headline, filters, table and card."""
+        yield Static("", id="headline", markup=False)
+        with Horizontal(id="filters"):
+            yield Input(placeholder="search (/)", id="search", compact=True)
+            yield Button("", id="status", compact=True, tooltip="Next status (f)")
+            yield Button("", id="source", compact=True, tooltip="Next source (o)")
+            yield Button("", id="lint", compact=True, tooltip="Only what lint found (l)")
+            yield Button("", id="order", compact=True, tooltip="Next order (O)")
+        with Horizontal(id="body"):
+            yield RowTable("board")
+            yield Card(id="card")
+        yield Keys()
+
+    def on_mount(self) -> None:
+        """Read the library, then look now and then whether others change it."""
+        self.query_one(RowTable).focus()
+        self.app.theme_changed_signal.subscribe(self, self._repaint)
+        self._draw()
+        self.reload()
+        self.set_interval(EVERY, self.look)
+
+    # Reading
+
+    @work(exclusive=True, group="look")
+    async def look(self) -> None:
+        """Read anew where somebody changed the library."""
+        try:
+            version = await self.review.version()
+        except LibraryFault as error:
+            self._refuse(error)
+            return
+        if self._loaded and version != self.shelf.version:
+            await self._read(tell=True)
+
+    @work(exclusive=True, group="read")
+    async def reload(self) -> None:
+        """Read the library."""
+        await self._read()
+
+    async def _read(self, tell: bool = False) -> None:
+        try:
+            shelf = await self.review.shelf()
+        except LibraryFault as error:
+            self._refuse(error)
+            return
+        self.shelf, self.rows, self._loaded = shelf, rows_of(shelf), True
+        self.marked &= {row.id for row in self.rows}
+        self._draw()
+        if tell and shelf.last and shelf.last.author != self.review.user:
+            self.notify(
+                one_line(shelf.last.action, 90), title=one_line(shelf.last.author), markup=False
+            )
+
+    # Drawing
+
+    def _draw(self, keep: str | None = None) -> None:
+        """Draw the table anew; the cursor stays on its row, or else where it was."""
+        table = self.query_one(RowTable)
+        here = keep or self._here_id()
+        place = table.cursor_row
+        self.shown = chosen(self.rows, self.wanted)
+        self._drawing = True
+        widths = {"(mark)": 1, "(status)": 1, "strategy": 0, "scenario": 22, "source": 8, "pref": 4,
+                  "(look)": 1}  # fmt: skip
+        if table.size.width < WIDE:
+            del widths["scenario"], widths["source"]
+        table.begin(widths, "strategy", 20)
+        for row in self.shown:
+            cells = self._cells(row)
+            table.add_row(*[cells[name] for name in widths], key=row.id)
+        ids = [row.id for row in self.shown]
+        target = ids.index(here) if here in ids else min(place, max(0, len(ids) - 1))
+        table.move_cursor(row=target, animate=False)
+        self._drawing = False
+        self._draw_card()
+        self._draw_head()
+
+    def _cells(self, row: Row) -> dict[str, Text]:
+        strategy = row.strategy
+        tone = self.query_one(RowTable).tone
+        status = strategy.status if strategy else ""
+        colour = tone(_TONES.get(status, "quiet"))
+        faded = Style() if status in ("proposed", "approved") else tone("quiet")
+        words = one_line(strategy.text) if strategy else "(no strategy)"
+        pref = "" if row.preference is None else f"{row.preference:.2f}"
+        return {
+            "(mark)": Text("●" if row.id in self.marked else " ", tone("accent")),
+            "(status)": Text(MARKS.get(status, " "), colour),
+            "strategy": Text(words, faded, no_wrap=True, overflow="ellipsis"),
+            "scenario": Text(
+                one_line(row.entry.scenario), tone("quiet"), no_wrap=True, overflow="ellipsis"
+            ),
+            "source": Text(strategy.provenance.source if strategy else "", tone("quiet")),
+            "pref": Text(pref, justify="right"),
+            "(look)": Text("⚑" if row.findings else " ", tone("warning")),
+        }
+
+    def _draw_head(self) -> None:
+        every = [row.strategy for row in self.rows if row.strategy]
+        parts: list[tuple[str, str]] = [
+            (one_line(self.review.path.name), "bold"), (f"  v{self.shelf.version}  ", "$quiet")
+        ]  # fmt: skip
+        for status, mark in MARKS.items():
+            count = sum(strategy.status == status for strategy in every)
+            parts.append((f" {mark} {count} {status} ", f"${_TONES[status]}"))
+        if self.marked:
+            parts.append((f"  ● {len(self.marked)} marked", "bold $accent"))
+        if last := self.shelf.last:
+            parts.append((f"  last: {one_line(last.author)}, {one_line(last.action)}", "$quiet"))
+        self.query_one("#headline", Static).update(Content.assemble(*parts))
+        wanted = self.wanted
+        self._label("status", wanted.status or "any status", bool(wanted.status))
+        self._label("source", wanted.source or "any source", bool(wanted.source))
+        self._label("lint", "⚑ only" if wanted.findings else "⚑ any", wanted.findings)
+        self._label("order", f"by {wanted.order}", wanted.order != "entry")
+
+    def _label(self, name: str, label: str, on: bool) -> None:
+        button = self.query_one(f"#{name}", Button)
+        button.label = Content(label)
+        button.set_class(on, "-on")
+
+    def _draw_card(self) -> None:
+        row = self._here()
+        nothing = "reading..." if not self._loaded else (
+            "the library holds nothing yet" if not self.rows else
+            "nothing fits the filter; escape clears it"
+        )  # fmt: skip
+        card = self.query_one(Card)
+        card.show(row, nothing)
+        card.scroll_home(animate=False)
+        if row is not None and row.entry.rules:
+            self._fill_rules(row)
+        else:
+            card.show_rules([], "")
+
+    @work(exclusive=True, group="rules")
+    async def _fill_rules(self, row: Row) -> None:
+        rules, why = await self.review.rules(row.entry)
+        here = self._here()
+        if here is not None and here.id == row.id:
+            self.query_one(Card).show_rules(rules, why)
+
+    def _repaint(self, _: Theme) -> None:
+        self._draw()
+
+    def on_row_table_fitted(self) -> None:
+        """Fit the columns to the room there is."""
+        self._draw()
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Show the entry under the cursor, a moment later so that a held key runs freely."""
+        if self._drawing:
+            return
+        if self._card_timer is not None:
+            self._card_timer.stop()
+        self._card_timer = self.set_timer(0.03, self._draw_card)
+
+    def on_data_table_row_selected(self) -> None:
+        """Enter, or a second click, goes to the card to scroll it."""
+        self.query_one(Card).focus()
+
+    def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
+        """A click on a column's head puts the rows in its order."""
+        order = {"(status)": "status", "pref": "preference"}.get(
+            str(event.column_key.value), "entry"
+        )
+        self._want(order=order)
+
+    # Where the person is
+
+    def _here(self) -> Row | None:
+        place = self.query_one(RowTable).cursor_row
+        return self.shown[place] if 0 <= place < len(self.shown) else None
+
+    def _here_id(self) -> str | None:
+        row = self._here()
+        return row.id if row else None
+
+    def _chosen(self) -> list[Strategy]:
+        """The strategies that an action is for: the marked ones, or the one under the cursor."""
+        marked = [row.strategy for row in self.rows if row.id in self.marked and row.strategy]
+        row = self._here()
+        return marked or ([row.strategy] if row and row.strategy else [])
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor."""
+        table = self.query_one(RowTable)
+        table.move_cursor(row=table.cursor_row + by)
+
+    def action_end(self, last: int) -> None:
+        """Go to the first or the last row."""
+        table = self.query_one(RowTable)
+        table.move_cursor(row=len(self.shown) - 1 if last else 0)
+
+    def action_back(self) -> None:
+        """One step back: to the table, then without filters, then without marks."""
+        table = self.query_one(RowTable)
+        if not table.has_focus:
+            table.focus()
+        elif not self.wanted.all:
+            self.query_one("#search", Input).value = ""
+            self._want(text="", status="", source="", findings=False)
+        elif self.marked:
+            self.marked.clear()
+            self._draw()
+
+    # Filters
+
+    def _want(self, **wanted: object) -> None:
+        self.wanted = replace(self.wanted, **wanted)  # type: ignore[arg-type]
+        self._draw()
+
+    def action_search(self) -> None:
+        """Write what to search for."""
+        self.query_one("#search", Input).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Search while the person writes."""
+        if event.value != self.wanted.text:
+            self._want(text=event.value)
+
+    def on_input_submitted(self) -> None:
+        """Enter goes to what was found."""
+        self.query_one(RowTable).focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """The mouse can do what the keys do."""
+        getattr(self, f"action_{event.button.id}")()
+        self.query_one(RowTable).focus()
+
+    def action_status(self) -> None:
+        """Show the next status only."""
+        self._want(status=_after(STATUSES, self.wanted.status))
+
+    def action_source(self) -> None:
+        """Show the next source only."""
+        self._want(source=_after(SOURCES, self.wanted.source))
+
+    def action_lint(self) -> None:
+        """Show only what lint found, or all."""
+        self._want(findings=not self.wanted.findings)
+
+    def action_order(self) -> None:
+        """Put the rows in the next order."""
+        self._want(order=_after(ORDERS, self.wanted.order))
+
+    # Marks
+
+    def action_mark(self) -> None:
+        """Mark the row, or take its mark away, and go on to the next."""
+        row = self._here()
+        if row is None:
+            return
+        self.marked ^= {row.id}
+        table = self.query_one(RowTable)
+        table.update_cell_at(Coordinate(table.cursor_row, 0), self._cells(row)["(mark)"])
+        self.action_move(1)
+        self._draw_head()
+
+    def action_mark_all(self) -> None:
+        """Mark all rows shown; if they are, none."""
+        ids = {row.id for row in self.shown}
+        self.marked = self.marked - ids if ids <= self.marked else self.marked | ids
+        self._draw()
+
+    # Changes
+
+    def _refuse(self, error: Exception) -> None:
+        self.notify(
+            one_line(str(error), 300), title="not done", severity="error", timeout=8, markup=False
+        )
+
+    async def _try(self, change: Callable[[], Awaitable[object]], said: str) -> str | None:
+        """Make a change, read the library anew, say what was done; returns what hindered it."""
+        try:
+            await change()
+        except LibraryFault as error:
+            if isinstance(error, ChangedMeanwhile):
+                await self._read()
+            return str(error)
+        self.marked.clear()
+        await self._read()
+        self.notify(said, timeout=3, markup=False)
+        return None
+
+    @work(exclusive=True, group="change")
+    async def action_approve(self) -> None:
+        """Approve what is marked, or what is under the cursor."""
+        strategies = [s for s in self._chosen() if s.status != "approved"]
+        if not strategies:
+            self.notify("nothing here waits for approval", timeout=3)
+            return
+        if len(strategies) > 1:
+            listed = Content("\n").join(Content(f"○ {clean(s.text)}") for s in strategies)
+            title = f"Approve these {len(strategies)} strategies for customers?"
+            if not await self.app.push_screen_wait(Question(title, listed, "Approve", "Leave")):
+                return
+        single = len(strategies) == 1
+        after = self._next_id() if single else None
+        said = f"approved {_count(strategies)}"
+        if problem := await self._try(lambda: self.review.approve(strategies), said):
+            self._refuse(LibraryFault(problem))
+        elif after is not None:
+            self._draw(after)
+
+    def _next_id(self) -> str | None:
+        place = self.query_one(RowTable).cursor_row + 1
+        return self.shown[place].id if place < len(self.shown) else None
+
+    @work(exclusive=True, group="change")
+    async def action_reject(self) -> None:
+        """Reject what is marked, or what is under the cursor, with a reason."""
+        await self._against("Reject", "rejected", self.review.reject)
+
+    @work(exclusive=True, group="change")
+    async def action_retire(self) -> None:
+        """Take out of use what is marked, or what is under the cursor, with a reason."""
+        await self._against("Retire", "retired", self.review.retire)
+
+    async def _against(
+        self, verb: str, said: str, change: Callable[[list[Strategy], str], Awaitable[int]]
+    ) -> None:
+        strategies = self._chosen()
+        if not strategies:
+            return
+        after = self._next_id() if len(strategies) == 1 else None
+
+        async def save(reason: str) -> str | None:
+            if not reason:
+                return "write why; it stays with the strategy"
+            done = f"{said} {_count(strategies)}"
+            return await self._try(lambda: change(strategies, reason), done)
+
+        told = "\n".join(clean(s.text) for s in strategies[:6])
+        title = f"{verb} {_count(strategies)}: why?"
+        if await self.app.push_screen_wait(Writing(title, "", save, told=told)) and after:
+            self._draw(after)
+
+    @work(exclusive=True, group="change")
+    async def action_edit(self) -> None:
+        """Edit the text of the strategy under the cursor."""
+        row = self._here()
+        if row is None or row.strategy is None:
+            return
+        id_, seen = row.strategy.id, row.entry
+
+        async def save(text: str) -> str | None:
+            nonlocal seen
+            old = next((s for s in seen.strategies if s.id == id_), None)
+            if old is not None and old.text == text:
+                return None
+            said = "edited; it is proposed again"
+            try:
+                problem = await self._try(lambda: self.review.revise(seen, {id_: text}), said)
+            finally:
+                now = self._find(id_)
+            if problem is None or now is None or now.entry == seen:
+                return problem
+            # The person decides with both texts before them; saving again goes on from theirs.
+            seen = now.entry
+            theirs = now.strategy.text if now.strategy else ""
+            return f"{problem}. It reads now: {theirs}. Save again to put yours in its place."
+
+        await self.app.push_screen_wait(
+            Writing(
+                "Edit the strategy", row.strategy.text, save, check=vet, words=_WORDS,
+                told=f"for {clean(row.entry.scenario)}",
+            )
+        )  # fmt: skip
+
+    @work(exclusive=True, group="change")
+    async def action_describe(self) -> None:
+        """Edit the sentence of the scenario under the cursor."""
+        row = self._here()
+        if row is None:
+            return
+        seen = row.entry
+
+        async def save(text: str) -> str | None:
+            nonlocal seen
+            if text == seen.scenario:
+                return None
+            problem = await self._try(
+                lambda: self.review.revise(seen, {}, scenario=text), "scenario edited"
+            )
+            now = self._entry(seen.id)
+            if problem is None or now is None or now == seen:
+                return problem
+            seen = now
+            return f"{problem}. Save again to put yours in its place."
+
+        told = "One general sentence: what happened, to whom, without names or numbers."
+        await self.app.push_screen_wait(Writing("Scenario", seen.scenario, save, told=told))
+
+    @work(exclusive=True, group="change")
+    async def action_edit_outside(self) -> None:
+        """Edit the entry under the cursor in $EDITOR; what is refused can be set right here."""
+        row = self._here()
+        if row is None:
+            return
+        seen = row.entry
+        document = entry_document(seen)
+        try:
+            text = edit_outside(self.app, document)
+        except EditorFault as error:
+            self._refuse(error)
+            return
+        if text == document:
+            self.notify("nothing changed", timeout=3)
+            return
+
+        async def save(text: str) -> str | None:
+            nonlocal seen
+            try:
+                fields, texts = read_entry_document(text, seen)
+            except LibraryFault as error:
+                return str(error)
+            if not fields and not texts:
+                return None
+            problem = await self._try(
+                lambda: self.review.revise(seen, texts, **fields), "entry edited"
+            )
+            now = self._entry(seen.id)
+            if problem is None or now is None or now == seen:
+                return problem
+            seen = now
+            return f"{problem}. Save again to put yours in its place."
+
+        if problem := await save(text):
+            await self.app.push_screen_wait(
+                Writing(f"Entry {seen.id}", text, save, long=True, problem=problem)
+            )
+
+    @work(exclusive=True, group="change")
+    async def action_split(self) -> None:
+        """Split the entry under the cursor."""
+        row = self._here()
+        if row is None:
+            return
+        if len(row.entry.strategies) < 2:
+            self._refuse(LibraryFault("an entry of one strategy cannot be split"))
+            return
+        entry, going = row.entry, set(self.marked) or {row.id}
+
+        async def save(strategies: list[str], cues: list[str], scenario: str) -> str | None:
+            return await self._try(
+                lambda: self.review.split(entry, strategies, cues, scenario), "split in two"
+            )
+
+        await self.app.push_screen_wait(Split(entry, going, save))
+
+    @work(exclusive=True, group="change")
+    async def action_merge(self) -> None:
+        """Merge another entry into the one under the cursor."""
+        row = self._here()
+        if row is None:
+            return
+        try:
+            others = await self.review.similar(row.entry)
+        except LibraryFault as error:
+            self._refuse(error)
+            return
+        if not others:
+            self._refuse(LibraryFault("there is no other entry to merge with"))
+            return
+        marked = {r.entry.id for r in self.rows if r.id in self.marked} - {row.entry.id}
+        others.sort(key=lambda pair: pair[1].id not in marked)
+
+        async def save(other: Entry) -> str | None:
+            return await self._try(lambda: self.review.merge(row.entry, other), "merged")
+
+        await self.app.push_screen_wait(Merge(row.entry, others, save))
+
+    @work(exclusive=True, group="change")
+    async def action_undo(self) -> None:
+        """Undo this person's last change."""
+        await self._again(self.review.undo)
+
+    @work(exclusive=True, group="change")
+    async def action_redo(self) -> None:
+        """Do again what this person undid last."""
+        await self._again(self.review.redo)
+
+    async def _again(self, change: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await change()
+        except LibraryFault as error:
+            self._refuse(error)
+            return
+        await self._read()
+        if self.shelf.last:
+            self.notify(one_line(self.shelf.last.action, 120), timeout=3, markup=False)
+
+    @work(exclusive=True, group="change")
+    async def action_history(self) -> None:
+        """Look at the versions."""
+        row = self._here()
+        await self.app.push_screen_wait(History(self.review, row.entry.id if row else None))
+        await self._read()
+
+    def _find(self, id_: str) -> Row | None:
+        return next((row for row in self.rows if row.id == id_), None)
+
+    def _entry(self, id_: str) -> Entry | None:
+        return next((entry for entry in self.shelf.entries if entry.id == id_), None)
+
+
+def _after(values: tuple[str, ...], value: str) -> str:
+    return values[(values.index(value) + 1) % len(values)]
+
+
+def _count(strategies: list[Strategy]) -> str:
+    return f"{len(strategies)} strategies" if len(strategies) > 1 else strategies[0].id
