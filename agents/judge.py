@@ -91,17 +91,18 @@ class Judge:
         """Judge a whole dialogue: each reply, the customer's satisfaction, every rubric item.
 
         The questions are asked one after another on the same growing transcript, so that the
-        endpoint's prompt cache serves all but the last line of each.
+        endpoint's prompt cache serves all but the last line of each. What a scenario's history
+        holds is read but not judged: the student did not say it.
         """
         turn_scores: list[float] = []
         for index, turn in enumerate(turns):
-            if turn.speaker == "student":
+            if turn.speaker == "student" and index >= len(scenario.history):
                 turn_scores.append(await self.rate(scenario, turns[: index + 1], _RATE_REPLY))
         satisfaction = await self.satisfaction(scenario, turns)
         checks: dict[str, float] = {}
         questions: dict[str, float] = {}
         items = self.environment.rubric_for(scenario)
-        said = replies(turns)
+        said = replies(turns[len(scenario.history) :])
         for item in items:
             if isinstance(item, Question):
                 task = f"{item.question} Answer Yes or No."

@@ -7,7 +7,7 @@ from .loading import bundled_names, load_environment, nearest
 from .persona import Persona
 from .policy import Policy, Rule
 from .rubric import Question, RubricItem, check_mean, check_score, passes
-from .scenario import Scenario
+from .scenario import Scenario, SpokenTurn
 
 __all__ = [
     "Environment",
@@ -21,6 +21,7 @@ __all__ = [
     "Rule",
     "Scenario",
     "Split",
+    "SpokenTurn",
     "Tactic",
     "bundled_names",
     "check_mean",

@@ -1,4 +1,7 @@
-"""The dialogue graph: customer and student alternate until it is over, then the judge reads it."""
+"""The dialogue graph: customer and student alternate until it is over, then the judge reads it.
+
+A scenario with a history goes on where that ends; its lines are neither counted nor judged.
+"""
 
 from __future__ import annotations
 
@@ -130,7 +133,15 @@ def compile_dialogue(
                 seed=seed,
             )
         )
+        for index, line in enumerate(scenario.history):
+            await desk.record(
+                TurnSpoken(
+                    dialogue=dialogue, turn=index // 2, speaker=line.speaker, text=line.text,
+                    replayed=True,
+                )
+            )  # fmt: skip
         return {"persona": persona, "dialogue": dialogue, "seed": seed, "started": time.time(),
+                "turns": [line.model_dump() for line in scenario.history],
                 "valid": True, "reason": None, "judgement": None}  # fmt: skip
 
     async def customer(state: DialogueState) -> dict[str, Any]:
@@ -155,7 +166,7 @@ def compile_dialogue(
         spoken = {"turns": [{"speaker": "customer", "text": line.customer_says}]}
         if line.goal_met:
             return {**spoken, "reason": "goal_met"}
-        if turn + 1 > persona.patience:
+        if turn + 1 - len(scenario_of(state).history) // 2 > persona.patience:
             return {**spoken, "reason": "patience_spent"}
         return spoken
 
@@ -181,13 +192,16 @@ def compile_dialogue(
             )
         )  # fmt: skip
         spoken: dict[str, Any] = {"turns": [{"speaker": "student", "text": text}]}
-        return {**spoken, "reason": "turn_limit"} if turn + 1 >= max_exchanges else spoken
+        exchanges = turn + 1 - len(scenario_of(state).history) // 2
+        return {**spoken, "reason": "turn_limit"} if exchanges >= max_exchanges else spoken
 
     async def judge(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)
         judgement = None
-        if state.get("valid") and any(turn.speaker == "student" for turn in turns):
-            found = asdict(await desk.judge.assess(scenario_of(state), turns))
+        scenario = scenario_of(state)
+        answered = any(turn.speaker == "student" for turn in turns[len(scenario.history) :])
+        if state.get("valid") and answered:
+            found = asdict(await desk.judge.assess(scenario, turns))
             await desk.record(DialogueJudged(dialogue=state.get("dialogue", ""), **found))
             judgement = found
         await desk.record(
@@ -201,6 +215,9 @@ def compile_dialogue(
         )
         return {"judgement": judgement, "valid": judgement is not None}
 
+    def after_open(state: DialogueState) -> Literal["customer", "student"]:
+        return "student" if len(scenario_of(state).history) % 2 else "customer"
+
     def after_customer(state: DialogueState) -> Literal["student", "judge"]:
         return "judge" if state.get("reason") else "student"
 
@@ -213,7 +230,7 @@ def compile_dialogue(
     graph.add_node("student", student)
     graph.add_node("judge", judge)
     graph.add_edge(START, "open")
-    graph.add_edge("open", "customer")
+    graph.add_conditional_edges("open", after_open)
     graph.add_conditional_edges("customer", after_customer)
     graph.add_conditional_edges("student", after_student)
     graph.add_edge("judge", END)

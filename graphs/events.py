@@ -63,6 +63,9 @@ class TurnSpoken(_Event):
     text: str
     feeling: str = ""
     goal_met: bool = False
+    replayed: bool = Field(
+        default=False, description="Spoken before: from the scenario's history, not in this run."
+    )
     strategies: list[StrategyGiven] = Field(default_factory=list)
     tokens: int = Field(
         default=0, description="Input and output of the reply, for a student's turn."

@@ -32,7 +32,7 @@ class Played:
 class State:
     """A point at which the student speaks: the dialogue up to the customer's line, and what followed.
 
-    `turn` counts the student's replies from 0; `score` is the judge's 1-5 for `reply`.
+    `turn` counts exchanges from 0, replayed ones too; `score` is the judge's 1-5 for `reply`.
     """
 
     dialogue: str
@@ -78,15 +78,15 @@ def states_of(dialogue: Played, environment: Environment) -> list[State]:
     reasons = _shortcomings(dialogue.judged, environment.rubric_for(scenario))
     ending = _ending(dialogue)
     found: list[State] = []
+    scores = dialogue.judged.turn_scores
     for index, turn in enumerate(dialogue.turns):
-        if turn.speaker == "customer" or index == 0:
+        if turn.speaker == "customer" or index == 0 or dialogue.spoken[index].replayed:
             continue
         number = len(found)
-        scores = dialogue.judged.turn_scores
         found.append(
             State(
                 dialogue=dialogue.started.dialogue,
-                turn=number,
+                turn=dialogue.spoken[index].turn,
                 scenario=scenario.id,
                 persona=dialogue.started.persona,
                 turns=tuple(dialogue.turns[:index]),
