@@ -99,19 +99,6 @@ def states_of(dialogue: Played, environment: Environment) -> list[State]:
     return found
 
 
-def weakest(dialogues: Sequence[Played], environment: Environment, most: int) -> list[State]:
-    """The states to teach next: of each dialogue the first reply that falls below the dialogue's
-    own mean (the cause rather than a later symptom), then the weakest of those, at most `most`.
-    """
-    firsts: list[State] = []
-    for dialogue in dialogues:
-        states = states_of(dialogue, environment)
-        if states:
-            mean = sum(state.score for state in states) / len(states)
-            firsts.append(next(state for state in states if state.score <= mean + 1e-9))
-    return sorted(firsts, key=lambda state: (state.score, state.dialogue))[:most]
-
-
 def _shortcomings(judged: DialogueJudged, items: Sequence) -> tuple[str, ...]:
     """What the rubric found wanting, in words: failed checks first, then the lowest question."""
     failed = [

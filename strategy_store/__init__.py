@@ -3,7 +3,7 @@
 from .entry import Entry, Evidence, Provenance, Status, Strategy, mask
 from .library import ALL_STATUSES, Library, LibraryFault
 from .prompt import Placement, coach_messages, strategies_text
-from .retrieval import Index, Retrieved, query_of
+from .retrieval import Index, Retrieved, query_of, terms_of
 from .vetting import vet
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "mask",
     "query_of",
     "strategies_text",
+    "terms_of",
     "vet",
 ]
