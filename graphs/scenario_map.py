@@ -3,10 +3,12 @@
 A node is a group of similar states (points at which the student speaks), an edge says that a
 dialogue went from one to the next. Everything is read from the run log and the firm.
 
-What to teach first. Let `w` be the weakness of a reply, (5 - its score) / 4, 0 to 1. A node's *loss*
-is frequency x weakness: the share of all states that it holds, times their mean `w`. But a weak reply
-late in a dialogue is often the symptom of an earlier one, so loss is passed on to where it began: from
-a node v it walks back along the edge u -> v with probability
+What to teach first. Let `w` be the weakness of a reply, (good - its score) / (good - 1) and at least
+0, where `good` is the score that the best tenth of the run's replies reach: judges use their scales
+differently, so a reply is measured by what the same judge gave others. A node's *loss* is frequency x
+weakness: the share of all states that it holds, times their mean `w`. But a weak reply late in a
+dialogue is often the symptom of an earlier one, so loss is passed on to where it began: from a node v
+it walks back along the edge u -> v with probability
 
     Q(v, u) = DAMPING * sum over transitions u -> v of w_u * w_v  /  sum over states in v of w_v
 
@@ -29,6 +31,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -46,6 +49,8 @@ from .text_space import clusters, points
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
+GOOD_QUANTILE = 0.9
+"""Share of the replies that score at most what counts as good."""
 DAMPING = 0.85
 """How much of a loss may walk back at each step (0-1); PageRank's customary value."""
 STATE_WITHIN = 0.72
@@ -191,7 +196,10 @@ def build_map(
     for position, group in enumerate(groups):
         members[group].append(position)
     numbers = {(s.dialogue, s.turn): group for s, group in zip(states, groups, strict=True)}
-    steps = [[Step(numbers[s.dialogue, s.turn], weakness(s.score)) for s in path] for path in paths]
+    good = float(np.quantile([s.score for s in states], GOOD_QUANTILE)) if states else 5.0
+    steps = [
+        [Step(numbers[s.dialogue, s.turn], weakness(s.score, good)) for s in path] for path in paths
+    ]
     causes = causes_of(steps)
     total = sum(causes.values()) or 1.0
     order = sorted(members, key=lambda g: (-causes[g], -len(members[g]), g))
@@ -199,7 +207,7 @@ def build_map(
     graph = nx.DiGraph()
     for group in order:
         own = [states[position] for position in members[group]]
-        weak = float(np.mean([weakness(state.score) for state in own]))
+        weak = float(np.mean([weakness(state.score, good) for state in own]))
         frequency = len(own) / len(states)
         loss = frequency * weak
         played_here = sorted({state.scenario for state in own})
@@ -234,9 +242,9 @@ def build_map(
     )
 
 
-def weakness(score: float) -> float:
-    """How weak a reply is, 0 to 1, of its score 1 to 5."""
-    return min(1.0, max(0.0, (5 - score) / 4))
+def weakness(score: float, good: float) -> float:
+    """How weak a reply is, 0 to 1, of its score and a good reply's, both 1 to 5."""
+    return min(1.0, max(0.0, (good - score) / (good - 1))) if good > 1 else 0.0
 
 
 def causes_of(paths: Iterable[Sequence[Step]], damping: float = DAMPING) -> dict[int, float]:
@@ -300,13 +308,18 @@ def to_teach(
         left = [node for node, state in free.items() if state is not None]
         if not left:
             break
-        node = max(left, key=lambda n: drawn.graph.nodes[n]["cause"] / (1 + places[n]))
+        node = max(left, key=lambda n: _average(drawn.graph.nodes[n], places[n]))
         state = free[node]
         assert state is not None
         chosen.append(state)
         places[node] += 1
         taken.add(state.dialogue)
     return chosen
+
+
+def _average(node: Mapping[str, Any], places: int) -> tuple[float, float]:
+    """What a node weighs for the next place; its frequency decides where nothing went wrong."""
+    return node["cause"] / (1 + places), node["frequency"] / (1 + places)
 
 
 def _text(
@@ -357,7 +370,7 @@ def _connect(
     counts: Counter[tuple[str, str]] = Counter()
     changes: Counter[tuple[str, str]] = Counter()
     for path in paths:
-        for before, after in zip(path, path[1:], strict=False):
+        for before, after in pairwise(path):
             ends = tuple(names[numbers[s.dialogue, s.turn]] for s in (before, after))
             counts[ends] += 1
             changes[ends] += after.score - before.score  # type: ignore[assignment]

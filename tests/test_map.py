@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import combinations
+from xml.etree import ElementTree
 
 import networkx as nx
 import pytest
@@ -11,12 +13,14 @@ import world
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from test_command_line import tutelage
 from tutelage.environments import load_environment
 from tutelage.graphs.coverage import coverage, possible_meetings
 from tutelage.graphs.events import (
     DialogueEnded,
     DialogueJudged,
     DialogueStarted,
+    RunStarted,
     StateExamined,
     StrategyDecided,
     TurnSpoken,
@@ -24,6 +28,8 @@ from tutelage.graphs.events import (
 from tutelage.graphs.run_log import MemoryLog, RunLog
 from tutelage.graphs.scenario_map import Step, causes_of, read_map, to_teach
 from tutelage.graphs.states import played
+
+from tutelage.map_drawing import _HEIGHT, _WIDTH, _places
 
 GREETING = ["good morning, kindly somebody there", "morning greetings, is somebody kindly there"]
 BROKEN = ["the wardrobe arrived splintered and broken", "my broken wardrobe arrived, splintered"]
@@ -239,3 +245,58 @@ async def test_a_log_without_dialogues_gives_an_empty_map(firm, tmp_path):
     assert drawn.nodes == [] and drawn.edges == []
     assert drawn.coverage.rules_met == 0
     assert nx.read_graphml(io.StringIO(drawn.graphml())).number_of_nodes() == 0
+
+
+async def run_of(firm, folder):
+    """A finished run on disk, with hostile lines among others."""
+    async with await RunLog.open(folder) as log:
+        await log.append(
+            RunStarted(command="coach", environment="world", models={},
+                       options={"environment": str(firm.path)})
+        )  # fmt: skip
+        for number in range(4):
+            await tell(log, "d" * (number + 1), [("G", 4.5), ("A", 2.0), ("B", 1.2), ("G", 3.0)])
+        hostile = r"$\frac{1 & <script>alert(1)</script> [red]wardrobe[/red] ]]> ${x"
+        await tell(log, "hostile", [(hostile, 2.0), (hostile + " lawyer court write judge", 2.0)])
+    return folder
+
+
+async def test_the_command_prints_draws_and_exports(firm, tmp_path):
+    folder = await run_of(firm, tmp_path / "run")
+    svg, graphml = tmp_path / "m.svg", tmp_path / "m.graphml"
+    done = tutelage("map", folder, "--svg", svg, "--graphml", graphml)
+    assert done.returncode == 0, done.stderr
+    assert "What to teach first" in done.stdout and "S1 comes first" in done.stdout
+    assert "wardrobe arrived" in done.stdout.split("S2")[0]
+    root = ElementTree.fromstring(svg.read_text())
+    assert root.tag.endswith("svg")
+    assert "script" not in {element.tag.rpartition("}")[2] for element in root.iter()}
+    words = "".join(root.itertext())
+    assert "S1" in words and r"\frac" in words
+    assert nx.read_graphml(graphml).number_of_edges() >= 3
+    told = json.loads(tutelage("map", folder, "--json").stdout)
+    assert told["nodes"][0]["upstream"] > 1
+    assert {"rule_gaps", "cell_gaps", "corners"} <= told["coverage"].keys()
+
+
+async def test_a_run_whose_firm_has_gone_says_what_to_do(firm, tmp_path):
+    folder = await run_of(firm, tmp_path / "run")
+    firm.path.rename(tmp_path / "moved")
+    done = tutelage("map", folder)
+    assert done.returncode == 2 and "--env ENV" in done.stderr and "Traceback" not in done.stderr
+    assert tutelage("map", folder, "--env", tmp_path / "moved").returncode == 0
+    assert tutelage("map", tmp_path / "nowhere").returncode == 2
+    refused = tutelage(
+        "map", folder, "--env", tmp_path / "moved", "--svg", tmp_path / "no" / "x.svg"
+    )
+    assert refused.returncode == 1 and "x.svg" in refused.stderr
+
+
+async def test_boxes_never_overlap(firm, tmp_path):
+    folder = await run_of(firm, tmp_path / "run")
+    async with await RunLog.open(folder) as log:
+        drawn = await read_map(log, firm)
+    corners = list(_places(drawn.nodes, drawn.edges).values())
+    assert len(corners) == len(drawn.nodes) >= 4
+    for (x1, y1), (x2, y2) in combinations(corners, 2):
+        assert abs(x1 - x2) >= _WIDTH or abs(y1 - y2) >= _HEIGHT
