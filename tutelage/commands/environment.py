@@ -145,6 +145,105 @@ def tau2(
     result(str(made))
 
 
+@import_app.command()
+def chats(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL or CSV with real chats.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make.")],
+    env: Annotated[
+        str | None,
+        typer.Option(metavar="ENV", help="Take policy, rubric, handbook and agent from this firm."),
+    ] = None,
+    title: Annotated[str, typer.Option(help="The firm's name as customers know it.")] = "",
+    states: Annotated[
+        int, typer.Option(min=0, max=10, help="Later states of each chat to go on from.")
+    ] = 1,
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="Chats at most.")] = 200,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help="Never mask this word: a product (repeatable)."),
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="jsonl or csv; else by the file's ending.")
+    ] = "auto",
+    conversation: Annotated[
+        str, typer.Option("--conversation-column", help="CSV: what says which chat a row is of.")
+    ] = "conversation_id",
+    speaker: Annotated[
+        str, typer.Option("--speaker-column", help="CSV: who speaks in a row.")
+    ] = "speaker",
+    text: Annotated[str, typer.Option("--text-column", help="CSV: what is said.")] = "text",
+    customer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="CSV: how the customers' rows are marked; others: agent."
+        ),
+    ] = "",
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave broken lines out, and say which.")
+    ] = False,
+    json: o.Json = False,
+) -> None:
+    """Make a firm out of its own chats: scenarios, states to go on from, personas.
+
+    Names, numbers, codes, links and addresses are masked in memory, before anything is written; look
+    the result over all the same. Needs `pip install 'tutelage[chats]'`. JSONL has a chat a line in
+    OpenAI's format, `{"messages": [{"role": "user", "content": "..."}, ...]}`; CSV a spoken line a row.
+
+    A scenario `..._turn_3` carries the real chat up to the customer's third line as its history: the
+    student answers there, and only what follows is judged.
+
+    Examples: `tutelage env import chats chats.jsonl --out ./my_firm --env airline`,
+    `tutelage env import chats export.csv --out ./my_firm --conversation-column ticket --customer client`
+    """
+    from tutelage.console import result, result_json, talk
+    from tutelage.environments import load_environment
+    from tutelage.environments.chat_files import Columns
+    from tutelage.environments.chats import import_chats
+
+    if format_ not in ("auto", "jsonl", "csv"):
+        raise typer.BadParameter(f"{format_!r} is neither jsonl nor csv", param_hint="--format")
+    made = import_chats(
+        file,
+        out,
+        title=title,
+        firm=load_environment(env) if env else None,
+        columns=Columns(conversation, speaker, text, customer),
+        form=format_,
+        states=states,
+        limit=limit,
+        keep=keep or (),
+        skip_broken=skip_broken,
+    )
+    for problem in made.left_out[:10]:
+        talk().print(f"left out: {problem}", soft_wrap=True, markup=False)
+    if len(made.left_out) > 10:
+        talk().print(f"left out: {len(made.left_out) - 10} more lines")
+    if json:
+        result_json(
+            {
+                "folder": str(made.folder),
+                "chats": made.chats,
+                "scenarios": made.scenarios,
+                "states": made.states,
+                "personas": made.personas,
+                "masked": made.masked,
+                "left_out": [str(problem) for problem in made.left_out],
+            }
+        )
+        return
+    masked = ", ".join(f"{kind} {count}" for kind, count in sorted(made.masked.items()))
+    talk().print(
+        f"{made.chats} chats: {made.scenarios} scenarios, {made.states} later states, "
+        f"{made.personas} personas; masked {masked or 'nothing'}",
+        soft_wrap=True,
+    )
+    if env is None:
+        talk().print(
+            f"note: write the firm's rules into {made.folder / 'policy.md'}", soft_wrap=True
+        )
+    result(str(made.folder))
+
+
 def _row(environment) -> dict[str, object]:
     return {
         "name": environment.name,
