@@ -207,6 +207,21 @@ class RoundEnded(_Event):
     seconds: float = 0.0
 
 
+class ScenarioGenerated(_Event):
+    """The teacher wrote a scenario for a gap; it was taken, or refused with the reason."""
+
+    kind: Literal["scenario_generated"] = "scenario_generated"
+    scenario: str
+    title: str
+    gap: str = Field(description="What it was written for.")
+    taken: bool
+    reason: str = ""
+    distance: float | None = Field(default=None, description="To the nearest scenario, 0-1.")
+    nearest: str = ""
+    passed: int = Field(default=0, description="Plays that the student passed.")
+    plays: int = 0
+
+
 class BudgetUsed(_Event):
     """What one role has used so far in this process; the last one of each role counts."""
 
@@ -251,6 +266,7 @@ Event = Annotated[
     | StrategyDecided
     | StateClosed
     | RoundEnded
+    | ScenarioGenerated
     | BudgetUsed
     | Fault
     | RunEnded,

@@ -127,6 +127,74 @@ def new(
     result(str(new_environment(name, out)))
 
 
+@app.command()
+def generate(
+    env: o.Env,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="A run that shows where the student is weak."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="A new firm, or ENV's own folder to add to it; else RUN/firm.",
+        ),
+    ] = None,
+    number: Annotated[int, typer.Option(min=1, max=50, help="Scenarios to make, at most.")] = 4,
+    tries: Annotated[int, typer.Option(min=1, max=10, help="Times a gap is written for.")] = 2,
+    plays: Annotated[int, typer.Option(min=2, max=20, help="Times each is played.")] = 4,
+    pass_from: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Rubric score of a passed play; else the run's median, or 0.7."
+        ),
+    ] = None,
+    student: o.Student = None,
+    teacher: o.Teacher = None,
+    customer: o.Customer = None,
+    judge: o.Judge = None,
+    exchanges: o.Exchanges = 6,
+    concurrency: o.Concurrency = None,
+    budget_tokens: o.BudgetTokens = None,
+    budget_usd: o.BudgetUsd = None,
+    seed: o.Seed = 0,
+    run: o.Run = None,
+    json: o.Json = False,
+) -> None:
+    """Generate training scenarios where a firm has gaps.
+
+    The teacher writes for rules that no training scenario is about, then for persona x topic cells
+    that none allows. A scenario is taken if it is possible under the policy (checked by code, and by a
+    second look that is not told what it was written for), new (far from all others, also those of
+    other splits), and neither always nor never passed by the student. It goes to split train only and
+    says `source: generated`.
+
+    Example: `tutelage env generate airline --from runs/20260512-140000-airline --out ./airline_plus`
+    """
+    from tutelage.generate_run import GenerateRequest, generate_run
+
+    request = GenerateRequest(
+        environment=env,
+        source=str(source) if source else None,
+        number=number,
+        tries=tries,
+        plays=plays,
+        pass_from=pass_from,
+        student=student,
+        teacher=teacher,
+        customer=customer,
+        judge=judge,
+        exchanges=exchanges,
+        concurrency=concurrency,
+        budget_tokens=budget_tokens,
+        budget_usd=budget_usd,
+        seed=seed,
+    )
+    generate_run(request, out, run, as_json=json)
+
+
 @import_app.command()
 def tau2(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A tau2-bench domain folder.")],
