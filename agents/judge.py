@@ -161,11 +161,12 @@ class Judge:
         """Judge a whole dialogue: each reply, the customer's satisfaction, every rubric item.
 
         The questions are asked one after another on the same growing transcript, so that the
-        endpoint's prompt cache serves all but the last line of each.
+        endpoint's prompt cache serves all but the last line of each. What a scenario's history
+        holds is read but not judged: the student did not say it.
         """
         turn_scores: list[float] = []
         for index, turn in enumerate(turns):
-            if turn.speaker == "student":
+            if turn.speaker == "student" and index >= len(scenario.history):
                 turn_scores.append(await self.rate_reply(scenario, turns[: index + 1]))
         satisfaction = await self.satisfaction(scenario, turns)
         answers = await self.answer_rubric(scenario, turns)
@@ -181,7 +182,7 @@ class Judge:
         checks: dict[str, float] = {}
         questions: dict[str, float] = {}
         items = self.environment.rubric_for(scenario)
-        said = replies(turns)
+        said = replies(turns[len(scenario.history) :])
         state: dict[str, Any] | None = None
         for item in items:
             if isinstance(item, Question):

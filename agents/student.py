@@ -20,8 +20,8 @@ from .voice import Hear, Voice
 _NAME_TAG = re.compile(r"^\s*(?:agent|assistant|customer service|reply)\s*:\s*", re.IGNORECASE)
 
 
-def desk_text(environment: Environment, scenario: Scenario) -> str:
-    """The student's system text: policy, role and desk screen, the same at every turn."""
+def desk_text(environment: Environment, scenario: Scenario | None) -> str:
+    """The student's system text: policy, role and desk screen (if any), the same at every turn."""
     config = environment.config
     return render(
         "student",
@@ -30,7 +30,7 @@ def desk_text(environment: Environment, scenario: Scenario) -> str:
         today=config.today,
         policy=environment.policy.text.strip(),
         agent=config.agent,
-        records=scenario.records,
+        records=scenario.records if scenario else {},
     )
 
 

@@ -15,7 +15,7 @@ from .rubric import (
     passes,
     state_score,
 )
-from .scenario import Scenario
+from .scenario import Scenario, SpokenTurn
 from .state import as_json
 from .tool_source import DeclaredTool, McpServer
 
@@ -33,6 +33,7 @@ __all__ = [
     "Rule",
     "Scenario",
     "Split",
+    "SpokenTurn",
     "StateCheck",
     "Tactic",
     "as_json",

@@ -344,6 +344,15 @@ def _cross_problems(
                     Problem(place[0], f"{id_!r} is in split {seen[id_]!r} too", place[1], place[2])
                 )
             seen[id_] = split
+    for index_split, ids in config.splits.items():
+        for index, id_ in enumerate(ids):
+            made = scenarios.get(id_)
+            if made and made.source == "generated" and index_split != "train":
+                line = _line_at(node, ("splits", index_split, index))
+                field = f"splits.{index_split}.{index}"
+                problems.append(
+                    Problem(head, f"{id_!r} was generated", line, field, "it in split train")
+                )
     for id_ in sorted(scenarios.keys() - seen.keys()):
         problems.append(Problem(places[id_], "is in no split of environment.yaml", 1, "id"))
     problems += _state_problems(folder, config, scenarios, places)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from .rubric import RubricItem
 from .state import Json
 from .strict import Strict
+
+
+class SpokenTurn(Strict):
+    """One line that was spoken before the dialogue goes on here."""
+
+    speaker: Literal["customer", "student"]
+    text: str = Field(min_length=1, max_length=4000)
 
 
 class Scenario(Strict):
@@ -42,3 +51,24 @@ class Scenario(Strict):
     rubric: list[RubricItem] = Field(
         default_factory=list, description="Items that hold in this scenario only."
     )
+    history: list[SpokenTurn] = Field(
+        default_factory=list,
+        max_length=80,
+        description="Lines spoken before: the dialogue goes on after the last of them, and only "
+        "what comes after is judged.",
+    )
+    source: Literal["written", "generated", "chat"] = Field(
+        "written", description="Who made it: a person, the teacher, or a real chat."
+    )
+    origin: str = Field("", description="Where exactly it comes from, if no person wrote it.")
+
+    @model_validator(mode="after")
+    def _takes_turns(self) -> Scenario:
+        for position, turn in enumerate(self.history):
+            expected = "student" if position % 2 else "customer"
+            if turn.speaker != expected:
+                raise ValueError(
+                    f"history line {position + 1} is the {turn.speaker}'s: the customer begins, and "
+                    "the two take turns"
+                )
+        return self

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .faults import EnvironmentFault, Problem, fault
-from .loading import load_environment, read_text
+from .firm_folder import write_firm
+from .loading import read_text
 from .tau2_tools import Action, changes, state_checks, tools_text
 
 MAX_TASKS = 5000
@@ -123,24 +120,14 @@ def import_tau2(
         "rubric": _RUBRIC,
         "splits": splits,
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        (staging / "policy.md").write_text(policy, encoding="utf-8")
-        _write_yaml(staging / "environment.yaml", config)
-        if tools:
-            (staging / "tools.py").write_text(tools_text(every), encoding="utf-8")
-        for kind, values in (("personas", personas), ("scenarios", scenarios)):
-            (staging / kind).mkdir()
-            for id_, value in values.items():
-                _write_yaml(staging / kind / f"{id_}.yaml", value)
-        load_environment(staging)
-        staging.chmod(0o755)
-        staging.rename(target)
-    except OSError as error:
-        raise fault(target, f"cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    write_firm(
+        target,
+        config=config,
+        policy=policy,
+        personas=personas,
+        scenarios=scenarios,
+        tools=tools_text(every) if tools else "",
+    )
     return target, notes
 
 
@@ -321,8 +308,3 @@ def _spoken(fact: str) -> str:
         return rf"(?<!\d){'[,. ]?'.join(groups)}(?!\d)"
     bounded = re.escape(fact)
     return rf"(?<!\w){bounded}(?!\w)"
-
-
-def _write_yaml(path: Path, value: Mapping[str, Any]) -> None:
-    text = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=100)
-    path.write_text(text, encoding="utf-8")

@@ -33,7 +33,8 @@ from .events import (
     StrategyDecided,
 )
 from .run_log import Log, MemoryLog
-from .states import Played, State, played, states_of, weakest
+from .scenario_map import to_teach
+from .states import Played, State, played, states_of
 from .strategy_step import Null, StepOptions, Weak, strategy_step
 
 T = TypeVar("T")
@@ -148,16 +149,16 @@ def compile_coaching(
         return {"round": number}
 
     async def scenario_step(state: CoachingState) -> dict[str, Any]:
-        """The weakest states are compared with the teacher's reply; weak ones are described."""
+        """The states that the map ranks first are compared with the teacher's reply; weak ones are
+        described.
+        """
         number = state.get("round", 1)
         closed = await _closed(log)
-        chosen = [
-            found
-            for found in weakest(
-                await _of_round(log, number), environment, options.states_per_round
-            )
-            if (found.dialogue, found.turn, number) not in closed
-        ]
+        ranked = await asyncio.to_thread(
+            to_teach, await _trained(log), await _of_round(log, number), environment,
+            options.states_per_round,
+        )  # fmt: skip
+        chosen = [found for found in ranked if (found.dialogue, found.turn, number) not in closed]
         examined = await gather(
             chosen, lambda found: _examine(desk, found, options, number), concurrency, desk
         )
@@ -457,6 +458,10 @@ async def _of_round(log: Log, number: int) -> list[Played]:
         for one in (await played(log)).values()
         if one.started.round == number and one.started.purpose == "train"
     ]
+
+
+async def _trained(log: Log) -> list[Played]:
+    return [one for one in (await played(log)).values() if one.started.purpose == "train"]
 
 
 async def _validation(log: Log, number: int) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""The dialogue graph: customer and student alternate until it is over, then the judge reads it."""
+"""The dialogue graph: customer and student alternate until it is over, then the judge reads it.
+
+A scenario with a history goes on where that ends; its lines are neither counted nor judged.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +144,15 @@ def compile_dialogue(
                 seed=seed,
             )
         )
+        for index, line in enumerate(scenario.history):
+            await desk.record(
+                TurnSpoken(
+                    dialogue=dialogue, turn=index // 2, speaker=line.speaker, text=line.text,
+                    replayed=True,
+                )
+            )  # fmt: skip
         return {"persona": persona, "dialogue": dialogue, "seed": seed, "started": time.time(),
+                "turns": [line.model_dump() for line in scenario.history],
                 "valid": True, "reason": None, "judgement": None}  # fmt: skip
 
     async def customer(state: DialogueState) -> dict[str, Any]:
@@ -169,7 +180,7 @@ def compile_dialogue(
         spoken = {"turns": [{"speaker": "customer", "text": line.customer_says}]}
         if line.goal_met:
             return {**spoken, "reason": "goal_met"}
-        if turn + 1 > persona.patience:
+        if turn + 1 - len(scenario_of(state).history) // 2 > persona.patience:
             return {**spoken, "reason": "patience_spent"}
         return spoken
 
@@ -211,19 +222,17 @@ def compile_dialogue(
         )  # fmt: skip
         said = Turn(speaker="student", text=reply.text, tools=reply.tools)
         spoken: dict[str, Any] = {"turns": [said.model_dump(exclude_defaults=True)]}
-        return {**spoken, "reason": "turn_limit"} if turn + 1 >= max_exchanges else spoken
+        exchanges = turn + 1 - len(scenario_of(state).history) // 2
+        return {**spoken, "reason": "turn_limit"} if exchanges >= max_exchanges else spoken
 
     async def judge(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)
         judgement = None
+        scenario = scenario_of(state)
+        answered = any(turn.speaker == "student" for turn in turns[len(scenario.history) :])
         # What a person said is not the student's: no score may come of it, and no lesson.
-        taken_over = state.get("taken_over", False)
-        if (
-            state.get("valid")
-            and not taken_over
-            and any(turn.speaker == "student" for turn in turns)
-        ):
-            found = asdict(await desk.judge.assess(scenario_of(state), turns))
+        if state.get("valid") and answered and not state.get("taken_over", False):
+            found = asdict(await desk.judge.assess(scenario, turns))
             await desk.record(DialogueJudged(dialogue=state.get("dialogue", ""), **found))
             judgement = found
         await desk.record(
@@ -238,6 +247,9 @@ def compile_dialogue(
         )
         return {"judgement": judgement, "valid": judgement is not None}
 
+    def after_open(state: DialogueState) -> Literal["customer", "student"]:
+        return "student" if len(scenario_of(state).history) % 2 else "customer"
+
     def after_customer(state: DialogueState) -> Literal["student", "judge"]:
         return "judge" if state.get("reason") else "student"
 
@@ -250,7 +262,7 @@ def compile_dialogue(
     graph.add_node("student", student)
     graph.add_node("judge", judge)
     graph.add_edge(START, "open")
-    graph.add_edge("open", "customer")
+    graph.add_conditional_edges("open", after_open)
     graph.add_conditional_edges("customer", after_customer)
     graph.add_conditional_edges("student", after_student)
     graph.add_edge("judge", END)

@@ -242,7 +242,7 @@ def outcomes_of(dialogues: dict[str, Played], student: str = "") -> list[Outcome
 
 def _outcome(one: Played) -> Outcome:
     judged = one.judged if one.valid else None
-    replies = [event for event in one.spoken if event.speaker == "student"]
+    replies = [event for event in one.spoken if event.speaker == "student" and not event.replayed]
     good = (
         judged is not None
         and judged.satisfaction >= GOOD_FROM

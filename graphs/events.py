@@ -65,6 +65,9 @@ class TurnSpoken(_Event):
     text: str
     feeling: str = ""
     goal_met: bool = False
+    replayed: bool = Field(
+        default=False, description="Spoken before: from the scenario's history, not in this run."
+    )
     strategies: list[StrategyGiven] = Field(default_factory=list)
     tools: list[ToolUse] = Field(
         default_factory=list, description="What a student called before it spoke, in order."
@@ -228,6 +231,21 @@ class RoundEnded(_Event):
     seconds: float = 0.0
 
 
+class ScenarioGenerated(_Event):
+    """The teacher wrote a scenario for a gap; it was taken, or refused with the reason."""
+
+    kind: Literal["scenario_generated"] = "scenario_generated"
+    scenario: str
+    title: str
+    gap: str = Field(description="What it was written for.")
+    taken: bool
+    reason: str = ""
+    distance: float | None = Field(default=None, description="To the nearest scenario, 0-1.")
+    nearest: str = ""
+    passed: int = Field(default=0, description="Plays that the student passed.")
+    plays: int = 0
+
+
 class BudgetUsed(_Event):
     """What one role has used so far in this process; the last one of each role counts."""
 
@@ -272,6 +290,7 @@ Event = Annotated[
     | StrategyDecided
     | StateClosed
     | RoundEnded
+    | ScenarioGenerated
     | BudgetUsed
     | Fault
     | RunEnded,

@@ -37,8 +37,8 @@ class Played:
 class State:
     """A point at which the student speaks: the dialogue up to the customer's line, and what followed.
 
-    `turn` counts the student's replies from 0; `score` is the judge's 1-5 for `reply`, in which
-    what the student did stands before what it said.
+    `turn` counts exchanges from 0, replayed ones too; `score` is the judge's 1-5 for `reply`, in
+    which what the student did stands before what it said.
     """
 
     dialogue: str
@@ -84,15 +84,15 @@ def states_of(dialogue: Played, environment: Environment) -> list[State]:
     reasons = _shortcomings(dialogue.judged, environment.rubric_for(scenario))
     ending = _ending(dialogue)
     found: list[State] = []
+    scores = dialogue.judged.turn_scores
     for index, turn in enumerate(dialogue.turns):
-        if turn.speaker == "customer" or index == 0:
+        if turn.speaker == "customer" or index == 0 or dialogue.spoken[index].replayed:
             continue
         number = len(found)
-        scores = dialogue.judged.turn_scores
         found.append(
             State(
                 dialogue=dialogue.started.dialogue,
-                turn=number,
+                turn=dialogue.spoken[index].turn,
                 scenario=scenario.id,
                 persona=dialogue.started.persona,
                 turns=tuple(dialogue.turns[:index]),
@@ -103,19 +103,6 @@ def states_of(dialogue: Played, environment: Environment) -> list[State]:
             )
         )
     return found
-
-
-def weakest(dialogues: Sequence[Played], environment: Environment, most: int) -> list[State]:
-    """The states to teach next: of each dialogue the first reply that falls below the dialogue's
-    own mean (the cause rather than a later symptom), then the weakest of those, at most `most`.
-    """
-    firsts: list[State] = []
-    for dialogue in dialogues:
-        states = states_of(dialogue, environment)
-        if states:
-            mean = sum(state.score for state in states) / len(states)
-            firsts.append(next(state for state in states if state.score <= mean + 1e-9))
-    return sorted(firsts, key=lambda state: (state.score, state.dialogue))[:most]
 
 
 def _shortcomings(judged: DialogueJudged, items: Sequence) -> tuple[str, ...]:

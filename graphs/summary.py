@@ -88,7 +88,7 @@ async def summarise(log: Log) -> tuple[RunSummary, dict[str, Played]]:
                 decided[event.proposal] = event
             case BudgetUsed():
                 summary.usage[event.role] = added(earlier.get(event.role), event)
-            case TurnSpoken() if event.speaker == "customer":
+            case TurnSpoken() if event.speaker == "customer" and not event.replayed:
                 summary.customer_turns += 1
             case TurnRejected():
                 summary.rejected_turns += 1

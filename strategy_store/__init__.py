@@ -4,7 +4,7 @@ from .deployment import Deployment, on_trial
 from .entry import Entry, Evidence, Provenance, Status, Strategy, mask
 from .library import ALL_STATUSES, ChangedMeanwhile, Library, LibraryFault
 from .prompt import Placement, coach_messages, coach_wire, strategies_text
-from .retrieval import Index, Retrieved, query_of
+from .retrieval import Index, Retrieved, query_of, terms_of
 from .vetting import vet
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "on_trial",
     "query_of",
     "strategies_text",
+    "terms_of",
     "vet",
 ]

@@ -44,8 +44,8 @@ class Index:
     def __init__(self, entries: Sequence[Entry], embeddings: Embeddings | None = None):
         self.entries = list(entries)
         self.embeddings = embeddings
-        self._terms = [_terms(_document(entry)) for entry in self.entries]
-        self._cues = [[_terms(c) for c in (e.scenario, *e.cues)] for e in self.entries]
+        self._terms = [terms_of(_document(entry)) for entry in self.entries]
+        self._cues = [[terms_of(c) for c in (e.scenario, *e.cues)] for e in self.entries]
         self._bm25 = None
         self._vectors = None
         if not self.entries:
@@ -78,7 +78,7 @@ class Index:
         """
         if not self.entries or self._bm25 is None:
             return []
-        terms = _terms(query)
+        terms = terms_of(query)
         scores = self._bm25.get_scores(sorted(terms) or ["-"])
         lexical = [self._overlap(terms, position) for position in range(len(self.entries))]
         dense = self._cosines(query)
@@ -159,7 +159,8 @@ def _document(entry: Entry) -> str:
     return " ".join([entry.scenario, entry.wants, entry.feels, *entry.cues])
 
 
-def _terms(text: str) -> set[str]:
+def terms_of(text: str) -> set[str]:
+    """The words that tell texts apart, shortened to six letters; without stop words."""
     from bm25s.stopwords import STOPWORDS_EN
 
     words = re.findall(r"[^\W\d_]+", text.casefold())

@@ -23,7 +23,9 @@ def result(text: str) -> None:
 def result_table(table: RenderableType) -> None:
     """Write a table to stdout, as plain text of 100 columns where nobody watches."""
     console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else 100)
+    if not console.is_terminal:
+        console.width = 100
+    console.print(table)
 
 
 def result_json(value: Any) -> None:

@@ -48,7 +48,7 @@ def intervals(
     if limits is not None:
         axes.set_xlim(*limits)
     axes.set_xlabel(label)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def bars(rows: Mapping[str, float | None], label: str, *, least: float | None = None) -> str:
@@ -73,7 +73,7 @@ def bars(rows: Mapping[str, float | None], label: str, *, least: float | None = 
     if least is not None:
         axes.axvline(least, color=SOFT, linewidth=1, linestyle="--")
     axes.set_xlabel(label)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def _figure(rows: int) -> tuple[Any, Any]:
@@ -88,7 +88,8 @@ def _figure(rows: int) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def as_svg(figure: Any) -> str:
+    """A figure as an <svg> element; the same figure gives the same text."""
     import matplotlib as mpl
 
     buffer = io.StringIO()

@@ -27,6 +27,7 @@ from tutelage.graphs.events import (
     RoundEnded,
     RunEnded,
     RunStarted,
+    ScenarioGenerated,
     StateExamined,
     StrategyDecided,
     StrategyProposed,
@@ -201,6 +202,11 @@ def line_of(event: Event) -> Text | None:
         case StrategyDecided():
             style = "bold green" if event.verdict == "kept" else "red"
             return _line(event.proposal, style, f"{event.verdict}: {event.reason}", _WIDTH * 2)
+        case ScenarioGenerated():
+            style = "bold green" if event.taken else "red"
+            said = f"{'taken' if event.taken else 'refused'}: {event.title}"
+            why = f" ({event.reason})" if event.reason else ""
+            return _line(event.gap, style, said + why, _WIDTH * 2)
         case RoundEnded():
             csat = "-" if event.csat is None else f"{event.csat:.2f}"
             said = f"satisfaction {csat}, kept {event.kept}, dropped {event.dropped}"

@@ -141,6 +141,74 @@ def new(
     result(str(new_environment(name, out)))
 
 
+@app.command()
+def generate(
+    env: o.Env,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="A run that shows where the student is weak."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="A new firm, or ENV's own folder to add to it; else RUN/firm.",
+        ),
+    ] = None,
+    number: Annotated[int, typer.Option(min=1, max=50, help="Scenarios to make, at most.")] = 4,
+    tries: Annotated[int, typer.Option(min=1, max=10, help="Times a gap is written for.")] = 2,
+    plays: Annotated[int, typer.Option(min=2, max=20, help="Times each is played.")] = 4,
+    pass_from: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Rubric score of a passed play; else the run's median, or 0.7."
+        ),
+    ] = None,
+    student: o.Student = None,
+    teacher: o.Teacher = None,
+    customer: o.Customer = None,
+    judge: o.Judge = None,
+    exchanges: o.Exchanges = 6,
+    concurrency: o.Concurrency = None,
+    budget_tokens: o.BudgetTokens = None,
+    budget_usd: o.BudgetUsd = None,
+    seed: o.Seed = 0,
+    run: o.Run = None,
+    json: o.Json = False,
+) -> None:
+    """Generate training scenarios where a firm has gaps.
+
+    The teacher writes for rules that no training scenario is about, then for persona x topic cells
+    that none allows. A scenario is taken if it is possible under the policy (checked by code, and by a
+    second look that is not told what it was written for), new (far from all others, also those of
+    other splits), and neither always nor never passed by the student. It goes to split train only and
+    says `source: generated`.
+
+    Example: `tutelage env generate airline --from runs/20260512-140000-airline --out ./airline_plus`
+    """
+    from tutelage.generate_run import GenerateRequest, generate_run
+
+    request = GenerateRequest(
+        environment=env,
+        source=str(source) if source else None,
+        number=number,
+        tries=tries,
+        plays=plays,
+        pass_from=pass_from,
+        student=student,
+        teacher=teacher,
+        customer=customer,
+        judge=judge,
+        exchanges=exchanges,
+        concurrency=concurrency,
+        budget_tokens=budget_tokens,
+        budget_usd=budget_usd,
+        seed=seed,
+    )
+    generate_run(request, out, run, as_json=json)
+
+
 @import_app.command()
 def tau2(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A tau2-bench domain folder.")],
@@ -166,6 +234,105 @@ def tau2(
     for note in notes:
         talk().print(f"note: {note}", soft_wrap=True)
     result(str(made))
+
+
+@import_app.command()
+def chats(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL or CSV with real chats.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make.")],
+    env: Annotated[
+        str | None,
+        typer.Option(metavar="ENV", help="Take policy, rubric, handbook and agent from this firm."),
+    ] = None,
+    title: Annotated[str, typer.Option(help="The firm's name as customers know it.")] = "",
+    states: Annotated[
+        int, typer.Option(min=0, max=10, help="Later states of each chat to go on from.")
+    ] = 1,
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="Chats at most.")] = 200,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help="Never mask this word: a product (repeatable)."),
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="jsonl or csv; else by the file's ending.")
+    ] = "auto",
+    conversation: Annotated[
+        str, typer.Option("--conversation-column", help="CSV: what says which chat a row is of.")
+    ] = "conversation_id",
+    speaker: Annotated[
+        str, typer.Option("--speaker-column", help="CSV: who speaks in a row.")
+    ] = "speaker",
+    text: Annotated[str, typer.Option("--text-column", help="CSV: what is said.")] = "text",
+    customer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="CSV: how the customers' rows are marked; others: agent."
+        ),
+    ] = "",
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave broken lines out, and say which.")
+    ] = False,
+    json: o.Json = False,
+) -> None:
+    """Make a firm out of its own chats: scenarios, states to go on from, personas.
+
+    Names, numbers, codes, links and addresses are masked in memory, before anything is written; look
+    the result over all the same. Needs `pip install 'tutelage[chats]'`. JSONL has a chat a line in
+    OpenAI's format, `{"messages": [{"role": "user", "content": "..."}, ...]}`; CSV a spoken line a row.
+
+    A scenario `..._turn_3` carries the real chat up to the customer's third line as its history: the
+    student answers there, and only what follows is judged.
+
+    Examples: `tutelage env import chats chats.jsonl --out ./my_firm --env airline`,
+    `tutelage env import chats export.csv --out ./my_firm --conversation-column ticket --customer client`
+    """
+    from tutelage.console import result, result_json, talk
+    from tutelage.environments import load_environment
+    from tutelage.environments.chat_files import Columns
+    from tutelage.environments.chats import import_chats
+
+    if format_ not in ("auto", "jsonl", "csv"):
+        raise typer.BadParameter(f"{format_!r} is neither jsonl nor csv", param_hint="--format")
+    made = import_chats(
+        file,
+        out,
+        title=title,
+        firm=load_environment(env) if env else None,
+        columns=Columns(conversation, speaker, text, customer),
+        form=format_,
+        states=states,
+        limit=limit,
+        keep=keep or (),
+        skip_broken=skip_broken,
+    )
+    for problem in made.left_out[:10]:
+        talk().print(f"left out: {problem}", soft_wrap=True, markup=False)
+    if len(made.left_out) > 10:
+        talk().print(f"left out: {len(made.left_out) - 10} more lines")
+    if json:
+        result_json(
+            {
+                "folder": str(made.folder),
+                "chats": made.chats,
+                "scenarios": made.scenarios,
+                "states": made.states,
+                "personas": made.personas,
+                "masked": made.masked,
+                "left_out": [str(problem) for problem in made.left_out],
+            }
+        )
+        return
+    masked = ", ".join(f"{kind} {count}" for kind, count in sorted(made.masked.items()))
+    talk().print(
+        f"{made.chats} chats: {made.scenarios} scenarios, {made.states} later states, "
+        f"{made.personas} personas; masked {masked or 'nothing'}",
+        soft_wrap=True,
+    )
+    if env is None:
+        talk().print(
+            f"note: write the firm's rules into {made.folder / 'policy.md'}", soft_wrap=True
+        )
+    result(str(made.folder))
 
 
 def _row(environment) -> dict[str, object]:

@@ -9,6 +9,7 @@ from .doctor import doctor
 from .evaluate import evaluate
 from .review import review
 from .serve import serve
+from .map import map_
 from .simulate import simulate
 from .takeover import takeover
 from .watch import watch
@@ -20,7 +21,8 @@ def register(app: typer.Typer) -> None:
     app.command()(simulate)
     app.command()(evaluate)
     app.command()(watch)
-    app.command()(serve)
     app.command()(takeover)
     app.command()(review)
+    app.command()(serve)
+    app.command("map")(map_)
     app.command()(doctor)

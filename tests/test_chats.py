@@ -1,0 +1,295 @@
+"""Real chats become a firm in which nothing personal is left, whatever the file holds."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+import world
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from test_command_line import tutelage
+from tutelage.environments import EnvironmentFault, load_environment
+from tutelage.environments.chat_files import Columns, read_chats
+from tutelage.environments.chats import import_chats
+from tutelage.environments.masking import Masker, _common_words, lower_words
+from tutelage.graphs.dialogue import compile_dialogue
+
+CHAT = [
+    ("assistant", "Hello, this is Karen speaking, what can I do?"),
+    ("user", "Hello, my name is Xhevahire Krasniqi and my flight LK144 was cancelled. "),
+    ("user", "I have waited six hours and I want the refund of 240 euros."),
+    ("assistant", "I am sorry, Ms Krasniqi. What is your booking code?"),
+    ("user", "K7P2QX. Or write to me: x.krasniqi@example.co.uk or +44 7911 123456."),
+    ("assistant", "We can rebook you for tomorrow."),
+    ("user", "Tomorrow is no good, krasniqi family waits, pay DE89 3704 0044 0532 0130 00 in 7 days"),
+    ("assistant", "Done, a letter comes to 12 Baker Street."),
+    ("user", "Thank you, bye."),
+]  # fmt: skip
+SECRETS = ["krasniqi", "xhevahire", "karen", "lk144", "k7p2qx", "example.co", "7911", "3704",
+           "baker", "123456"]  # fmt: skip
+
+
+def jsonl(path, *chats):
+    lines = [
+        json.dumps({"messages": [{"role": r, "content": c} for r, c in chat]}) for chat in chats
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def written(folder: Path) -> str:
+    """All that lies on disk under a folder, in small letters, with names of files."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    texts = (f"{path}\n{path.read_bytes().decode(errors='replace')}" for path in files)
+    return "\n".join(texts).casefold()
+
+
+def test_a_chat_becomes_scenarios_states_and_a_persona_with_nothing_personal(tmp_path):
+    made = import_chats(jsonl(tmp_path / "c.jsonl", CHAT), tmp_path / "out" / "firm", states=5)
+    firm = load_environment(made.folder)
+    text = written(tmp_path / "out")
+    assert [secret for secret in SECRETS if secret in text] == []
+    assert "240 euros" in text and "in 7 days" in text, "what the policy speaks of stays"
+    start = firm.scenarios["chat_0001"]
+    assert start.opening.startswith(
+        "Hello, my name is [name 1] and my flight [code 1] was cancelled."
+    )
+    assert start.goal.endswith("I want the refund of 240 euros.")
+    assert start.history == [] and start.source == "chat" and "line 1 of c.jsonl" in start.origin
+    assert set(firm.scenarios) == {"chat_0001", "chat_0001_turn_2", "chat_0001_turn_3"}
+    later = firm.scenarios["chat_0001_turn_3"]
+    assert [turn.speaker for turn in later.history] == ["customer", "student"] * 2 + ["customer"]
+    assert later.history[-1].text.startswith("Tomorrow is no good, [name 1] family waits")
+    (persona,) = firm.personas.values()
+    assert start.personas == [persona.name] and persona.patience == 5
+    assert made.masked["name"] >= 2 and made.masked["mail"] == 1
+    assert "Words in square brackets" in firm.policy.text
+
+
+async def test_the_student_answers_from_a_state_of_the_log(tmp_path):
+    says = world.TROUBLES["stranded"][1]
+    chat = [("user", f"Hello, {says}, please."), ("assistant", "What?"), ("user", f"I said {says}!"),
+            ("assistant", "Oh."), ("user", "I give up")]  # fmt: skip
+    made = import_chats(jsonl(tmp_path / "c.jsonl", chat), tmp_path / "firm")
+    firm = load_environment(made.folder)
+    desk = world.seat(firm, None)
+    end = await compile_dialogue(desk, 1).ainvoke({"scenario": "chat_0001_turn_2"})
+    assert [turn["text"] for turn in end["turns"][:3]] == [text for _, text in chat[:3]]
+    assert end["turns"][3] == {"speaker": "student", "text": world.DULL}
+    assert len(end["judgement"]["turn_scores"]) == 1
+
+
+words = st.text("abcdefghijklmnopqrstuvwxyz", min_size=5, max_size=9)
+TEMPLATES = {
+    "name": ("hello i am waiting for {} since today", "My name is {} and i wait", "{} wrote to me",
+             "Dear Mrs {}, it is done", "name: {}", "that is what {} said", "best regards, {}"),
+    "number": ("my number is {}", "call {} please", "{}", "it was ({}), i think", "account {}!"),
+    "mail": ("write to {}", "<{}>", "{} is my mail", "mail:{}"),
+    "code": ("my code {} does not work", "{}", "order {}.", "it says '{}' here"),
+    "address": ("i live at {} since may", "send it to {}!"),
+}  # fmt: skip
+SECRET = {
+    "name": words.map(str.capitalize),
+    "number": st.one_of(
+        st.from_regex(r"[1-9]\d{5,15}", fullmatch=True),
+        st.from_regex(r"\+44 7\d{3} \d{6}", fullmatch=True),
+        st.from_regex(r"0\d{2}[ -]\d{3}[ -]\d{4}", fullmatch=True),
+        st.from_regex(r"4\d{3} \d{4} \d{4} \d{4}", fullmatch=True),
+    ),
+    "mail": st.builds(lambda a, b: f"{a}.{b}@{b}.com", words, words),
+    "code": st.from_regex(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{2,4}", fullmatch=True),
+    "address": st.builds(lambda n, w: f"{n} {w.capitalize()} Street", st.integers(1, 999), words),
+}
+KIND = st.sampled_from(sorted(TEMPLATES))
+
+
+@given(st.lists(KIND.flatmap(lambda k: st.tuples(st.just(k), st.integers(0, 6), SECRET[k])),
+                min_size=1, max_size=6), st.booleans())  # fmt: skip
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_masked_secrets_never_reach_the_disk(told, as_csv):
+    common = _common_words()
+    secrets: list[str] = []
+    lines: list[tuple[str, str]] = [("user", "i want a refund of 20 euros please")]
+    for number, (kind, template, secret) in enumerate(told):
+        parts = secret.split() if kind == "address" else [secret]
+        assume(not any(part.casefold() in common for part in parts))
+        form = TEMPLATES[kind][template % len(TEMPLATES[kind])]
+        lines.append((("user", "assistant")[number % 2], form.format(secret)))
+        secrets.append(secret.split()[1] if kind == "address" else secret)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if as_csv:
+            source = folder / "c.csv"
+            rows = [f'1,{role},"{text}"' for role, text in lines]
+            source.write_text("conversation_id,speaker,text\n" + "\n".join(rows) + "\n")
+        else:
+            source = jsonl(folder / "c.jsonl", lines)
+        made = import_chats(source, folder / "out" / "firm", states=10)
+        text = written(folder / "out").replace(str(folder).casefold(), "")
+    digits = "".join(c for c in text if c.isalnum())
+    for secret in secrets:
+        assert secret.casefold() not in text, secret
+        if secret[-1].isdigit():
+            assert "".join(c for c in secret if c.isalnum()).casefold() not in digits, secret
+    assert made.chats == 1
+    assert "20 euros" in text
+
+
+def test_ordinary_words_stay():
+    lines = ["Unfortunately your parcel did not arrive on Monday. We refund 45 euros within 7 days.",
+             "I WANT MY MONEY BACK and i want it by 14:00 on 3 March, not in 24h or 50% of it",
+             "Will you help me? This is ridiculous. Parcel and order, that is all."]  # fmt: skip
+    ordinary = lower_words([*lines, "parcel order", "the ridiculous parcel order", "ridiculous"])
+    assert Masker(ordinary=ordinary).mask(lines) == lines
+
+
+def test_a_name_told_once_is_masked_in_every_line_and_stays_the_same_person():
+    masked = Masker().mask(
+        ["my name is xhevahire krasniqi", "so krasniqi again", "Ask Zoltan about it"]
+    )
+    assert masked == ["my name is [name 1]", "so [name 1] again", "Ask [name 2] about it"]
+
+
+def test_product_names_of_the_firm_are_kept(tmp_path):
+    chat = [("user", "is the MagicMixer in stock, and does Zoltan know")]
+    made = import_chats(jsonl(tmp_path / "c.jsonl", chat), tmp_path / "f", keep=["MagicMixer"])
+    text = written(made.folder)
+    assert "magicmixer" in text and "zoltan" not in text
+
+
+HOSTILE = [
+    (b"{broken\n", "line|:2: is broken JSON"),
+    (b"[1, 2]\n", "holds no list of messages"),
+    (b'{"messages": "none"}\n', "messages: holds no list"),
+    (
+        b'{"messages": [{"role": "usr", "content": "x"}]}\n',
+        r"messages\.0\.role.*did you mean 'user'",
+    ),
+    (b'{"messages": [{"role": "user", "content": 7}]}\n', r"messages\.0\.content: is no text"),
+    (b'{"messages": [{"role": "assistant", "content": "x"}]}\n', "holds no customer's line"),
+    (b'{"messages": [' + b"[" * 100_000 + b"\n", "nested too deep|broken JSON"),
+    (b'{"messages": ' + b"9" * 10_000 + b"}\n", "number too long"),
+    (b'{"messages": [{"role": "user", "content": "\xff\xfe"}]}\n', "is not UTF-8"),
+    (b'{"messages": [{"role": "user", "content": "' + b"x" * 1_100_000 + b'"}]}\n', "longer than"),
+    (b"\x00\x00\n", "broken JSON"),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), HOSTILE)
+def test_a_broken_line_is_named_refused_or_skipped(tmp_path, line, said):
+    path = tmp_path / "c.jsonl"
+    good = json.dumps({"messages": [{"role": "user", "content": "i want a refund"}]}).encode()
+    path.write_bytes(good + b"\n" + line + good + b"\n")
+    with pytest.raises(EnvironmentFault, match=said) as caught:
+        import_chats(path, tmp_path / "firm")
+    assert "c.jsonl:2: " in str(caught.value) and "--skip-broken" in str(caught.value)
+    assert not (tmp_path / "firm").exists()
+    chats, left_out = read_chats(path, Columns(), skip_broken=True)
+    assert [chat.line for chat in chats] == [1, 3]
+    assert [problem.line for problem in left_out] == [2]
+
+
+def test_parts_tools_and_system_messages_are_read_as_openai_writes_them(tmp_path):
+    path = tmp_path / "c.jsonl"
+    messages = [
+        {"role": "system", "content": "secret system text"},
+        {"role": "user", "content": [{"type": "text", "text": "i want"}, {"type": "image_url"},
+                                     {"type": "text", "text": "a refund"}]},
+        {"role": "assistant", "content": None, "tool_calls": []},
+        {"role": "tool", "content": "row 7"},
+        {"role": "assistant", "content": "which one?"},
+    ]  # fmt: skip
+    path.write_text(json.dumps({"messages": messages}))
+    ((chat,), _) = read_chats(path, Columns())
+    assert [(t.speaker, t.text) for t in chat.turns] == [
+        ("customer", "i want a refund"), ("student", "which one?")
+    ]  # fmt: skip
+
+
+def test_csv_columns_are_mapped_and_wrong_ones_named(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text(
+        'ticket;who;body\n1;Client;"i want; a\nrefund"\n1;Zoltan;no\n2;Client;help me\n'
+    )
+    with pytest.raises(EnvironmentFault) as caught:
+        import_chats(path, tmp_path / "firm", columns=Columns(conversation="tickets"))
+    assert caught.value.exit_code == 2
+    assert "did you mean 'ticket'?" in str(caught.value) and "--speaker-column" in str(caught.value)
+    mapped = Columns("ticket", "who", "body")
+    with pytest.raises(EnvironmentFault, match=r"c\.csv:4: who: .*--customer NAME") as caught:
+        import_chats(path, tmp_path / "firm", columns=mapped)
+    assert "Zoltan" not in str(caught.value)
+    made = import_chats(path, tmp_path / "firm", columns=Columns("ticket", "who", "body", "client"))
+    assert made.chats == 2
+    assert load_environment(made.folder).scenarios["chat_0001"].opening == "i want; a refund"
+
+
+def test_a_csv_row_that_is_broken_is_named(tmp_path):
+    path = tmp_path / "c.csv"
+    long = "x" * 1_100_000
+    rows = [
+        "conversation_id,speaker,text",
+        "1,user,hello there",
+        "1",
+        f"1,user,{long}",
+        "1,user,again",
+    ]
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.raises(EnvironmentFault) as caught:
+        import_chats(path, tmp_path / "firm")
+    assert "c.csv:3: has 1 columns" in str(caught.value) and "c.csv:4: is longer" in str(
+        caught.value
+    )
+    (chat,), _ = read_chats(path, Columns(), skip_broken=True)
+    assert chat.turns[0].text == "hello there again"
+
+
+def test_chats_are_split_apart_and_repeated_ones_count_once(tmp_path):
+    nouns = ["sofa", "lamp", "desk", "oven", "rug", "bed", "door", "shelf", "mirror", "bench"]
+    chats = [
+        [
+            ("user", f"i want to return my {noun}"),
+            ("assistant", "why?"),
+            ("user", f"the {noun} broke"),
+            ("assistant", "ok"),
+        ]
+        for noun in nouns
+    ]
+    made = import_chats(jsonl(tmp_path / "c.jsonl", *chats, *chats), tmp_path / "firm")
+    assert made.chats == 10
+    firm = load_environment(made.folder)
+    assert {split: len(ids) for split, ids in firm.config.splits.items()} == {
+        "train": 14, "validation": 2, "test": 4
+    }  # fmt: skip
+    of_chat = {id_[:9]: firm.split_of(id_) for id_ in firm.scenarios}
+    assert all(firm.split_of(id_) == of_chat[id_[:9]] for id_ in firm.scenarios)
+
+
+def test_the_command_says_what_it_did_and_what_to_do(tmp_path):
+    source = jsonl(tmp_path / "c.jsonl", CHAT)
+    done = tutelage("env", "import", "chats", source, "--out", "mine", "--env", "airline", "--json",
+                    cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["chats"], told["scenarios"], told["states"]) == (1, 1, 1)
+    firm = load_environment(tmp_path / "mine")
+    assert "R5" in firm.policy.rules and firm.handbook and firm.config.agent.startswith("Mia")
+    again = tutelage("env", "import", "chats", source, "--out", "mine", cwd=tmp_path)
+    assert again.returncode == 1 and "already" in again.stderr
+    gone = tutelage("env", "import", "chats", "no.jsonl", "--out", "x", cwd=tmp_path)
+    assert gone.returncode == 2 and "no.jsonl" in gone.stderr and "Traceback" not in gone.stderr
+
+
+def test_without_presidio_nothing_is_imported(tmp_path, monkeypatch):
+    import sys
+
+    from tutelage.environments import masking
+
+    masking._recognizers.cache_clear()
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    with pytest.raises(EnvironmentFault, match=r"pip install 'tutelage\[chats\]'"):
+        import_chats(jsonl(tmp_path / "c.jsonl", CHAT), tmp_path / "firm")
+    assert not (tmp_path / "firm").exists()

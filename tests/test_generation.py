@@ -1,0 +1,202 @@
+"""Scenarios are generated where the gaps are; what is impossible, old, too hard or too easy is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+import world
+import yaml
+from tutelage.agents.meter import Meter
+from tutelage.environments import EnvironmentFault, load_environment
+from tutelage.environments.firm_folder import add_scenarios
+from tutelage.graphs.events import ScenarioGenerated
+from tutelage.graphs.generation import (
+    GenerationOptions,
+    gaps_to_fill,
+    generate,
+    train_coverage,
+    with_scenarios,
+)
+
+SAYS = world.TROUBLES["broken"][1]
+WORDS = ("umbrella violin harbour candle lizard marble tunnel pepper saddle window blanket orchard "
+         "ribbon engine glacier")  # fmt: skip
+
+
+def draft(rule, **changed):
+    words = " ".join(f"{'abcdefghij'[int(rule[1:])]}{word}" for word in WORDS.split())
+    value = {
+        "title": f"Case of {rule}", "what_happened": f"Beside {words} and {rule}, {SAYS}.",
+        "wants": "have it mended before the orchard festival", "customer_knows": [],
+        "screen_shows": [], "first_words": f"Hello, {SAYS}, please.", "rules": [rule],
+        "good_agent": "Speaks of sawdust at once.",
+    }  # fmt: skip
+    return {**value, **changed}
+
+
+class Author(world.ScriptedTeacher):
+    """Writes for the rule it is asked for; R2 to R8 each go wrong in their own way, R9 is right."""
+
+    def answer(self, system, page, messages):
+        if "You write training cases" in page:
+            rule = re.findall(r"^- (R\d+): ", page.partition("Write a new one")[2], re.MULTILINE)[0]
+            wrong = {
+                "R2": {"rules": ["R77"]},
+                "R3": {"what_happened": f"By letter: {SAYS}", "wants": "have it cured"},
+                "R4": {"title": "Contradiction"},
+                "R5": {"first_words": f"My code QX77Z is refused, {SAYS}."},
+                "R6": {"title": "Too easy"},
+                "R7": {"title": "Too hard"},
+                "R8": {"customer_knows": [{"name": "code", "value": "AB12C"}],
+                       "screen_shows": [{"name": "ZZ99Z", "value": "all well"}]},
+            }  # fmt: skip
+            mended = "Written before and refused" in page and rule == "R2"
+            return json.dumps(draft(rule, **({} if mended else wrong.get(rule, {}))))
+        if "Which rules of the policy decide" in page:
+            rule = re.findall(r"and (R\d+), my|and (R\d+), the", page)[0]
+            broken = "it cannot be both" if "R4" in rule else ""
+            return json.dumps({"rules": [r for r in rule if r], "contradiction": broken})
+        return super().answer(system, page, messages)
+
+
+class Wavering(world.ScriptedStudent):
+    """Knows the cure on every second seed; always where it is easy, never where it is hard."""
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        object.__setattr__(self, "_odd", bool(kwargs.get("seed", 0) // 131 % 2))
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+    def answer(self, system, page, messages):
+        easy, hard = "easy" in system, "hard" in system
+        return f"{world.DULL} {'sawdust' if easy or (self._odd and not hard) else ''}".strip()
+
+
+@pytest.fixture
+def firm(tmp_path):
+    folder = world.build_firm(tmp_path / "world")
+    rules = "\n".join(f"- R{n}: Rule number {n} about matter {n}." for n in range(1, 10))
+    (folder / "policy.md").write_text(f"# Policy\n{rules}\n")
+    for path in (folder / "scenarios").glob("*.yaml"):
+        value = yaml.safe_load(path.read_text()) | {"rules": ["R1"], "topic": "cures"}
+        path.write_text(yaml.safe_dump(value))
+    return load_environment(folder)
+
+
+OPTIONS = GenerationOptions(number=20, tries=2, plays=4, pass_from=0.7, max_exchanges=2)
+
+
+async def outcomes(desk):
+    logged = await desk.log.read(kinds=("scenario_generated",))
+    return [one.event for one in logged if isinstance(one.event, ScenarioGenerated)]
+
+
+async def test_only_possible_new_and_fitting_scenarios_are_taken(firm):
+    found = train_coverage(firm)
+    gaps = gaps_to_fill(firm, found)
+    assert sorted(gap.why for gap in gaps) == [f"rule R{n}" for n in range(2, 10)]
+    assert all(
+        one.id in {s.id for s in firm.split("train")} for g in gaps for one in g.wanted.examples
+    )
+    desk = world.seat(firm, None, teacher=Author(), student=Wavering())
+    desk.student = Hinting(desk.student)
+    taken = await generate(desk, gaps, OPTIONS)
+    told = await outcomes(desk)
+    reasons = {event.gap[5:]: event.reason for event in told}
+    assert {rule for one in taken for rule in one.rules} == {"R2", "R9"}, reasons
+    assert [e.reason[:22] for e in told if e.gap == "rule R2"] == ["it does not name the r", ""]
+    assert "is not new" in reasons["R3"]
+    assert "it cannot be both" in reasons["R4"]
+    assert "QX77Z" in reasons["R5"]
+    assert "always passes" in reasons["R6"] and "never passes" in reasons["R7"]
+    assert "leads to what the screen shows" in reasons["R8"]
+    for scenario in taken:
+        assert scenario.source == "generated"
+        assert re.search(
+            r"generated by .* for rule R\d; 2 of 4 plays passed, distance 0\.\d", scenario.origin
+        )
+    after = train_coverage(with_scenarios(firm, taken))
+    assert (found.rules_met, after.rules_met) == (1, 3)
+
+
+class Hinting:
+    """The student, told through its system text how easy the scenario's author meant it to be."""
+
+    def __init__(self, student):
+        self.student, self.voice = student, student.voice
+
+    async def reply(self, scenario, turns, retrieved=(), seed=0):
+        return await self.student.reply(
+            scenario.model_copy(update={"records": {"note": scenario.title}}),
+            turns,
+            retrieved,
+            seed,
+        )
+
+
+async def test_a_spent_budget_ends_it_and_keeps_what_was_taken(firm):
+    gaps = gaps_to_fill(firm, train_coverage(firm))
+    desk = world.seat(
+        firm, None, teacher=Author(), student=Wavering(), meter=Meter(budget_tokens=200)
+    )
+    assert len(await generate(desk, gaps, OPTIONS)) <= 1
+    assert len(await outcomes(desk)) < 4
+
+
+async def test_scenarios_are_added_to_split_train_and_comments_stay(firm, tmp_path):
+    gaps = [gap for gap in gaps_to_fill(firm, train_coverage(firm)) if gap.why == "rule R9"]
+    desk = world.seat(firm, None, teacher=Author(), student=Wavering())
+    taken = await generate(desk, gaps, OPTIONS)
+    (scenario,) = taken
+    head = firm.path / "environment.yaml"
+    head.write_text("# mine\n" + head.read_text() + "# the end\n")
+    add_scenarios(firm.path, tmp_path / "plus", taken)
+    plus = load_environment(tmp_path / "plus")
+    assert plus.split_of(scenario.id) == "train" and plus.scenarios[scenario.id] == scenario
+    text = (tmp_path / "plus" / "environment.yaml").read_text()
+    assert text.startswith("# mine\n") and text.endswith("# the end\n")
+    assert len(text.splitlines()) == len(head.read_text().splitlines()) + 1
+    with pytest.raises(EnvironmentFault, match="already"):
+        add_scenarios(firm.path, tmp_path / "plus", taken)
+    add_scenarios(firm.path, firm.path, taken)
+    assert scenario.id in load_environment(firm.path).scenarios
+    with pytest.raises(EnvironmentFault):
+        add_scenarios(firm.path, firm.path, taken)
+    load_environment(firm.path)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("form", ["flow", "without train", "bundled"])
+async def test_every_form_of_a_split_list_takes_scenarios(firm, tmp_path, form, airline):
+    source = firm.path
+    head = source / "environment.yaml"
+    value = yaml.safe_load(head.read_text())
+    if form == "flow":
+        splits = value.pop("splits")
+        flow = "".join(f"  {k}: [{', '.join(v)}]  # {k}\n" for k, v in splits.items())
+        head.write_text(yaml.safe_dump(value) + "splits:\n" + flow)
+    elif form == "without train":
+        value["splits"] = {"test": [id_ for ids in value["splits"].values() for id_ in ids]}
+        head.write_text(yaml.safe_dump(value))
+    else:
+        source = tmp_path / "airline"
+        shutil.copytree(airline.path, source)
+    before = load_environment(source)
+    some = next(iter(before.scenarios.values()))
+    new = [some.model_copy(update={"id": f"gen_{n}", "source": "generated"}) for n in (1, 2)]
+    add_scenarios(source, tmp_path / "plus", new)
+    after = load_environment(tmp_path / "plus")
+    train = [one.id for one in before.split("train")]
+    assert [one.id for one in after.split("train")] == [*train, "gen_1", "gen_2"]
+    assert after.config.rubric == before.config.rubric
+    assert after.split("test") == before.split("test")
+
+
+def test_cells_are_filled_each_persona_and_topic_in_turn(tmp_path, airline):
+    gaps = gaps_to_fill(airline, train_coverage(airline), most=12)
+    assert {gap.why for gap in gaps[:3]} == {"rule R12", "rule R26", "rule R27"}
+    cells = [gap.wanted for gap in gaps[3:]]
+    assert len({cell.persona.name for cell in cells}) >= 7
+    assert all(cell.rules and cell.examples for cell in cells)

@@ -1,0 +1,64 @@
+"""A scenario with a history goes on where that ends; what was said before is read, never judged."""
+
+from __future__ import annotations
+
+import pytest
+import world
+import yaml
+from tutelage.environments import EnvironmentFault, Scenario, load_environment
+from tutelage.graphs.dialogue import compile_dialogue
+from tutelage.graphs.states import played, states_of
+
+SAYS = world.TROUBLES["stranded"][1]
+BEFORE = [
+    {"speaker": "customer", "text": f"Hello, {SAYS}, please."},
+    {"speaker": "student", "text": ("A word. " * 70).strip()},
+    {"speaker": "customer", "text": f"That helps nobody: {SAYS}!"},
+]
+
+
+def firm(tmp_path, history):
+    folder = world.build_firm(tmp_path / "world")
+    path = folder / "scenarios" / "stranded_0.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"history": history}))
+    return load_environment(folder)
+
+
+@pytest.mark.parametrize("lines", [3, 2])
+async def test_the_dialogue_goes_on_from_the_history(tmp_path, lines):
+    environment = firm(tmp_path, BEFORE[:lines])
+    desk = world.seat(environment, None)
+    end = await compile_dialogue(desk, 2).ainvoke({"scenario": "stranded_0", "dialogue": "d"})
+    said = [turn["text"] for turn in end["turns"]]
+    assert said[:lines] == [line["text"] for line in BEFORE[:lines]]
+    assert end["turns"][lines]["speaker"] == ("student" if lines == 3 else "customer")
+    own = [turn for turn in end["turns"][lines:] if turn["speaker"] == "student"]
+    assert len(own) == 2, "the exchanges of the history do not count"
+    assert len(end["judgement"]["turn_scores"]) == 2
+    assert end["judgement"]["checks"]["short"] == 1.0, "the agent's 140 words are not judged"
+    (one,) = (await played(desk.log)).values()
+    assert [event.replayed for event in one.spoken] == [True] * lines + [False] * (
+        len(said) - lines
+    )
+    states = states_of(one, environment)
+    assert [state.turn for state in states] == [1, 2]
+    assert states[0].turns[1].text == BEFORE[1]["text"]
+    assert all(state.reply.startswith(world.DULL) for state in states)
+
+
+def test_a_history_out_of_turn_is_named(tmp_path):
+    with pytest.raises(EnvironmentFault, match=r"stranded_0\.yaml.*history line 1 is the student"):
+        firm(tmp_path, BEFORE[1:])
+
+
+def test_a_generated_scenario_outside_train_is_named(tmp_path):
+    folder = world.build_firm(tmp_path / "world")
+    path = folder / "scenarios" / "stranded_6.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"source": "generated"}))
+    with pytest.raises(EnvironmentFault, match=r"environment.yaml:\d+: splits.test.\d+: .*train"):
+        load_environment(folder)
+
+
+def test_a_plain_scenario_is_a_written_one():
+    plain = Scenario(id="a", title="abc", situation="x" * 12, goal="abcdef")
+    assert (plain.source, plain.history) == ("written", [])
