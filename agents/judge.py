@@ -34,6 +34,8 @@ _CLOSER = "Which reply comes closer to what a good agent does here?"
 FAULT_LOGIT = 1.0
 """What a whole fault that code finds takes from a reply's log-odds of being the better one. The
 bundled model's own log-odds lie between 0.02 and 0.6, and favour the longer reply."""
+ANCHOR_GAIN = 4.0
+"""How much a reply's log-odds against what a good agent does are stretched into its rating."""
 FAULT_RATING = 1.0
 """What a whole fault takes from a rating of 1 to 5."""
 _RATE_DIALOGUE = (
@@ -110,6 +112,19 @@ class Judge:
         questions = [_OVERALL]
         if self.voice.tells_probabilities:
             questions += [_WARMER, *([_CLOSER] if scenario.expected else [])]
+        read = await self._read_pair(scenario, turns, shown_a, shown_b, questions)
+        faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
+        return _from_logit(_logit(read) + FAULT_LOGIT * (faults[0] - faults[1]))
+
+    async def _read_pair(
+        self,
+        scenario: Scenario,
+        turns: Sequence[Turn],
+        shown_a: str,
+        shown_b: str,
+        questions: Sequence[str],
+    ) -> float:
+        """The mean probability of B over the questions, each asked of the same page."""
         read: list[float] = []
         for question in questions:
             task = (
@@ -118,8 +133,7 @@ class Judge:
             )
             weights = await self.voice.weigh(self._messages(scenario, turns, task), ("A", "B"))
             read.append(weights[1])
-        faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
-        return _shifted(fmean(read), FAULT_LOGIT * (faults[0] - faults[1]))
+        return fmean(read)
 
     def _faults(
         self,
@@ -134,11 +148,26 @@ class Judge:
         known += [used.result for used in tools]
         return sum(reply_faults(reply, turns, scenario, known).values())
 
-    async def satisfaction(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
-        """How satisfied the customer is at the end of a dialogue, 1 to 5, less the faults that code
-        finds in the replies, on the mean.
+    def _anchored(self, scenario: Scenario) -> bool:
+        """Whether ratings rest on comparisons with what a good agent does: a small model's digits
+        say next to nothing (docs/judge.md).
+        """
+        return bool(scenario.expected) and self.voice.tells_probabilities
+
+    async def satisfaction(
+        self, scenario: Scenario, turns: Sequence[Turn], ratings: Sequence[float]
+    ) -> float:
+        """How satisfied the customer is at the end of a dialogue, 1 to 5.
+
+        Args:
+            scenario: what the dialogue is about.
+            turns: the dialogue to its end.
+            ratings: of its replies, by `rate_reply`; where those are anchored, their mean makes up
+                half of the satisfaction.
         """
         rated = await self.rate(scenario, turns, _RATE_DIALOGUE)
+        if self._anchored(scenario) and ratings:
+            return (rated + fmean(ratings)) / 2
         faults = [
             self._faults(scenario, turns[:place], turn.text, turn.tools)
             for place, turn in enumerate(turns)
@@ -147,9 +176,19 @@ class Judge:
         return max(1.0, rated - FAULT_RATING * (fmean(faults) if faults else 0.0))
 
     async def rate_reply(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
-        """How good the last reply of a dialogue is, 1 to 5, less the faults that code finds in it."""
-        rated = await self.rate(scenario, turns, _RATE_REPLY)
+        """How good the last reply of a dialogue is, 1 to 5, less the faults that code finds in it.
+
+        Where the scenario says what a good agent does and the model tells its probabilities, the
+        reply is compared with that, in both orders; else the model rates it in digits.
+        """
         *before, last = turns
+        if self._anchored(scenario):
+            asked = (scenario, before)
+            forward = await self._read_pair(*asked, scenario.expected, last.text, [_OVERALL])
+            backward = await self._read_pair(*asked, last.text, scenario.expected, [_OVERALL])
+            rated = 1 + 4 * _from_logit(ANCHOR_GAIN * _logit((forward + 1 - backward) / 2))
+        else:
+            rated = await self.rate(scenario, turns, _RATE_REPLY)
         return max(1.0, rated - FAULT_RATING * self._faults(scenario, before, last.text, last.tools))
 
     async def rate(self, scenario: Scenario, turns: Sequence[Turn], task: str) -> float:
@@ -168,7 +207,7 @@ class Judge:
         for index, turn in enumerate(turns):
             if turn.speaker == "student" and index >= len(scenario.history):
                 turn_scores.append(await self.rate_reply(scenario, turns[: index + 1]))
-        satisfaction = await self.satisfaction(scenario, turns)
+        satisfaction = await self.satisfaction(scenario, turns, turn_scores)
         answers = await self.answer_rubric(scenario, turns)
         return Judgement(
             satisfaction, answers.score, answers.checks, answers.questions, turn_scores
@@ -211,9 +250,11 @@ class Judge:
         return (await self.voice.weigh(self._messages(scenario, turns, task), ("Yes", "No")))[0]
 
 
-def _shifted(probability: float, logits: float) -> float:
-    """A probability moved by some log-odds; as it is where they are none."""
-    if not logits:
-        return probability
-    kept = min(max(probability, 1e-6), 1 - 1e-6)
-    return 1 / (1 + math.exp(-math.log(kept / (1 - kept)) - logits))
+def _logit(probability: float) -> float:
+    if probability in (0.0, 1.0):
+        return math.inf if probability else -math.inf
+    return math.log(probability / (1 - probability))
+
+
+def _from_logit(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0

@@ -242,7 +242,7 @@ def compile_dialogue(
                 turns=len(turns),
                 valid=judgement is not None,
                 seconds=time.time() - state.get("started", time.time()),
-                taken_over=taken_over,
+                taken_over=state.get("taken_over", False),
             )
         )
         return {"judgement": judgement, "valid": judgement is not None}

@@ -34,10 +34,7 @@ HERE = Path(__file__).parent
 DIALOGUES, TOKENS_A_SECOND, EVENTS = 64, 2000, 100_000
 CURSOR = b"48;2;47;66;87"
 """The background of the row under the cursor in the default theme."""
-WORDS = (
-    "I am sorry that you had to wait for four hours and that nobody at the gate helped you . There "
-    "are two ways from here : the flight at 18:40 tomorrow , or the whole fare back to your card ."
-).split()
+WORDS = ["I", "am", "sorry", "that", "you", "had", "to", "wait", "for", "four", "hours", "and", "that", "nobody", "at", "the", "gate", "helped", "you", ".", "There", "are", "two", "ways", "from", "here", ":", "the", "flight", "at", "18:40", "tomorrow", ",", "or", "the", "whole", "fare", "back", "to", "your", "card", "."]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -7,9 +7,9 @@ import typer
 from .coach import coach
 from .doctor import doctor
 from .evaluate import evaluate
+from .map import map_
 from .review import review
 from .serve import serve
-from .map import map_
 from .simulate import simulate
 from .takeover import takeover
 from .watch import watch
