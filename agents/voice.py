@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from .chat_models import fault_of, supports_logprobs
 from .faults import ModelFault
 from .meter import Meter, Role
+from .tracing import model_span
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -97,12 +98,14 @@ class Voice:
         return [mass / total for mass in masses]
 
     async def _call(self, model: Any, messages: list[BaseMessage], **options: Any) -> AIMessage:
-        try:
-            message = await model.ainvoke(messages, **options)
-        except ModelFault:
-            raise
-        except Exception as error:
-            raise fault_of(error, self.spec) from error
+        with model_span(self.role, self.spec, options) as span:
+            try:
+                message = await model.ainvoke(messages, **options)
+            except ModelFault:
+                raise
+            except Exception as error:
+                raise fault_of(error, self.spec) from error
+            span.answered(message)
         self.meter.add(self.role, self.spec, message)
         return message
 
