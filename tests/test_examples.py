@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from endpoint import ADVICE, QUESTION, REJECTED, UNAPPROVED, fill, recording
-from smoke import smoke_model
 from test_serve import command
 from tutelage.strategy_store import Library
 
@@ -37,7 +36,7 @@ def endpoint():
 
 def run(*args, given="", **env) -> str:
     done = subprocess.run(
-        [str(arg) for arg in args], input=given, capture_output=True, text=True, timeout=120,
+        [str(arg) for arg in args], input=given, capture_output=True, text=True, timeout=240,
         cwd=ROOT, env={**os.environ, **env},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -51,13 +50,6 @@ def test_chat_app(library, endpoint):
     assert [m["role"] for m in endpoint.bodies[1]["messages"]] == [
         "system", "user", "assistant", "user", "system",
     ]  # fmt: skip
-
-
-@pytest.mark.weights
-def test_chat_app_on_real_weights(library):
-    spec = f"local:{smoke_model()}"
-    said = run(sys.executable, EXAMPLES / "chat_app.py", library.path, spec, given=f"{QUESTION}\n")
-    assert said.strip()
 
 
 def test_agent_with_tools(library, endpoint):
