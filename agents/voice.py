@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from .chat_models import fault_of, supports_logprobs
 from .faults import ModelFault
 from .meter import Meter, Role
+from .tracing import model_span
 
 T = TypeVar("T", bound=BaseModel)
 Hear = Callable[[str], None]
@@ -147,15 +148,17 @@ class Voice:
     async def _call(
         self, model: Any, messages: list[BaseMessage], hear: Hear | None, **options: Any
     ) -> AIMessage:
-        try:
-            if hear is None:
-                message = await model.ainvoke(messages, **options)
-            else:
-                message = await _streamed(model, self.model, messages, hear, **options)
-        except ModelFault:
-            raise
-        except Exception as error:
-            raise fault_of(error, self.spec) from error
+        with model_span(self.role, self.spec, options) as span:
+            try:
+                if hear is None:
+                    message = await model.ainvoke(messages, **options)
+                else:
+                    message = await _streamed(model, self.model, messages, hear, **options)
+            except ModelFault:
+                raise
+            except Exception as error:
+                raise fault_of(error, self.spec) from error
+            span.answered(message)
         self.meter.add(self.role, self.spec, message)
         return message
 

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypeVar
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
@@ -20,6 +20,7 @@ from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement
+from typing_extensions import TypedDict
 
 from .acceptance import mean_interval
 from .desk import Desk, Model, Retrieval, fitting_concurrency, open_desk

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import time
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
@@ -18,6 +18,7 @@ from tutelage.agents.meter import Meter, tallied
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement
+from typing_extensions import TypedDict
 
 from .desk import Desk, Model, Retrieval, open_desk
 from .events import (

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from tutelage.environments import Environment, Split
 from tutelage.strategy_store import Entry, Library, Provenance, Retrieved, Status, Strategy
+from typing_extensions import TypedDict
 
 from .coaching import play
 from .desk import Desk, fitting_concurrency

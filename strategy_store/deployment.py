@@ -66,7 +66,7 @@ class Deployment:
         """The approved strategies for a dialogue."""
         if (trial := _on_trial.get()) is not None:
             return list(trial)
-        with _tracer.start_as_current_span("retrieval tutelage") as span:
+        with _tracer.start_as_current_span("retrieval tutelage", record_exception=False) as span:
             index = self.library.index(embeddings=self.embeddings)
             found = index.search(query_of(messages), self.top, self.threshold, self.token_budget)
             if span.is_recording():

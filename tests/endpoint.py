@@ -39,7 +39,7 @@ def fill(library: Library) -> Library:
 @dataclass
 class Endpoint:
     """What was received, and what is answered: texts in turn (the last one again and again), tool
-    calls as `(name, arguments)`, or a status with a body.
+    calls as `(name, arguments)`, a status with a body, or a function of the request that gives one.
     """
 
     url: str = ""
@@ -70,6 +70,8 @@ def recording() -> Iterator[Endpoint]:
             endpoint.bodies.append(body)
             endpoint.headers.append({k.lower(): v for k, v in self.headers.items()})
             answer = endpoint.next_answer()
+            if callable(answer):
+                answer = answer(body)
             if isinstance(answer, dict) and "status" in answer:
                 self._send(answer["status"], json.dumps(answer["body"]).encode())
             elif body.get("stream"):

@@ -151,7 +151,12 @@ async def _complete(proxy: Proxy, request: Request) -> Response:
         "gen_ai.request.model": proxy.name,
     }
     with _tracer.start_as_current_span(
-        f"chat {proxy.name}", context, SpanKind.SERVER, attributes
+        f"chat {proxy.name}",
+        context,
+        SpanKind.SERVER,
+        attributes,
+        record_exception=False,
+        set_status_on_exception=False,
     ) as span:
         found = await proxy.deployment.aretrieve_wire(messages)
         sent = {
