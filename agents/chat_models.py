@@ -11,18 +11,32 @@ from urllib.parse import urlsplit
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from rapidfuzz import fuzz, process
+from tutelage.strategy_store import Placement
 
 from .catalogue import DEFAULT_MODEL
 from .faults import ModelFault
 from .local_chat import ChatLocal
 from .weights import weights_path
 
-__all__ = ["DEFAULT_MODEL", "chat_model", "fault_of", "model_name", "supports_logprobs"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "chat_model",
+    "fault_of",
+    "fitting_placement",
+    "model_name",
+    "supports_logprobs",
+]
 
 _EXTRAS = {"openai", "anthropic", "ollama"}
 """Providers whose package comes with an extra of the same name."""
 
 _KEYLESS = {"ollama", "local"}
+_LEADING_SYSTEM_ONLY = {
+    "ChatAnthropic",
+    "ChatGoogleGenerativeAI",
+    "ChatMistralAI",
+    "ChatVertexAI",
+}
 _SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _SECRET_SHAPE = re.compile(
     r"\b(?:sk|pk|rk|xai|gsk|hf|key)[-_][\w*.-]{6,}|(?i:bearer)\s+\S+|\b[A-Za-z0-9_-]{32,}\b"
@@ -106,7 +120,7 @@ def model_name(model: BaseChatModel) -> str:
     default = type(model).model_fields.get("anthropic_api_url")
     if default is not None and "anthropic.com" in base:
         base = ""
-    return _redacted(f"{provider}:{name}") + (f"@{_clean_url(base)}" if base else "")
+    return redacted(f"{provider}:{name}") + (f"@{_clean_url(base)}" if base else "")
 
 
 def supports_logprobs(model: BaseChatModel) -> bool:
@@ -123,6 +137,22 @@ def supports_logprobs(model: BaseChatModel) -> bool:
     return "logprobs" in fields and "top_logprobs" in fields
 
 
+def fitting_placement(model: object) -> Placement:
+    """Where strategies stand best in what a model is sent: behind the transcript, where all before
+    them can be cached, unless the model's provider takes a system message at the start only.
+
+    Args:
+        model: a chat model; anything else is taken for one that lets late system messages pass.
+    """
+    while isinstance(inner := getattr(model, "model", None), BaseChatModel):
+        model = inner
+    names = {kind.__name__ for kind in type(model).__mro__}
+    profile = getattr(model, "profile", None) or {}
+    if names & _LEADING_SYSTEM_ONLY and not profile.get("mid_conversation_system_messages"):
+        return "note"
+    return "after"
+
+
 def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
     """Turn whatever a provider raised into one sentence that says what to do.
 
@@ -137,7 +167,7 @@ def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
     for link in chain:
         if isinstance(link, ModelFault):
             return link
-    shown = _redacted(spec) if isinstance(spec, str) else model_name(spec)
+    shown = redacted(spec) if isinstance(spec, str) else model_name(spec)
     provider = shown.partition(":")[0]
     status = next((code for link in chain if (code := _status(link))), None)
     names = " ".join(type(link).__name__ for link in chain)
@@ -196,11 +226,11 @@ def _status(error: BaseException) -> int | None:
 
 def _first_line(error: BaseException) -> str:
     """What an exception says, in at most 200 characters of one line, with no secrets."""
-    text = _redacted(" ".join(str(error).split()))
+    text = redacted(" ".join(str(error).split()))
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
     """A text without the keys of the environment, anything shaped like a key, or URL passwords."""
     for name, value in os.environ.items():
         if _SECRET_NAME.search(name) and len(value) >= 6:

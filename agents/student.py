@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage, SystemMessage
 from tutelage.environments import Environment, Scenario
-from tutelage.strategy_store import Placement, Retrieved, coach_messages
+from tutelage.strategy_store import Placement, Retrieved, coach_messages, on_trial
 
 from .acting import act
+from .app_student import AppStudent
 from .templates import render
 from .toolbox import open_toolbox
-from .transcript import Reply, Turn, as_messages
+from .transcript import Reply, ToolUse, Turn, as_messages
 from .voice import Voice
 
 _NAME_TAG = re.compile(r"^\s*(?:agent|assistant|customer service|reply)\s*:\s*", re.IGNORECASE)
@@ -40,7 +41,7 @@ def untagged(text: str) -> str:
 
 @dataclass(frozen=True)
 class Student:
-    """The model under coaching, at one firm's desk."""
+    """The model or app under coaching, at one firm's desk."""
 
     voice: Voice
     environment: Environment
@@ -51,26 +52,51 @@ class Student:
         self, scenario: Scenario, turns: Sequence[Turn], retrieved: Sequence[Retrieved]
     ) -> list[BaseMessage]:
         """Exactly what the model is sent for the next reply."""
-        plain = [SystemMessage(desk_text(self.environment, scenario)), *as_messages(turns)]
-        return coach_messages(plain, list(retrieved), self.placement)
+        return coach_messages(self._plain(scenario, turns), list(retrieved), self.placement)
+
+    def _plain(self, scenario: Scenario, turns: Sequence[Turn]) -> list[BaseMessage]:
+        """The prompt without strategies; an app has a prompt of its own and gets the dialogue."""
+        model = self.voice.model
+        if isinstance(model, AppStudent) and not model.firm_prompt:
+            return as_messages(turns)
+        return [SystemMessage(desk_text(self.environment, scenario)), *as_messages(turns)]
 
     async def reply(
         self,
         scenario: Scenario,
         turns: Sequence[Turn],
-        retrieved: Sequence[Retrieved] = (),
+        retrieved: Sequence[Retrieved] | None = (),
         seed: int = 0,
     ) -> Reply:
-        """Answer the customer's last line, with the firm's tools where it has some."""
-        messages = self.messages(scenario, turns, retrieved)
+        """Answer the customer's last line, with the firm's tools where it has some.
+
+        Args:
+            scenario: the firm's scenario.
+            turns: the dialogue so far.
+            retrieved: the strategies to answer with; None leaves a student that is coached
+                already to its own.
+            seed: for models that take one.
+        """
         options = {
             "seed": seed * 131 + len(turns),
             "temperature": self.temperature,
             "max_tokens": 120,
         }
-        if self.environment.has_tools:
-            async with open_toolbox(self.environment, scenario, turns) as box:
-                said = await act(self.voice, box, messages, self.environment, options)
-        else:
-            said = Reply(await self.voice.say(messages, **options))
+        if isinstance(self.voice.model, AppStudent):
+            message = await self.voice.answer(
+                self._plain(scenario, turns),
+                retrieved=retrieved,
+                records=scenario.records,
+                **options,
+            )
+            used = message.response_metadata.get("tools", ())
+            tools = [ToolUse.model_validate(one) for one in used]
+            return Reply(untagged(message.text.strip()) or "...", tools)
+        messages = self.messages(scenario, turns, retrieved or ())
+        with on_trial(retrieved):
+            if self.environment.has_tools:
+                async with open_toolbox(self.environment, scenario, turns) as box:
+                    said = await act(self.voice, box, messages, self.environment, options)
+            else:
+                said = Reply(await self.voice.say(messages, **options))
         return Reply(untagged(said.text) or "...", said.tools)

@@ -17,6 +17,7 @@ from .chat_models import fault_of, supports_logprobs
 from .faults import ModelFault
 from .meter import Meter, Role
 from .spoken_tools import answer_schema, heard, spoken
+from .tracing import model_span
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -39,8 +40,15 @@ class Voice:
         Raises:
             ModelFault: where the endpoint fails or refuses, in one sentence.
         """
-        message = await self._call(self.model, messages, **options)
-        return message.text.strip()
+        return (await self.answer(messages, **options)).text.strip()
+
+    async def answer(self, messages: list[BaseMessage], **options: Any) -> AIMessage:
+        """The same as the whole message.
+
+        Raises:
+            ModelFault: where the endpoint fails or refuses, in one sentence.
+        """
+        return await self._call(self.model, messages, **options)
 
     async def act(
         self, messages: list[BaseMessage], tools: Sequence[BaseTool], **options: Any
@@ -114,12 +122,14 @@ class Voice:
         return [mass / total for mass in masses]
 
     async def _call(self, model: Any, messages: list[BaseMessage], **options: Any) -> AIMessage:
-        try:
-            message = await model.ainvoke(messages, **options)
-        except ModelFault:
-            raise
-        except Exception as error:
-            raise fault_of(error, self.spec) from error
+        with model_span(self.role, self.spec, options) as span:
+            try:
+                message = await model.ainvoke(messages, **options)
+            except ModelFault:
+                raise
+            except Exception as error:
+                raise fault_of(error, self.spec) from error
+            span.answered(message)
         self.meter.add(self.role, self.spec, message)
         return message
 

@@ -7,11 +7,12 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypeVar
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from tutelage.agents.app_student import Student
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.agents.tactics import fitting_tactics
@@ -19,6 +20,7 @@ from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement
+from typing_extensions import TypedDict
 
 from .acceptance import mean_interval
 from .desk import Desk, Model, Retrieval, fitting_concurrency, open_desk
@@ -75,14 +77,14 @@ class CoachingState(TypedDict, total=False):
 def coaching_graph(
     environment: Environment,
     *,
-    student: Model | None = None,
+    student: Student | None = None,
     teacher: Model | None = None,
     customer: Model | None = None,
     judge: Model | None = None,
     library: Library | None = None,
     options: CoachingOptions | None = None,
     retrieval: Retrieval | None = None,
-    placement: Placement = "after",
+    placement: Placement | None = None,
     meter: Meter | None = None,
     log: Log | None = None,
     checkpointer: BaseCheckpointSaver | None = None,
@@ -94,11 +96,12 @@ def coaching_graph(
 
     Args:
         environment: the firm.
-        student, teacher, customer, judge: spec strings or chat models; the local one by default.
+        student: a spec string, a chat model, or any app: a Runnable, a compiled graph, a function.
+        teacher, customer, judge: spec strings or chat models; the local one by default.
         library: takes what is kept; what it already holds is used by the student from the start.
         options: rounds, dialogues, concurrency, seed.
         retrieval: how strategies are looked up.
-        placement: where in the student's prompt they stand.
+        placement: where in the student's prompt they stand; what its provider takes, where None.
         meter: counts usage and holds the budget, which ends the run when spent.
         log: a RunLog makes the run durable: with the same log, what is done is not done again.
         checkpointer: LangGraph's, for those who nest the graph.

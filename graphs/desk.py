@@ -8,7 +8,9 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langgraph.config import get_stream_writer
-from tutelage.agents.chat_models import DEFAULT_MODEL, chat_model, model_name
+from tutelage.agents.app_student import Student as AnyStudent
+from tutelage.agents.app_student import as_student
+from tutelage.agents.chat_models import DEFAULT_MODEL, chat_model, fitting_placement, model_name
 from tutelage.agents.customer import Customer
 from tutelage.agents.judge import Judge
 from tutelage.agents.machine_size import slots_for_machine
@@ -20,6 +22,7 @@ from tutelage.agents.transcript import Turn, as_messages
 from tutelage.agents.voice import Voice
 from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement, Retrieved, Status, query_of
+from tutelage.strategy_store.retrieval import THRESHOLD, TOKEN_BUDGET, TOP
 
 from .events import BudgetUsed, Event
 from .run_log import Log
@@ -35,9 +38,9 @@ class Retrieval:
     how many tokens, of which status, and whether those learned from the scenario at hand count.
     """
 
-    top: int = 1
-    threshold: float = 0.3
-    token_budget: int = 160
+    top: int = TOP
+    threshold: float = THRESHOLD
+    token_budget: int = TOKEN_BUDGET
     statuses: tuple[Status, ...] = ("approved",)
     leave_out_own: bool = False
 
@@ -56,7 +59,7 @@ class Desk:
     retrieval: Retrieval
     log: Log | None = None
     embeddings: Any = None
-    fixed: tuple[Retrieved, ...] = ()
+    fixed: tuple[Retrieved, ...] | None = None
     """Given at every turn in place of what would be retrieved; for arms that compare."""
     _told: dict[Role, int] = field(default_factory=dict)
 
@@ -87,12 +90,14 @@ class Desk:
                 self._told[role] = usage.calls
                 await self.record(BudgetUsed(role=role, **vars(usage)))
 
-    async def retrieve(self, turns: Sequence[Turn], scenario_id: str) -> list[Retrieved]:
-        """The strategies for the state that the dialogue is in; empty without a library."""
-        if self.fixed:
+    async def retrieve(self, turns: Sequence[Turn], scenario_id: str) -> list[Retrieved] | None:
+        """The strategies for the state that the dialogue is in; None without a library, which
+        leaves a student that is coached already to its own.
+        """
+        if self.fixed is not None:
             return list(self.fixed)
         if self.library is None:
-            return []
+            return None
         index = await self.library.aindex(self.retrieval.statuses, self.embeddings)
         return await index.asearch(
             query_of(as_messages(turns)),
@@ -106,13 +111,13 @@ class Desk:
 def open_desk(
     environment: Environment,
     *,
-    student: Model | None = None,
+    student: AnyStudent | None = None,
     customer: Model | None = None,
     judge: Model | None = None,
     teacher: Model | None = None,
     library: Library | None = None,
     retrieval: Retrieval | None = None,
-    placement: Placement = "after",
+    placement: Placement | None = None,
     meter: Meter | None = None,
     log: Log | None = None,
     embeddings: Any = None,
@@ -121,11 +126,13 @@ def open_desk(
 
     Args:
         environment: the firm.
-        student, customer, judge, teacher: a spec string ("provider:model") or a chat model; the
-            embedded local model where none is given.
+        student: a spec string ("provider:model" or "app:..."), a chat model, or any app: a
+            Runnable, a compiled graph, a function.
+        customer, judge, teacher: a spec string or a chat model; the embedded local model where
+            none is given.
         library: where strategies are looked up; None for the plain student.
         retrieval: how they are looked up.
-        placement: where in the student's prompt they stand.
+        placement: where in the student's prompt they stand; what its provider takes, where None.
         meter: counts usage and holds the budget.
         log: where events are written; None keeps them to those who stream the graph.
         embeddings: a LangChain `Embeddings` for dense retrieval beside BM25.
@@ -135,14 +142,17 @@ def open_desk(
     """
     check_tools(environment)
     meter = meter or Meter()
+    pupil = as_student(student) if student is not None else None
     given: dict[Role, Model | None] = {
-        "student": student, "customer": customer, "judge": judge, "teacher": teacher
+        "student": pupil, "customer": customer, "judge": judge, "teacher": teacher
     }  # fmt: skip
     voices = {role: voice_of(role, model or DEFAULT_MODEL, meter) for role, model in given.items()}
     return Desk(
         environment=environment,
         customer=Customer(voices["customer"], environment),
-        student=Student(voices["student"], environment, placement),
+        student=Student(
+            voices["student"], environment, placement or fitting_placement(voices["student"].model)
+        ),
         judge=Judge(voices["judge"], environment),
         teacher=Teacher(voices["teacher"], environment),
         meter=meter,

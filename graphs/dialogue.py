@@ -5,15 +5,17 @@ from __future__ import annotations
 import operator
 import time
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from tutelage.agents.app_student import Student, as_student
 from tutelage.agents.meter import Meter, tallied
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement
+from typing_extensions import TypedDict
 
 from .desk import Desk, Model, Retrieval, open_desk
 from .events import (
@@ -56,13 +58,13 @@ class DialogueState(DialogueRequest, total=False):
 def dialogue_graph(
     environment: Environment,
     *,
-    student: Model | None = None,
+    student: Student | None = None,
     customer: Model | None = None,
     judge: Model | None = None,
     library: Library | None = None,
     max_exchanges: int = MAX_EXCHANGES,
     retrieval: Retrieval | None = None,
-    placement: Placement = "after",
+    placement: Placement | None = None,
     meter: Meter | None = None,
     checkpointer: BaseCheckpointSaver | None = None,
 ) -> CompiledStateGraph:
@@ -74,11 +76,13 @@ def dialogue_graph(
 
     Args:
         environment: the firm.
-        student, customer, judge: spec strings or chat models; the local model where not given.
+        student: a spec string, a chat model, or any app: a Runnable, a compiled graph, a function;
+            the local model where not given, as for the others.
+        customer, judge: spec strings or chat models.
         library: approved strategies are looked up in it at every student turn.
         max_exchanges: exchanges after which a dialogue is ended, 1 to 20.
         retrieval: how strategies are looked up.
-        placement: where in the student's prompt they stand.
+        placement: where in the student's prompt they stand; what its provider takes, where None.
         meter: counts usage.
         checkpointer: LangGraph's, for those who nest the graph.
 
@@ -91,7 +95,7 @@ def dialogue_graph(
         customer=customer,
         judge=judge,
         # Nobody teaches here; the seat must not ask for a model that nobody named.
-        teacher=judge or student,
+        teacher=judge or (as_student(student) if student is not None else None),
         library=library,
         retrieval=retrieval,
         placement=placement,
@@ -176,7 +180,7 @@ def compile_dialogue(
                 strategies=[
                     StrategyGiven(id=strategy.id, entry=found.entry.id, text=strategy.text,
                                   scenario=found.entry.scenario, similarity=found.similarity)
-                    for found in retrieved
+                    for found in retrieved or ()
                     for strategy in found.strategies
                 ],
                 tools=reply.tools,

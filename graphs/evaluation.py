@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from tutelage.environments import Environment, Split
 from tutelage.strategy_store import Entry, Library, Provenance, Retrieved, Status, Strategy
+from typing_extensions import TypedDict
 
 from .coaching import play
 from .desk import Desk, fitting_concurrency
@@ -117,7 +118,7 @@ def desk_of(desk: Desk, arm: Arm) -> Desk:
     """The same desk with the student of an arm: alone, generally advised, coached, or the teacher."""
     match arm:
         case "none":
-            return replace(desk, library=None)
+            return replace(desk, library=None, fixed=())
         case "generic":
             strategy = Strategy.new(GENERIC_ADVICE, Provenance(source="teacher"))
             entry = Entry.new(scenario="any customer", strategies=[strategy])
@@ -128,7 +129,10 @@ def desk_of(desk: Desk, arm: Arm) -> Desk:
             return replace(desk, retrieval=replace(desk.retrieval, leave_out_own=True))
         case "teacher":
             return replace(
-                desk, library=None, student=replace(desk.student, voice=desk.teacher.voice)
+                desk,
+                library=None,
+                fixed=(),
+                student=replace(desk.student, voice=desk.teacher.voice),
             )
 
 

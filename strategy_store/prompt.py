@@ -1,11 +1,12 @@
-"""What deployment sends: the one function that puts retrieved strategies into a prompt."""
+"""What deployment sends: the one place where retrieved strategies are put into a prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from langchain_core.documents import Document
     from langchain_core.messages import BaseMessage
 
     from .entry import Entry
@@ -13,13 +14,21 @@ if TYPE_CHECKING:
 
 Placement = Literal["after", "note", "system"]
 HEADING = "How to answer this message:"
+Message = dict[str, Any]
+"""A message as the OpenAI protocol writes it: role, content, and whatever else it has."""
+
+_WIRE_TYPES = {"system": "system", "developer": "system", "user": "human"}
 STATIC_HEADING = "How to answer, by situation. Follow only what fits the customer's last message."
 STATIC_WHEN = "In the situation of"
 
 
-def strategies_text(retrieved: Sequence[Retrieved]) -> str:
-    """The text that carries the strategies, byte for byte; "" where there are none."""
-    texts = [" ".join(s.text.split()) for found in retrieved for s in found.strategies]
+def strategies_text(retrieved: Sequence[Retrieved | Document]) -> str:
+    """The text that carries the strategies, byte for byte; "" where there are none.
+
+    Args:
+        retrieved: what the library's index or its retriever gave.
+    """
+    texts = [" ".join(text.split()) for found in retrieved for text in _texts(found)]
     if not texts:
         return ""
     return "\n".join([HEADING, *(f"- {text}" for text in dict.fromkeys(texts))])
@@ -40,7 +49,9 @@ def static_text(entries: Sequence[Entry]) -> str:
 
 
 def coach_messages(
-    messages: Sequence[BaseMessage], retrieved: Sequence[Retrieved], placement: Placement = "after"
+    messages: Sequence[BaseMessage],
+    retrieved: Sequence[Retrieved | Document],
+    placement: Placement = "after",
 ) -> list[BaseMessage]:
     """Add the retrieved strategies to a prompt.
 
@@ -53,21 +64,78 @@ def coach_messages(
             message.
 
     Returns:
-        New messages.
+        New messages. A prompt that holds exactly these strategies already is left as it is, so
+        that two doors in a row add them once.
     """
-    from langchain_core.messages import HumanMessage, SystemMessage
+    from langchain_core.messages import SystemMessage
 
-    text = strategies_text(retrieved)
     out = list(messages)
-    if not text:
-        return out
-    kind = {"note": HumanMessage, "system": SystemMessage}.get(placement)
-    places = [i for i, message in enumerate(out) if kind and isinstance(message, kind)]
-    if not places:
-        return [*out, SystemMessage(text)]
-    place = places[-1] if placement == "note" else places[0]
-    body = (
-        f"{out[place].text}\n\n({text})" if placement == "note" else f"{out[place].text}\n\n{text}"
-    )
-    out[place] = out[place].model_copy(update={"content": body})
+    text = strategies_text(retrieved)
+    place = _place([(m.type, m.text) for m in out], text, placement)
+    if isinstance(place, _New):
+        out.insert(place.at, SystemMessage(text))
+    elif place is not None:
+        body = _extended(out[place].content, text, placement)
+        out[place] = out[place].model_copy(update={"content": body})
     return out
+
+
+def coach_wire(
+    messages: Sequence[Message], retrieved: Sequence[Retrieved], placement: Placement = "after"
+) -> list[Message]:
+    """The same as `coach_messages`, for messages of the OpenAI protocol; what they hold besides
+    role and content stays as it is.
+    """
+    out = [dict(message) for message in messages]
+    text = strategies_text(retrieved)
+    known = [(_WIRE_TYPES.get(str(m.get("role")), ""), _plain(m.get("content"))) for m in out]
+    place = _place(known, text, placement)
+    if isinstance(place, _New):
+        out.insert(place.at, {"role": "system", "content": text})
+    elif place is not None:
+        out[place]["content"] = _extended(out[place].get("content") or "", text, placement)
+    return out
+
+
+class _New:
+    """A new system message is wanted, at this place."""
+
+    def __init__(self, at: int):
+        self.at = at
+
+
+def _place(known: Sequence[tuple[str, str]], text: str, placement: Placement) -> int | _New | None:
+    """Where the text goes, given each message's type and text: at the end of a message, as a new
+    message, or nowhere.
+    """
+    people = [place for place, (kind, _) in enumerate(known) if kind == "human"]
+    rules = [place for place, (kind, _) in enumerate(known) if kind == "system"]
+    if not text or any(text in known[place][1] for place in [*rules, *people[-1:]]):
+        return None
+    if placement == "note" and people:
+        return people[-1]
+    if placement == "system":
+        return rules[0] if rules else _New(0)
+    return _New(len(known))
+
+
+def _extended(content: Any, text: str, placement: Placement) -> Any:
+    """A message's content with the text at its end; pictures and other parts stay."""
+    added = f"({text})" if placement == "note" else text
+    if isinstance(content, str):
+        return f"{content}\n\n{added}"
+    return [*content, {"type": "text", "text": added}]
+
+
+def _plain(content: Any) -> str:
+    """The text of a message's content, whether one string or parts."""
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+def _texts(found: Retrieved | Document) -> list[str]:
+    if hasattr(found, "page_content"):
+        return found.page_content.splitlines()  # type: ignore[union-attr]
+    return [strategy.text for strategy in found.strategies]  # type: ignore[union-attr]

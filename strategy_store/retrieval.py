@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 RANK_CONSTANT = 60
 """The k of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)."""
+TOP, THRESHOLD, TOKEN_BUDGET = 1, 0.3, 160
+"""What every door looks up unless told otherwise: entries, similarity from, tokens at most."""
 CHARS_PER_TOKEN = 4
 """A rough measure for the token budget, on the safe side for English."""
 

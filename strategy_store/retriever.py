@@ -2,57 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForRetrieverRun,
+)
 from langchain_core.documents import Document
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import MessageLikeRepresentation, convert_to_messages
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
+from .deployment import Deployment
 from .library import Library
-from .retrieval import query_of
+from .retrieval import THRESHOLD, TOKEN_BUDGET, TOP, Retrieved, query_of
+
+Dialogue = str | Sequence[MessageLikeRepresentation]
 
 
 class LibraryRetriever(BaseRetriever):
     """Gives approved strategies as Documents: the text is a strategy a line, the metadata say
-    which entry, which strategies and how similar.
+    which entry, which strategies and how similar. `strategies_text` makes of them the text that
+    the other doors send.
+
+    Takes a text, or a dialogue as messages in any form that LangChain knows.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     library: Library
-    k: int = 2
-    threshold: float = 0.3
-    token_budget: int = 200
+    k: int = TOP
+    threshold: float = THRESHOLD
+    token_budget: int = TOKEN_BUDGET
     embeddings: Any = None
 
-    def invoke(self, input: str | list[BaseMessage], *args: Any, **kwargs: Any) -> list[Document]:  # type: ignore[override]
+    def invoke(self, input: Dialogue, *args: Any, **kwargs: Any) -> list[Document]:  # type: ignore[override]
         """Retrieve for a text, or for a dialogue's messages."""
-        return super().invoke(query_of(input), *args, **kwargs)
+        return super().invoke(_query(input), *args, **kwargs)
 
-    async def ainvoke(  # type: ignore[override]
-        self,
-        input: str | list[BaseMessage],
-        *args: Any,
-        **kwargs: Any,
-    ) -> list[Document]:
+    async def ainvoke(self, input: Dialogue, *args: Any, **kwargs: Any) -> list[Document]:  # type: ignore[override]
         """Retrieve for a text, or for a dialogue's messages."""
-        return await super().ainvoke(query_of(input), *args, **kwargs)
+        return await super().ainvoke(_query(input), *args, **kwargs)
+
+    def _deployment(self) -> Deployment:
+        return Deployment(
+            self.library, self.k, self.threshold, self.token_budget, embeddings=self.embeddings
+        )
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[Document]:
-        index = self.library.index(embeddings=self.embeddings)
-        found = index.search(query, self.k, self.threshold, self.token_budget)
-        return [
-            Document(
-                page_content="\n".join(strategy.text for strategy in one.strategies),
-                metadata={
-                    "entry": one.entry.id,
-                    "scenario": one.entry.scenario,
-                    "similarity": one.similarity,
-                    "strategies": [strategy.id for strategy in one.strategies],
-                },
-            )
-            for one in found
-        ]
+        return _documents(self._deployment().retrieve(query))
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        return _documents(await self._deployment().aretrieve(query))
+
+
+def _query(input: Dialogue) -> str:
+    return query_of(input if isinstance(input, str) else convert_to_messages(input))
+
+
+def _documents(found: Sequence[Retrieved]) -> list[Document]:
+    return [
+        Document(
+            id=one.entry.id,
+            page_content="\n".join(strategy.text for strategy in one.strategies),
+            metadata={
+                "entry": one.entry.id,
+                "scenario": one.entry.scenario,
+                "similarity": one.similarity,
+                "strategies": [strategy.id for strategy in one.strategies],
+            },
+        )
+        for one in found
+    ]

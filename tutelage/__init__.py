@@ -7,9 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tutelage.agents.app_student import app_student
+    from tutelage.agents.coached import coached
+    from tutelage.agents.middleware import StrategyMiddleware
     from tutelage.environments import load_environment
     from tutelage.graphs import CoachingOptions, coaching_graph, dialogue_graph
-    from tutelage.strategy_store import Library
+    from tutelage.strategy_store import Library, strategies_text
 
 try:
     __version__ = version("tutelage")
@@ -22,9 +25,23 @@ _HOMES = {
     "dialogue_graph": "tutelage.graphs",
     "coaching_graph": "tutelage.graphs",
     "CoachingOptions": "tutelage.graphs",
+    "coached": "tutelage.agents.coached",
+    "StrategyMiddleware": "tutelage.agents.middleware",
+    "app_student": "tutelage.agents.app_student",
+    "strategies_text": "tutelage.strategy_store",
 }
 
-__all__ = ["CoachingOptions", "Library", "coaching_graph", "dialogue_graph", "load_environment"]
+__all__ = [
+    "CoachingOptions",
+    "Library",
+    "StrategyMiddleware",
+    "app_student",
+    "coached",
+    "coaching_graph",
+    "dialogue_graph",
+    "load_environment",
+    "strategies_text",
+]
 
 
 def __getattr__(name: str) -> Any:

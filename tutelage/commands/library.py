@@ -68,16 +68,46 @@ def show(
     prompt: Annotated[
         bool, typer.Option("--prompt", help="The exact text that deployment adds (approved only).")
     ] = False,
+    dialogue: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="With --prompt: a dialogue as OpenAI messages (- for stdin); prints the messages "
+            "that deployment sends for it.",
+        ),
+    ] = None,
+    placement: o.Placement = None,
+    top: o.Top = None,
+    threshold: o.Threshold = None,
     json: o.Json = False,
 ) -> None:
     """Show entries whole: scenario, strategies, evidence, where they come from.
 
     Example: `tutelage library show runs/x/library.db`
+
+    Example: `tutelage library show runs/x/library.db --prompt --dialogue chat.json`
     """
     from tutelage.console import result, result_json
-    from tutelage.strategy_store import Library
+    from tutelage.strategy_store import Deployment, Library
     from tutelage.strategy_store.exchange import export_text
+    from tutelage.strategy_store.retrieval import THRESHOLD, TOP
 
+    if dialogue is not None:
+        if not prompt or id_ is not None:
+            raise typer.BadParameter("--dialogue goes with --prompt, and with no id")
+        from tutelage.audit import sent_for
+
+        with Library.open(library) as opened:
+            deployment = Deployment(
+                opened,
+                TOP if top is None else top,
+                THRESHOLD if threshold is None else threshold,
+                placement=placement or "after",
+            )
+            result(sent_for(deployment, dialogue))
+        return
+    if (placement, top, threshold) != (None, None, None):
+        raise typer.BadParameter("--placement, --top and --threshold go with --dialogue")
     with Library.open(library) as opened:
         if id_ is not None:
             opened.entry(id_)

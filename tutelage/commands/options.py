@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 SPEC = "SPEC"
-_SPEC_HELP = "provider:model, for example `local:qwen2.5-coder-1.5b` or `openai:gpt-5-mini`."
+SPEC_HELP = "provider:model, for example `local:qwen2.5-coder-1.5b` or `openai:gpt-5-mini`."
 
 Env = Annotated[str, typer.Argument(metavar="ENV", help="A bundled firm's name, or a folder.")]
 Student = Annotated[
-    str | None, typer.Option(metavar=SPEC, help=f"The model under coaching: {_SPEC_HELP}")
+    str | None, typer.Option(metavar=SPEC, help=f"The model under coaching: {SPEC_HELP}")
 ]
 Teacher = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that coaches.")]
 Customer = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that plays customers.")]
@@ -38,6 +38,18 @@ Run = Annotated[
 ]
 LibraryFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The library that the student uses.")
+]
+Placement = Annotated[
+    Literal["after", "note", "system"] | None,
+    typer.Option(
+        help="Where strategies stand: in a system message after the transcript, as a note in the "
+        "last user message, or in the first system message; else what the model takes."
+    ),
+]
+Top = Annotated[int | None, typer.Option(min=1, help="Entries to give at most; else 1.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Similarity from which an entry fits; else 0.3."),
 ]
 Exchanges = Annotated[int, typer.Option(min=1, max=20, help="Exchanges at most in a dialogue.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -1,4 +1,4 @@
-"""The commands that stand at the top: coach, simulate, evaluate, watch, doctor."""
+"""The commands that stand at the top: coach, simulate, evaluate, watch, serve, doctor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import typer
 from .coach import coach
 from .doctor import doctor
 from .evaluate import evaluate
+from .serve import serve
 from .simulate import simulate
 from .watch import watch
 
@@ -17,4 +18,5 @@ def register(app: typer.Typer) -> None:
     app.command()(simulate)
     app.command()(evaluate)
     app.command()(watch)
+    app.command()(serve)
     app.command()(doctor)

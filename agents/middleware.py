@@ -1,0 +1,66 @@
+"""Middleware for LangChain's `create_agent`: strategies at every call of the agent's model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain_core.messages import SystemMessage
+from tutelage.strategy_store import Deployment, Library, Placement, Retrieved, coach_messages
+from tutelage.strategy_store.retrieval import THRESHOLD, TOKEN_BUDGET, TOP
+
+from .chat_models import fitting_placement
+
+
+class StrategyMiddleware(AgentMiddleware):
+    """Adds the approved strategies that fit the dialogue to each call of the model.
+
+    `create_agent(model, tools, middleware=[StrategyMiddleware(library)])`. The agent's state is
+    left alone: the strategies stand in the request only, and are looked up anew as it goes on.
+
+    Args:
+        library: where strategies are looked up.
+        placement: where in the prompt they stand; what the model's provider takes, where None.
+        top: entries at most.
+        threshold: similarity (0-1) below which an entry does not fit.
+        token_budget: tokens of strategy text at most.
+        embeddings: a LangChain `Embeddings` for dense retrieval beside BM25.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        placement: Placement | None = None,
+        top: int = TOP,
+        threshold: float = THRESHOLD,
+        token_budget: int = TOKEN_BUDGET,
+        embeddings: Any = None,
+    ):
+        super().__init__()
+        self.placement = placement
+        self.deployment = Deployment(library, top, threshold, token_budget, embeddings=embeddings)
+
+    def wrap_model_call(
+        self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]
+    ) -> ModelResponse:
+        """Coach one call of the model."""
+        return handler(self._coached(request, self.deployment.retrieve(request.messages)))
+
+    async def awrap_model_call(
+        self, request: ModelRequest, handler: Callable[[ModelRequest], Awaitable[ModelResponse]]
+    ) -> ModelResponse:
+        """Coach one call of the model."""
+        found = await self.deployment.aretrieve(request.messages)
+        return await handler(self._coached(request, found))
+
+    def _coached(self, request: ModelRequest, found: list[Retrieved]) -> ModelRequest:
+        placement = self.placement or fitting_placement(request.model)
+        # LangChain keeps the agent's system message apart; it counts as the first one here.
+        rules = [request.system_message] if request.system_message else []
+        sent = coach_messages([*rules, *request.messages], found, placement)
+        first = sent[0] if rules or placement == "system" else None
+        if isinstance(first, SystemMessage):
+            return request.override(system_message=first, messages=cast(Any, sent[1:]))
+        return request.override(messages=cast(Any, sent))

@@ -1,0 +1,184 @@
+"""What you audit is what runs: what `library show --prompt --dialogue` prints is what a recording
+endpoint receives through every door, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import world
+from endpoint import QUESTION, REJECTED, UNAPPROVED, fill, recording
+from langchain.agents import create_agent
+from langchain_core.messages import SystemMessage, convert_to_messages
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+from test_serve import serving
+from tutelage.agents.student import desk_text
+from tutelage.agents.transcript import Turn, as_messages
+from tutelage.environments import load_environment
+from tutelage.graphs.desk import open_desk
+from tutelage.strategy_store import Deployment, Library, coach_messages
+
+import tutelage
+from tutelage.proxy import HttpUpstream, Proxy
+
+SYSTEM = "You serve the customers of an airline. Zürich ✈ “quoted”."
+DIALOGUES = {
+    "opening": [{"role": "user", "content": QUESTION}],
+    "system": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}],
+    "longer": [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": "Which flight was it?\nPlease tell me."},
+        {"role": "user", "content": "Flight OAK 12 to Basel, cancelled, and I wait\tstill."},
+    ],
+    "nothing fits": [{"role": "user", "content": "The wardrobe arrived with splinters."}],
+}
+PLACEMENTS = ("after", "note", "system")
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library.open(tmp_path / "library.db", create=True) as opened:
+        yield fill(opened)
+
+
+@pytest.fixture
+def endpoint():
+    with recording() as started:
+        yield started
+
+
+def audited(library, dialogue, placement, tmp_path) -> str:
+    """What the command prints, in a process of its own."""
+    file = tmp_path / "dialogue.json"
+    file.write_text(json.dumps(dialogue), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "tutelage", "library", "show", str(library.path), "--prompt",
+         "--dialogue", str(file), "--placement", placement],
+        capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().removesuffix("\n")
+
+
+def received(endpoint) -> str:
+    """The messages of the last request, written as the command writes them."""
+    (body,) = endpoint.bodies
+    ordered = [{k: m[k] for k in ("role", "content", *m) if k in m} for m in body["messages"]]
+    endpoint.bodies.clear()
+    return json.dumps(ordered, indent=2, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("name", DIALOGUES)
+async def test_every_door_sends_what_the_command_prints(
+    library, endpoint, tmp_path, name, placement
+):
+    dialogue = DIALOGUES[name]
+    expected = audited(library, dialogue, placement, tmp_path)
+    assert UNAPPROVED not in expected and REJECTED not in expected
+    assert (name == "nothing fits") is ("Name the wait" not in expected)
+    model = ChatOpenAI(
+        model="recorder", base_url=endpoint.url, api_key=SecretStr("x"), max_retries=0
+    )
+    messages = convert_to_messages(dialogue)
+
+    coached = tutelage.coached(model, library, placement=placement)
+    coached.invoke(messages)
+    assert received(endpoint) == expected, "coached, sync"
+    await coached.ainvoke(messages)
+    assert received(endpoint) == expected, "coached, async"
+    list(coached.stream(messages))
+    assert received(endpoint) == expected, "coached, stream"
+
+    head = [m for m in messages if m.type == "system"]
+    agent = create_agent(
+        model, [], system_prompt=head[0] if head else None,
+        middleware=[tutelage.StrategyMiddleware(library, placement=placement)],
+    )  # fmt: skip
+    talk = {"messages": messages[len(head) :]}
+    agent.invoke(talk)
+    assert received(endpoint) == expected, "middleware, sync"
+    await agent.ainvoke(talk)
+    assert received(endpoint) == expected, "middleware, async"
+
+    docs = library.as_retriever().invoke(messages)
+    model.invoke(coach_messages(messages, docs, placement))
+    assert received(endpoint) == expected, "a prompt made from the retriever"
+    if placement == "after" and docs:
+        model.invoke([*messages, SystemMessage(tutelage.strategies_text(docs))])
+        assert received(endpoint) == expected, "a prompt made by hand from the retriever"
+
+    proxy = Proxy(Deployment(library, placement=placement), "recorder", HttpUpstream(endpoint.url))
+    with serving(proxy) as url:
+        through = ChatOpenAI(model="recorder", base_url=url, api_key=SecretStr("x"), max_retries=0)
+        through.invoke(messages)
+        assert received(endpoint) == expected, "proxy"
+        list(through.stream(messages))
+        assert received(endpoint) == expected, "proxy, stream"
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+async def test_the_student_of_the_dialogue_graph_is_sent_what_the_command_prints(
+    endpoint, tmp_path, placement
+):
+    firm = load_environment(world.build_firm(tmp_path / "world"))
+    says = "they cancelled my train and we are stranded"
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        fill(library)
+        graph = tutelage.dialogue_graph(
+            firm, student=endpoint.spec, customer=world.ScriptedCustomer(),
+            judge=world.ScriptedJudge(), library=library, max_exchanges=1, placement=placement,
+        )  # fmt: skip
+        final = await graph.ainvoke({"scenario": "stranded_0"})
+        says = final["turns"][0]["text"]
+        scenario = firm.scenarios["stranded_0"]
+        dialogue = [{"role": "system", "content": desk_text(firm, scenario)},
+                    {"role": "user", "content": says}]  # fmt: skip
+        assert received(endpoint) == audited(library, dialogue, placement, tmp_path)
+        desk = open_desk(firm, student=endpoint.spec, library=library, customer=world.ScriptedCustomer(),
+                         judge=world.ScriptedJudge(), teacher=world.ScriptedTeacher(),
+                         placement=placement)  # fmt: skip
+        turns = [Turn(speaker="customer", text=QUESTION)]
+        await desk.student.reply(scenario, turns, await desk.retrieve(turns, scenario.id))
+        dialogue[1]["content"] = as_messages(turns)[0].text
+        sent = received(endpoint)
+        assert "Name the wait" in sent
+        assert sent == audited(library, dialogue, placement, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"role": "user",\n "content": ]', "dialogue.json:2: is no valid JSON"),
+        ("{}", "holds no messages"),
+        ('[{"role": "user", "content": "a"}, {"role": "boss"}]', "message 2: role"),
+        ('[{"role": "user", "content": 7}]', "message 1: content"),
+        ("[1]", "message 1: role"),
+    ],
+)
+def test_a_wrong_dialogue_says_where(library, tmp_path, text, said):
+    file = tmp_path / "dialogue.json"
+    file.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "tutelage", "library", "show", str(library.path), "--prompt",
+         "--dialogue", str(file)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+def test_the_command_reads_a_whole_request_from_stdin(library):
+    request = {"model": "x", "messages": [{"role": "user", "content": QUESTION, "name": "Ann"}]}
+    done = subprocess.run(
+        [sys.executable, "-m", "tutelage", "library", "show", str(library.path), "--prompt",
+         "--dialogue", "-"],
+        input=json.dumps(request), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    user, system = json.loads(done.stdout)
+    assert user == request["messages"][0] and system["role"] == "system"

@@ -1,0 +1,255 @@
+"""The coached model is the model: same calls, same answers, one run seen, only approved advice."""
+
+from __future__ import annotations
+
+import pytest
+from endpoint import ADVICE, QUESTION, REJECTED, UNAPPROVED, fill, recording
+from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, SecretStr
+from tutelage.agents.chat_models import fitting_placement
+from tutelage.strategy_store import Library, on_trial, strategies_text
+
+import tutelage
+
+TEXT = f"How to answer this message:\n- {ADVICE}"
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library.open(tmp_path / "library.db", create=True) as opened:
+        yield fill(opened)
+
+
+@pytest.fixture
+def endpoint():
+    with recording() as started:
+        yield started
+
+
+@pytest.fixture
+def plain(endpoint):
+    return ChatOpenAI(
+        model="recorder", base_url=endpoint.url, api_key=SecretStr("none"), max_retries=0
+    )
+
+
+@pytest.fixture
+def model(plain, library):
+    return tutelage.coached(plain, library)
+
+
+class Runs(BaseCallbackHandler):
+    """Counts runs, and keeps what each was told it would send."""
+
+    def __init__(self):
+        self.sent, self.ended, self.tokens = [], 0, []
+
+    def on_chat_model_start(self, serialized, messages, **kwargs):
+        self.sent.append([message.text for message in messages[0]])
+
+    def on_llm_end(self, response, **kwargs):
+        self.ended += 1
+
+    def on_llm_new_token(self, token, **kwargs):
+        self.tokens.append(token)
+
+
+def last(endpoint):
+    return [(message["role"], message["content"]) for message in endpoint.bodies[-1]["messages"]]
+
+
+async def test_every_way_of_calling_sends_the_advice_last_and_nothing_else_changed(endpoint, model):
+    expected = [("user", QUESTION), ("system", TEXT)]
+    assert model.invoke(QUESTION).text == "Two hours. I am sorry."
+    assert last(endpoint) == expected
+    assert (await model.ainvoke([HumanMessage(QUESTION)])).text == "Two hours. I am sorry."
+    assert last(endpoint) == expected
+    assert "".join(c.text for c in model.stream(QUESTION)) == "Two hours. I am sorry."
+    assert last(endpoint) == expected
+    chunks = [chunk.text async for chunk in model.astream([("user", QUESTION)])]
+    assert len([c for c in chunks if c]) == 5, "it streams rather than gives all at once"
+    assert last(endpoint) == expected
+    assert [m.text for m in model.batch([QUESTION, QUESTION])] == ["Two hours. I am sorry."] * 2
+    assert len(await model.abatch([QUESTION] * 3)) == 3
+    assert model.generate([[HumanMessage(QUESTION)]]).generations[0][0].text
+    assert (await model.agenerate([[HumanMessage(QUESTION)]])).generations[0][0].text
+    prompt = ChatPromptTemplate.from_messages([("system", "Be kind."), ("human", "{q}")])
+    assert (prompt | model).invoke({"q": QUESTION}).text == "Two hours. I am sorry."
+    assert last(endpoint) == [("system", "Be kind."), *expected]
+    events = [event async for event in model.astream_events(QUESTION, version="v2")]
+    assert any(event["event"] == "on_chat_model_stream" for event in events)
+    sent = [body["messages"] for body in endpoint.bodies]
+    assert all(TEXT in messages[-1]["content"] for messages in sent)
+    assert not [m for messages in sent for m in messages
+                if UNAPPROVED in m["content"] or REJECTED in m["content"]]  # fmt: skip
+
+
+def test_where_nothing_fits_the_model_is_sent_what_it_would_be_anyway(endpoint, plain, model):
+    other = "The wardrobe arrived with splinters on every shelf."
+    plain.invoke(other)
+    model.invoke(other)
+    assert endpoint.bodies[0] == endpoint.bodies[1]
+
+
+def test_what_is_unapproved_later_is_gone_at_the_next_call(endpoint, model, library):
+    model.invoke(QUESTION)
+    library.retire([s.id for e in library.entries(("approved",)) for s in e.strategies], "me", "x")
+    model.invoke(QUESTION)
+    assert last(endpoint) == [("user", QUESTION)]
+
+
+def test_callbacks_see_one_run_with_what_was_really_sent_and_usage_is_counted_once(model):
+    runs = Runs()
+    with get_usage_metadata_callback() as usage:
+        model.invoke(QUESTION, {"callbacks": [runs], "tags": ["t"], "run_name": "mine"})
+    assert runs.sent == [[QUESTION, TEXT]]
+    assert runs.ended == 1
+    assert usage.usage_metadata["recorder"]["total_tokens"] == 15
+    streamed = Runs()
+    list(model.stream(QUESTION, {"callbacks": [streamed]}))
+    assert "".join(streamed.tokens) == "Two hours. I am sorry." and streamed.ended == 1
+
+
+def test_tools_and_structured_output_are_the_models_own(endpoint, plain, model):
+    def refund(booking: str) -> str:
+        """Pay the money back."""
+        return booking
+
+    endpoint.answers = [("refund", {"booking": "X4"})]
+    answer = model.bind_tools([refund], tool_choice="any").invoke(QUESTION)
+    assert answer.tool_calls[0]["args"] == {"booking": "X4"}
+    coached_body = endpoint.bodies[-1]
+    plain.bind_tools([refund], tool_choice="any").invoke(
+        [HumanMessage(QUESTION), SystemMessage(TEXT)]
+    )
+    assert endpoint.bodies[-1] == coached_body
+
+    class Wait(BaseModel):
+        hours: int
+
+    endpoint.answers = ['{"hours": 2}']
+    assert model.with_structured_output(Wait).invoke(QUESTION) == Wait(hours=2)
+    assert last(endpoint)[-1] == ("system", TEXT)
+    assert endpoint.bodies[-1]["response_format"]["type"] == "json_schema"
+    raw = model.with_structured_output(Wait, include_raw=True).invoke(QUESTION)
+    assert raw["parsed"] == Wait(hours=2) and raw["raw"].text
+
+
+def test_it_is_a_chat_model_that_tells_of_itself_what_the_model_tells(plain, model):
+    assert isinstance(model, BaseChatModel)
+    assert model.model_name == "recorder" and model._llm_type == plain._llm_type
+    assert model._get_ls_params() == plain._get_ls_params()
+    with pytest.raises(AttributeError, match="nonsense"):
+        model.nonsense  # noqa: B018
+    assert model.bind(stop=["x"]).invoke(QUESTION).text
+
+
+def test_a_runnable_stays_a_runnable(endpoint, plain, library):
+    chain = tutelage.coached(plain.bind(stop=["END"]) | RunnableLambda(lambda m: m.text), library)
+    assert chain.invoke(QUESTION) == "Two hours. I am sorry."
+    assert last(endpoint)[-1] == ("system", TEXT) and endpoint.bodies[-1]["stop"] == ["END"]
+
+
+def test_two_doors_in_a_row_advise_once(endpoint, plain, library):
+    model = tutelage.coached(tutelage.coached(plain, library), library)
+    agent = create_agent(model, [], middleware=[tutelage.StrategyMiddleware(library)])
+    agent.invoke({"messages": [("user", QUESTION)]})
+    assert last(endpoint) == [("user", QUESTION), ("system", TEXT)]
+
+
+def test_a_simulation_may_put_other_advice_on_trial_or_none(endpoint, model):
+    with on_trial(()):
+        model.invoke(QUESTION)
+    assert last(endpoint) == [("user", QUESTION)]
+    model.invoke(QUESTION)
+    assert last(endpoint)[-1] == ("system", TEXT)
+
+
+@pytest.mark.parametrize("placement", ["note", "system"])
+def test_other_places_keep_pictures(endpoint, plain, library, placement):
+    model = tutelage.coached(plain, library, placement=placement)
+    picture = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
+    model.invoke(
+        [SystemMessage("Be kind."), HumanMessage([{"type": "text", "text": QUESTION}, picture])]
+    )
+    system, user = endpoint.bodies[-1]["messages"]
+    assert picture in user["content"]
+    if placement == "system":
+        assert system["content"] == f"Be kind.\n\n{TEXT}"
+    else:
+        assert user["content"][-1] == {"type": "text", "text": f"({TEXT})"}
+
+
+def test_where_a_provider_takes_no_late_system_message_the_advice_is_a_note(library, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "none")
+    model = tutelage.coached("anthropic:claude-3-5-haiku-latest", library)
+    assert model.deployment.placement == "note" == fitting_placement(model)
+    sent = model.deployment.coach([SystemMessage("Be kind."), HumanMessage(QUESTION)])
+    payload = model.model._get_request_payload(sent)
+    assert payload["system"] == "Be kind."
+    assert payload["messages"] == [{"role": "user", "content": f"{QUESTION}\n\n({TEXT})"}]
+
+
+# The middleware
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+async def test_an_agent_with_tools_is_advised_at_every_call_and_its_state_is_left_alone(
+    endpoint, plain, library, how
+):
+    def refund(booking: str) -> str:
+        """Pay the money back."""
+        return f"paid {booking}"
+
+    agent = create_agent(
+        plain, [refund], system_prompt="Be kind.",
+        middleware=[tutelage.StrategyMiddleware(library)],
+    )  # fmt: skip
+    endpoint.answers = [("refund", {"booking": "X4"}), "Paid."]
+    given = {"messages": [("user", QUESTION)]}
+    final = agent.invoke(given) if how == "sync" else await agent.ainvoke(given)
+    first, second = (body["messages"] for body in endpoint.bodies)
+    assert [m["role"] for m in first] == ["system", "user", "system"]
+    assert [m["role"] for m in second] == ["system", "user", "assistant", "tool", "system"]
+    assert first[-1]["content"] == second[-1]["content"] == TEXT
+    assert first[0]["content"] == "Be kind."
+    assert [m.type for m in final["messages"]] == ["human", "ai", "tool", "ai"]
+    assert not [m for m in final["messages"] if ADVICE in m.text]
+
+
+@pytest.mark.parametrize("system_prompt", [None, "Be kind."])
+def test_the_middleware_can_write_into_the_agents_system_prompt(
+    endpoint, plain, library, system_prompt
+):
+    agent = create_agent(
+        plain, [], system_prompt=system_prompt,
+        middleware=[tutelage.StrategyMiddleware(library, placement="system")],
+    )  # fmt: skip
+    agent.invoke({"messages": [("user", QUESTION)]})
+    system = f"{system_prompt}\n\n{TEXT}" if system_prompt else TEXT
+    assert last(endpoint) == [("system", system), ("user", QUESTION)]
+
+
+# The retriever
+
+
+async def test_the_retriever_takes_text_or_a_dialogue_and_gives_approved_advice(library):
+    retriever = library.as_retriever()
+    forms = (QUESTION, [HumanMessage(QUESTION)], [("user", QUESTION)],
+             [{"role": "user", "content": QUESTION}])  # fmt: skip
+    for form in forms:
+        (found,) = retriever.invoke(form)
+        assert found.page_content == ADVICE
+        assert strategies_text(await retriever.ainvoke(form)) == TEXT
+    assert retriever.invoke("The wardrobe arrived with splinters.") == []
+    assert [len(docs) for docs in retriever.batch([QUESTION, "Hello."])] == [1, 0]
+    chain = retriever | RunnableLambda(strategies_text)
+    assert chain.invoke(QUESTION) == TEXT
+    tight = library.as_retriever(token_budget=2, k=5)
+    assert tight.invoke(QUESTION) == []

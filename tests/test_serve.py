@@ -1,0 +1,357 @@
+"""The proxy: the real client, streaming, faults in OpenAI's shape, and no key where none belongs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import httpx
+import openai
+import pytest
+import uvicorn
+from endpoint import ADVICE, QUESTION, UNAPPROVED, fill, recording
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+from tutelage.strategy_store import Deployment, Library
+
+from tutelage.proxy import HttpUpstream, Proxy, Served, proxy_app
+from tutelage.proxy_model import ModelUpstream
+
+TEXT = f"How to answer this message:\n- {ADVICE}"
+ASK = [{"role": "user", "content": QUESTION}]
+SECRET = "sk-verysecret-0123456789abcdef"
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library.open(tmp_path / "library.db", create=True) as opened:
+        yield fill(opened)
+
+
+@pytest.fixture
+def endpoint():
+    with recording() as started:
+        yield started
+
+
+@contextlib.contextmanager
+def serving(proxy: Proxy):
+    """The proxy on a real socket; gives its base URL."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(proxy_app(proxy), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        bound.close()
+
+
+@pytest.fixture
+def proxy(endpoint, library):
+    return Proxy(Deployment(library), "recorder", HttpUpstream(endpoint.url))
+
+
+@pytest.fixture
+def url(proxy):
+    with serving(proxy) as address:
+        yield address
+
+
+def client(url, key="client-key"):
+    return openai.OpenAI(base_url=url, api_key=key, max_retries=0)
+
+
+def test_the_real_client_gets_its_answer_and_the_upstream_the_advice(url, endpoint):
+    answer = client(url).chat.completions.create(
+        model="recorder", messages=ASK, extra_body={"made_up_field": {"a": [1, None]}}, seed=7
+    )
+    assert answer.choices[0].message.content == "Two hours. I am sorry."
+    assert answer.usage.total_tokens == 15
+    assert endpoint.bodies == [
+        {"model": "recorder", "seed": 7, "made_up_field": {"a": [1, None]},
+         "messages": [*ASK, {"role": "system", "content": TEXT}]}
+    ]  # fmt: skip
+    assert [m.id for m in client(url).models.list()] == ["recorder"]
+    assert client(url).models.retrieve("recorder").owned_by == "tutelage"
+
+
+async def test_the_async_client_streams_piece_by_piece(url, endpoint):
+    stream = await openai.AsyncOpenAI(base_url=url, api_key="k").chat.completions.create(
+        model="recorder", messages=ASK, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = [chunk async for chunk in stream]
+    words = [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
+    assert "".join(words) == "Two hours. I am sorry." and len(words) == 5
+    assert chunks[-1].usage.total_tokens == 15
+    assert endpoint.bodies[-1]["messages"][-1]["content"] == TEXT
+
+
+def test_what_is_not_approved_never_passes(url, endpoint, library):
+    client(url).chat.completions.create(model="recorder", messages=ASK)
+    assert UNAPPROVED not in json.dumps(endpoint.bodies)
+    library.rollback(0, "test")
+    client(url).chat.completions.create(model="recorder", messages=ASK)
+    assert endpoint.bodies[-1]["messages"] == ASK
+
+
+def test_messages_with_tools_pictures_and_odd_fields_pass_as_they_are(url, endpoint):
+    messages = [
+        {"role": "developer", "content": "Be kind.", "cache": True},
+        {"role": "user", "content": [{"type": "text", "text": QUESTION},
+                                     {"type": "image_url", "image_url": {"url": "data:x"}}]},
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "ok ✓"},
+    ]  # fmt: skip
+    answer = httpx.post(f"{url}/chat/completions", json={"model": "recorder", "messages": messages})
+    assert answer.status_code == 200
+    assert re.fullmatch(r"s[0-9a-f]{10}", answer.headers["x-tutelage-strategies"])
+    assert answer.headers["x-request-id"] == "req-7"
+    assert endpoint.bodies[-1]["messages"] == [*messages, {"role": "system", "content": TEXT}]
+
+
+def test_the_clients_key_is_passed_on_unless_the_proxy_has_its_own(proxy, endpoint):
+    with serving(proxy) as url:
+        client(url, "client-key").chat.completions.create(model="recorder", messages=ASK)
+    assert endpoint.headers[-1]["authorization"] == "Bearer client-key"
+    own = replace(proxy, upstream=HttpUpstream(endpoint.url, SECRET))
+    with serving(own) as url:
+        client(url, "client-key").chat.completions.create(model="recorder", messages=ASK)
+    assert endpoint.headers[-1]["authorization"] == f"Bearer {SECRET}"
+    assert SECRET not in repr(own)
+
+
+def test_with_a_key_of_its_own_the_proxy_lets_nobody_else_in(proxy, endpoint):
+    with serving(replace(proxy, key="let-me-in")) as url:
+        with pytest.raises(openai.AuthenticationError, match="key is missing or wrong"):
+            client(url, "guess").chat.completions.create(model="recorder", messages=ASK)
+        with pytest.raises(openai.AuthenticationError):
+            client(url, "guess").models.list()
+        assert endpoint.bodies == []
+        client(url, "let-me-in").chat.completions.create(model="recorder", messages=ASK)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "said"),
+    [
+        ("{", {}, 400, "not valid JSON"),
+        ("[1]", {}, 400, "must be a JSON object"),
+        ('{"model": "recorder"}', {}, 400, "'messages' must be"),
+        ('{"model": "recorder", "messages": ["x"]}', {}, 400, "'messages' must be"),
+        ('{"model": "gpt-9", "messages": []}', {}, 404, "serves 'recorder' only"),
+        ('{"model": ["x"], "messages": []}', {}, 404, "serves 'recorder' only"),
+        ("{}", {"content-type": "text/plain"}, 415, "application/json"),
+        ("[" * 100_000, {}, 400, "not valid JSON"),
+    ],
+)
+def test_a_wrong_request_is_told_in_openais_shape(url, endpoint, body, headers, status, said):
+    answer = httpx.post(
+        f"{url}/chat/completions",
+        content=body,
+        headers={"content-type": "application/json", **headers},
+    )
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert endpoint.bodies == []
+
+
+def test_what_it_does_not_serve_is_told_and_strange_hosts_are_refused(url):
+    for answer in (httpx.post(f"{url}/embeddings", json={}), httpx.get(f"{url}/chat/completions")):
+        assert answer.status_code in (404, 405)
+        assert "POST /v1/chat/completions" in answer.json()["error"]["message"]
+    assert httpx.get(f"{url}/models", headers={"host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, openai.BadRequestError), (401, openai.AuthenticationError),
+     (429, openai.RateLimitError), (500, openai.InternalServerError)],
+)  # fmt: skip
+def test_the_upstreams_refusals_keep_their_status_but_lose_their_keys(url, endpoint, status, kind):
+    error = {"message": f"no, {SECRET} will not do", "type": "t", "code": "c", "param": "p"}
+    endpoint.answers = [{"status": status, "body": {"error": error}}]
+    with pytest.raises(kind) as caught:
+        client(url).chat.completions.create(model="recorder", messages=ASK)
+    assert caught.value.body["code"] == "c" and caught.value.body["param"] == "p"
+    assert SECRET not in str(caught.value) and "will not do" in str(caught.value)
+
+
+def test_a_refusal_of_the_proxys_own_key_is_not_the_clients_fault(proxy, endpoint):
+    endpoint.answers = [{"status": 401, "body": {"error": {"message": "bad key"}}}]
+    own = replace(proxy, upstream=HttpUpstream(endpoint.url, SECRET))
+    with serving(own) as url, pytest.raises(openai.InternalServerError) as caught:
+        client(url).chat.completions.create(model="recorder", messages=ASK)
+    assert caught.value.status_code == 502 and caught.value.code == "upstream_refused_key"
+
+
+def test_an_upstream_that_is_not_there_or_breaks_off(proxy, endpoint):
+    with serving(replace(proxy, upstream=HttpUpstream("http://127.0.0.1:9/v1"))) as url:
+        with pytest.raises(openai.InternalServerError) as caught:
+            client(url).chat.completions.create(model="recorder", messages=ASK)
+        assert caught.value.status_code == 502 and caught.value.code == "upstream_unreachable"
+
+    def slow(request):
+        raise httpx.ReadTimeout("slow", request=request)
+
+    with serving(replace(proxy, transport=httpx.MockTransport(slow))) as url:
+        with pytest.raises(openai.InternalServerError) as caught:
+            client(url).chat.completions.create(model="recorder", messages=ASK)
+        assert caught.value.status_code == 504
+
+    class Broken(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            yield b'data: {"id": "c", "choices": []}\n\n'
+            raise httpx.ReadError("gone")
+
+    def broken(request):
+        return httpx.Response(200, stream=Broken(), headers={"content-type": "text/event-stream"})
+
+    with serving(replace(proxy, transport=httpx.MockTransport(broken))) as url:
+        stream = client(url).chat.completions.create(model="recorder", messages=ASK, stream=True)
+        with pytest.raises(openai.APIError, match="broke off"):
+            list(stream)
+
+
+def test_a_closed_library_is_an_error_of_the_proxy_and_not_silence(proxy, library, endpoint):
+    library.close()
+    with serving(proxy) as url, pytest.raises(openai.InternalServerError):
+        client(url).chat.completions.create(model="recorder", messages=ASK)
+    assert endpoint.bodies == []
+
+
+def test_what_is_told_of_a_request_holds_no_text_and_no_key(proxy):
+    told: list[Served] = []
+    with serving(replace(proxy, on_served=told.append)) as url:
+        client(url, SECRET).chat.completions.create(model="recorder", messages=ASK)
+    (served,) = told
+    assert served.status == 200 and len(served.strategies) == 1 and not served.stream
+    assert SECRET not in repr(told) and QUESTION not in repr(told)
+
+
+# Other providers' models
+
+
+def test_a_model_of_any_provider_answers_in_openais_shape(library, endpoint):
+    inner = ChatOpenAI(
+        model="recorder", base_url=endpoint.url, api_key=SecretStr("x"), max_retries=0
+    )
+    proxy = Proxy(Deployment(library), "m", ModelUpstream(inner, "some:m"))
+    tool = {"type": "function", "function": {"name": "refund", "parameters": {
+        "type": "object", "properties": {"booking": {"type": "string"}}}}}  # fmt: skip
+    with serving(proxy) as url:
+        speak = client(url).chat.completions.create
+        answer = speak(model="m", messages=ASK, temperature=0.2, max_tokens=9, user="u")
+        assert answer.choices[0].message.content == "Two hours. I am sorry."
+        assert answer.choices[0].finish_reason == "stop" and answer.usage.total_tokens == 15
+        assert endpoint.bodies[-1]["messages"][-1] == {"role": "system", "content": TEXT}
+        assert endpoint.bodies[-1]["temperature"] == 0.2
+        chunks = list(speak(model="m", messages=ASK, stream=True,
+                            stream_options={"include_usage": True}))  # fmt: skip
+        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == (
+            "Two hours. I am sorry."
+        )
+        assert chunks[-1].usage.total_tokens == 15 and chunks[-2].choices[0].finish_reason == "stop"
+        endpoint.answers = [("refund", {"booking": "X4"})]
+        called = speak(model="m", messages=ASK, tools=[tool]).choices[0]
+        assert called.finish_reason == "tool_calls"
+        assert json.loads(called.message.tool_calls[0].function.arguments) == {"booking": "X4"}
+        endpoint.answers = [{"status": 429, "body": {"error": {"message": f"slow, {SECRET}"}}}]
+        with pytest.raises(openai.APIStatusError) as caught:
+            speak(model="m", messages=ASK, stream=True)
+        assert caught.value.status_code == 503 and SECRET not in str(caught.value)
+        with pytest.raises(openai.BadRequestError, match="one choice"):
+            speak(model="m", messages=ASK, n=2)
+
+
+def test_a_model_that_fails_in_the_middle_says_so_in_the_stream(library):
+    class Breaks(GenericFakeChatModel):
+        async def _astream(self, *args, **kwargs):
+            async for chunk in super()._astream(*args, **kwargs):
+                yield chunk
+                raise ConnectionError("gone")
+
+    model = Breaks(messages=iter([AIMessage("one two three")]))
+    with serving(Proxy(Deployment(library), "m", ModelUpstream(model, "some:m"))) as url:
+        stream = client(url).chat.completions.create(model="m", messages=ASK, stream=True)
+        with pytest.raises(openai.APIError, match="cannot be reached"):
+            list(stream)
+
+
+# The command
+
+
+@contextlib.contextmanager
+def command(library, *args, **env):
+    """The real command in a process of its own; gives its address, then stops it by Ctrl-C."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tutelage", "serve", str(library.path), "--port", "0", *args],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env},
+    )  # fmt: skip
+    try:
+        yield process, process.stdout.readline().strip()
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.talk = process.communicate(timeout=20)[1]
+
+
+def test_the_command_serves_curl_and_keeps_keys_off_the_screen(library, endpoint):
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("needs curl")
+    with command(library, "--model", endpoint.spec, OPENAI_API_KEY=SECRET) as (process, url):
+        body = json.dumps({"model": "recorder", "messages": ASK})
+        answer = subprocess.run(
+            [curl, "-sS", f"{url}/chat/completions", "-H", "Authorization: Bearer other-key",
+             "-H", "Content-Type: application/json", "-d", body],
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        assert json.loads(answer.stdout)["choices"][0]["message"]["content"], answer.stderr
+        streamed = subprocess.run(
+            [curl, "-sSN", f"{url}/chat/completions", "-H", "Content-Type: application/json", "-d",
+             json.dumps({"model": "recorder", "messages": ASK, "stream": True})],
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        assert streamed.stdout.rstrip().endswith("data: [DONE]")
+    assert process.returncode == 0
+    assert "1 approved" in process.talk and "200" in process.talk and "stopped" in process.talk
+    assert SECRET not in process.talk and "other-key" not in process.talk
+    assert "Traceback" not in process.talk and QUESTION not in process.talk
+    assert endpoint.headers[-1]["authorization"] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["--model", "openai:x", "--host", "0.0.0.0"], 2, "TUTELAGE_SERVE_KEY"),
+        (["--model", "nonsense"], 2, "names no model"),
+        (["--model", "openai:x", "--host", "203.0.113.9"], 1, "cannot listen on"),
+    ],
+)
+def test_what_cannot_be_served_is_one_sentence(library, args, code, said):
+    key = "k" if "203" in args[-1] else ""
+    done = subprocess.run(
+        [sys.executable, "-m", "tutelage", "serve", str(library.path), *args],
+        capture_output=True, text=True, timeout=60, env={**os.environ, "TUTELAGE_SERVE_KEY": key},
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert said in " ".join(done.stderr.split()) and "Traceback" not in done.stderr

@@ -1,0 +1,368 @@
+"""The proxy: an OpenAI-compatible endpoint that coaches whatever passes through it."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from opentelemetry import propagate, trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from tutelage.agents.chat_models import redacted
+from tutelage.proxy_errors import ProxyError
+from tutelage.proxy_model import ModelUpstream
+from tutelage.strategy_store import Deployment, LibraryFault, coach_wire
+
+MAX_BODY = 32_000_000
+"""Bytes of a request at most; pictures travel inside."""
+SECONDS = 600.0
+"""How long an upstream may take, as OpenAI's own clients allow."""
+_RESPONSE_HEADERS = ("x-request-id", "retry-after", "retry-after-ms")
+_RESPONSE_PREFIXES = ("openai-", "x-ratelimit-")
+_tracer = trace.get_tracer("tutelage")
+
+
+@dataclass(frozen=True)
+class HttpUpstream:
+    """A server that speaks the OpenAI protocol; what is sent and answered passes as it is.
+
+    `key` is the proxy's own; without one, the client's key is passed on.
+    """
+
+    base_url: str
+    key: str = field(default="", repr=False)
+
+    @classmethod
+    def of_spec(cls, spec: str) -> tuple[str, HttpUpstream] | None:
+        """The name and upstream of an `openai:` spec; None for any other."""
+        provider, _, rest = spec.partition(":")
+        if provider != "openai" or not rest:
+            return None
+        name, at, address = rest.partition("@http")
+        default = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
+        base = f"http{address}" if at else default or "https://api.openai.com/v1"
+        return name, cls(base.rstrip("/"), os.environ.get("OPENAI_API_KEY", "").strip())
+
+
+@dataclass(frozen=True)
+class Served:
+    """One request that was answered, for the log; holds no text and no key."""
+
+    status: int
+    strategies: tuple[str, ...]
+    seconds: float
+    stream: bool
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """What the proxy needs.
+
+    Attributes:
+        deployment: the library at work.
+        name: the model's id for clients.
+        upstream: what answers.
+        aliases: other ids by which clients may ask for it.
+        key: what clients must send as their key; "" for no check.
+        loopback: whether only requests to this machine's own names are taken, which keeps web
+            pages from reaching it under a name of theirs.
+        on_served: told after each answer.
+    """
+
+    deployment: Deployment
+    name: str
+    upstream: HttpUpstream | ModelUpstream
+    aliases: tuple[str, ...] = ()
+    key: str = field(default="", repr=False)
+    loopback: bool = True
+    on_served: Callable[[Served], None] | None = None
+    transport: httpx.AsyncBaseTransport | None = None
+
+
+def proxy_app(proxy: Proxy) -> Starlette:
+    """The ASGI app: `POST /v1/chat/completions` and `GET /v1/models`, errors in OpenAI's shape."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        timeout = httpx.Timeout(SECONDS, connect=10.0)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        async with httpx.AsyncClient(
+            timeout=timeout, limits=limits, transport=proxy.transport
+        ) as client:
+            app.state.client = client
+            yield
+
+    async def complete(request: Request) -> Response:
+        _check_key(proxy, request)
+        return await _complete(proxy, request)
+
+    async def models(request: Request) -> Response:
+        _check_key(proxy, request)
+        return JSONResponse({"object": "list", "data": [_model(proxy)]})
+
+    async def one_model(request: Request) -> Response:
+        _check_key(proxy, request)
+        _check_model(proxy, request.path_params["id"])
+        return JSONResponse(_model(proxy))
+
+    hosts = ["localhost", "127.0.0.1"] if proxy.loopback else ["*"]
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", complete, methods=["POST"]),
+            Route("/v1/models", models),
+            Route("/v1/models/{id:path}", one_model),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
+        exception_handlers={
+            ProxyError: _on_error, LibraryFault: _on_library, HTTPException: _on_http,
+            ClientDisconnect: _on_gone, Exception: _on_defect,
+        },
+        lifespan=lifespan,
+    )  # fmt: skip
+
+
+async def _complete(proxy: Proxy, request: Request) -> Response:
+    """Coach one request and have it answered."""
+    began = time.monotonic()
+    body = await _body(request)
+    _check_model(proxy, body.get("model", proxy.name))
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+        raise ProxyError(400, "'messages' must be an array of objects", param="messages")
+    context = propagate.extract(dict(request.headers))
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": proxy.name,
+    }
+    with _tracer.start_as_current_span(
+        f"chat {proxy.name}",
+        context,
+        SpanKind.SERVER,
+        attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        found = await proxy.deployment.aretrieve_wire(messages)
+        sent = {
+            **body,
+            "model": proxy.name,
+            "messages": coach_wire(messages, found, proxy.deployment.placement),
+        }
+        given = tuple(strategy.id for one in found for strategy in one.strategies)
+        stream = bool(body.get("stream"))
+        try:
+            if isinstance(proxy.upstream, ModelUpstream):
+                answer = await proxy.upstream.complete(sent)
+                response: Response = (
+                    StreamingResponse(answer, media_type="text/event-stream")
+                    if stream
+                    else JSONResponse(answer)
+                )
+            else:
+                response = await _forward(proxy.upstream, request, sent)
+        except ProxyError as error:
+            span.set_status(Status(StatusCode.ERROR, error.code))
+            span.set_attribute("error.type", error.code)
+            raise
+        if span.is_recording():
+            _describe(span, response)
+    response.headers["x-tutelage-strategies"] = ",".join(given)
+    if proxy.on_served:
+        proxy.on_served(Served(response.status_code, given, time.monotonic() - began, stream))
+    return response
+
+
+async def _forward(upstream: HttpUpstream, request: Request, body: Mapping[str, Any]) -> Response:
+    """Send a body to the upstream and give back what it answers, streamed or whole."""
+    client: httpx.AsyncClient = request.app.state.client
+    authorization = (
+        f"Bearer {upstream.key}" if upstream.key else request.headers.get("authorization")
+    )
+    headers = {
+        "content-type": "application/json",
+        # What is not compressed can be passed on piece by piece as it comes.
+        "accept-encoding": "identity",
+        **{k: v for k, v in request.headers.items() if k.startswith("openai-")},
+        **({"authorization": authorization} if authorization else {}),
+    }
+    propagate.inject(headers)
+    # Surrogates of broken text must not become a fault of ours.
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        answer = await client.send(
+            client.build_request(
+                "POST", f"{upstream.base_url}/chat/completions", content=content, headers=headers
+            ),
+            stream=True,
+        )
+    except httpx.TimeoutException as error:
+        raise ProxyError(504, "The upstream did not answer in time.", code="timeout") from error
+    except httpx.HTTPError as error:
+        raise ProxyError(
+            502, "The upstream cannot be reached.", code="upstream_unreachable"
+        ) from error
+    kept = {
+        name: value
+        for name, value in answer.headers.items()
+        if name in _RESPONSE_HEADERS or name.startswith(_RESPONSE_PREFIXES)
+    }
+    if answer.status_code >= 400:
+        raise await _refused(answer, bool(upstream.key), kept)
+    media = answer.headers.get("content-type", "application/json")
+    if body.get("stream"):
+        return StreamingResponse(
+            _pieces(answer),
+            headers=kept,
+            media_type=media,
+            background=BackgroundTask(answer.aclose),
+        )
+    try:
+        whole = await answer.aread()
+    except httpx.HTTPError as error:
+        raise ProxyError(
+            502, "The upstream broke off its answer.", code="upstream_broke_off"
+        ) from error
+    finally:
+        await answer.aclose()
+    return Response(whole, headers=kept, media_type=media)
+
+
+async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """The upstream's stream as it comes; a break is told in the stream, the only place left."""
+    try:
+        async for piece in answer.aiter_raw():
+            yield piece
+    except httpx.HTTPError:
+        error = ProxyError(502, "The upstream broke off its answer.", code="upstream_broke_off")
+        yield f"\n\ndata: {json.dumps(error.body)}\n\n".encode()
+    finally:
+        await answer.aclose()
+
+
+async def _refused(answer: httpx.Response, own_key: bool, headers: dict[str, str]) -> ProxyError:
+    """An upstream's refusal: its own status and words, without keys. That it refuses the proxy's
+    key is no fault of the client's.
+    """
+    status = answer.status_code
+    try:
+        found = json.loads(await answer.aread())
+    except (ValueError, httpx.HTTPError):
+        found = None
+    finally:
+        await answer.aclose()
+    if status in (401, 403) and own_key:
+        return ProxyError(502, "The upstream refused the proxy's key.", code="upstream_refused_key")
+    error = found.get("error") if isinstance(found, dict) else None
+    if isinstance(error, str):
+        error = {"message": error}
+    if not isinstance(error, dict):
+        return ProxyError(
+            status, f"The upstream answered {status}.", code="upstream_error", headers=headers
+        )
+    return ProxyError(
+        status,
+        redacted(str(error.get("message", ""))),
+        type_=error.get("type") or "",
+        code=error.get("code"),
+        param=error.get("param"),
+        headers=headers,
+    )
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The request's JSON object.
+
+    Raises:
+        ProxyError: where it is too large, no JSON, or no object.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        # A web page can send other types without asking first.
+        raise ProxyError(415, "The content type must be application/json.")
+    pieces = bytearray()
+    async for piece in request.stream():
+        pieces += piece
+        if len(pieces) > MAX_BODY:
+            raise ProxyError(413, f"The request is larger than {MAX_BODY:,} bytes.")
+    try:
+        body = json.loads(bytes(pieces))
+    except (ValueError, RecursionError) as error:
+        raise ProxyError(400, "The request's body is not valid JSON.") from error
+    if not isinstance(body, dict):
+        raise ProxyError(400, "The request's body must be a JSON object.")
+    return body
+
+
+def _check_key(proxy: Proxy, request: Request) -> None:
+    if not proxy.key:
+        return
+    sent = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+    if not hmac.compare_digest(sent.encode(), proxy.key.encode()):
+        raise ProxyError(401, "The key is missing or wrong.", code="invalid_api_key")
+
+
+def _check_model(proxy: Proxy, name: object) -> None:
+    if name not in (proxy.name, *proxy.aliases):
+        raise ProxyError(
+            404,
+            f"This proxy serves {proxy.name!r} only.",
+            code="model_not_found",
+            param="model",
+        )
+
+
+def _model(proxy: Proxy) -> dict[str, Any]:
+    return {"id": proxy.name, "object": "model", "created": 0, "owned_by": "tutelage"}
+
+
+def _describe(span: trace.Span, response: Response) -> None:
+    """What a whole answer says of itself, for the trace; streams pass unread."""
+    if isinstance(response, StreamingResponse):
+        return
+    try:
+        answer = json.loads(bytes(response.body))
+        usage = answer.get("usage") or {}
+        span.set_attribute("gen_ai.response.model", str(answer["model"]))
+        span.set_attribute("gen_ai.usage.input_tokens", int(usage["prompt_tokens"]))
+        span.set_attribute("gen_ai.usage.output_tokens", int(usage["completion_tokens"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProxyError)
+    return JSONResponse(error.body, error.status, headers=error.headers)
+
+
+async def _on_library(request: Request, error: Exception) -> Response:
+    return await _on_error(request, ProxyError(500, str(error), code="library"))
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = "This proxy answers POST /v1/chat/completions and GET /v1/models."
+    return await _on_error(request, ProxyError(error.status_code, said, code="unknown_url"))
+
+
+async def _on_gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)
+
+
+async def _on_defect(request: Request, error: Exception) -> Response:
+    # What an unforeseen error says may hold anything; its kind is all that is told.
+    return await _on_error(request, ProxyError(500, f"{type(error).__name__} in the proxy."))

@@ -1,0 +1,51 @@
+"""What goes wrong in the proxy, in the shape that OpenAI's clients read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+
+class ProxyError(Exception):
+    """An answer that is an error.
+
+    Args:
+        status: the HTTP status, 400 to 599.
+        message: one sentence; never holds a key.
+        code: a word for programs.
+        type_: OpenAI's name for the kind; by the status, where "".
+        param: the field at fault.
+        headers: more headers, such as `retry-after`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: Any = None,
+        type_: str = "",
+        param: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ):
+        super().__init__(message)
+        self.status = status
+        self.code = str(code or status)
+        self.headers = dict(headers or {})
+        default = "invalid_request_error" if status < 500 else "server_error"
+        self.body = {
+            "error": {
+                "message": message,
+                "type": type_ or _TYPES.get(status, default),
+                "param": param,
+                "code": code,
+            }
+        }

@@ -1,0 +1,192 @@
+"""Any chat model behind the proxy: OpenAI's requests put to it, its answers in OpenAI's shape."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, convert_to_messages
+
+from tutelage.agents.chat_models import fault_of
+from tutelage.proxy_errors import ProxyError
+
+_FIELDS = (
+    "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logprobs",
+    "top_logprobs",
+)  # fmt: skip
+_REASONS = {
+    "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls",
+    "stop": "stop", "length": "length", "tool_calls": "tool_calls",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelUpstream:
+    """A chat model of any provider. Fields of the request that it does not know are left out."""
+
+    model: BaseChatModel
+    spec: str
+
+    async def complete(self, body: dict[str, Any]) -> Any:
+        """Answer a request of the OpenAI protocol.
+
+        Returns:
+            The answer as a JSON object, or, where the request asks for a stream, its events.
+
+        Raises:
+            ProxyError: where the request cannot be read, asks for what the model cannot, or fails.
+        """
+        if body.get("n") not in (None, 1):
+            raise ProxyError(400, f"{self.spec} gives one choice at a time.", param="n")
+        try:
+            messages = convert_to_messages(body["messages"])
+        except (ValueError, TypeError, NotImplementedError, KeyError) as error:
+            raise ProxyError(400, "'messages' cannot be read.", param="messages") from error
+        runnable, options = self._asked(body)
+        head = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": body["model"],
+        }
+        if not body.get("stream"):
+            try:
+                message = await runnable.ainvoke(messages, **options)
+            except Exception as error:
+                raise self._failed(error) from error
+            return {**head, "object": "chat.completion", **_whole(message)}
+        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        if usage and "stream_usage" in type(self.model).model_fields:
+            options["stream_usage"] = True
+        chunks = runnable.astream(messages, **options).__aiter__()
+        try:
+            # What fails at once gets a status of its own; later it can only be told in the stream.
+            first = await anext(chunks)
+        except StopAsyncIteration:
+            first = AIMessageChunk("")
+        except Exception as error:
+            raise self._failed(error) from error
+        return self._events(head, first, chunks, usage)
+
+    def _asked(self, body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The model with the request's tools, and the options of the call."""
+        known = type(self.model).model_fields
+        options = {
+            name: body[name] for name in _FIELDS if body.get(name) is not None and name in known
+        }
+        most = body.get("max_completion_tokens") or body.get("max_tokens")
+        if most is not None:
+            options["max_tokens"] = most
+        if body.get("stop"):
+            options["stop"] = [body["stop"]] if isinstance(body["stop"], str) else body["stop"]
+        if body.get("response_format"):
+            if "local" not in self.model._llm_type:
+                raise ProxyError(
+                    400, f"{self.spec} takes no response_format here.", param="response_format"
+                )
+            options["response_format"] = body["response_format"]
+        if not body.get("tools"):
+            return self.model, options
+        try:
+            return self.model.bind_tools(
+                body["tools"], tool_choice=body.get("tool_choice")
+            ), options
+        except NotImplementedError as error:
+            raise ProxyError(400, f"{self.spec} cannot call tools.", param="tools") from error
+
+    async def _events(
+        self,
+        head: dict[str, Any],
+        first: AIMessageChunk,
+        rest: AsyncIterator[AIMessageChunk],
+        with_usage: bool,
+    ) -> AsyncIterator[str]:
+        def event(choices: list[dict[str, Any]], **more: Any) -> str:
+            chunk = {**head, "object": "chat.completion.chunk", "choices": choices, **more}
+            return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+
+        def part(delta: dict[str, Any], reason: str | None = None) -> str:
+            return event([{"index": 0, "delta": delta, "finish_reason": reason}])
+
+        whole = first
+        yield part({"role": "assistant", "content": ""})
+        try:
+            if delta := _delta(first):
+                yield part(delta)
+            async for chunk in rest:
+                whole = whole + chunk
+                if delta := _delta(chunk):
+                    yield part(delta)
+        except Exception as error:
+            yield f"data: {json.dumps(self._failed(error).body)}\n\n"
+            return
+        yield part({}, _reason(whole))
+        if with_usage:
+            yield event([], usage=_usage(whole))
+        yield "data: [DONE]\n\n"
+
+    def _failed(self, error: Exception) -> ProxyError:
+        fault = fault_of(error, self.spec)
+        if fault.exit_code == 2:
+            return ProxyError(400, str(fault))
+        return ProxyError(503 if fault.retryable else 502, str(fault), code="upstream_error")
+
+
+def _whole(message: AIMessage) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": "assistant", "content": message.text, "refusal": None}
+    if message.tool_calls:
+        said["content"] = message.text or None
+        said["tool_calls"] = [
+            {
+                "id": call["id"],
+                "type": "function",
+                "function": {"name": call["name"], "arguments": json.dumps(call["args"])},
+            }
+            for call in message.tool_calls
+        ]
+    choice = {
+        "index": 0,
+        "message": said,
+        "logprobs": message.response_metadata.get("logprobs"),
+        "finish_reason": _reason(message),
+    }
+    return {"choices": [choice], "usage": _usage(message)}
+
+
+def _delta(chunk: AIMessageChunk) -> dict[str, Any]:
+    delta: dict[str, Any] = {"content": chunk.text} if chunk.text else {}
+    if chunk.tool_call_chunks:
+        delta["tool_calls"] = [
+            {
+                "index": call["index"] or 0,
+                **({"id": call["id"], "type": "function"} if call["id"] else {}),
+                "function": {
+                    **({"name": call["name"]} if call["name"] else {}),
+                    "arguments": call["args"] or "",
+                },
+            }
+            for call in chunk.tool_call_chunks
+        ]
+    return delta
+
+
+def _reason(message: AIMessage) -> str:
+    if message.tool_calls:
+        return "tool_calls"
+    told = message.response_metadata
+    return _REASONS.get(str(told.get("finish_reason") or told.get("stop_reason")), "stop")
+
+
+def _usage(message: AIMessage) -> dict[str, Any]:
+    used = cast(Any, message.usage_metadata or {})
+    details = used.get("input_token_details") or {}
+    return {
+        "prompt_tokens": used.get("input_tokens", 0),
+        "completion_tokens": used.get("output_tokens", 0),
+        "total_tokens": used.get("total_tokens", 0),
+        "prompt_tokens_details": {"cached_tokens": details.get("cache_read") or 0},
+    }

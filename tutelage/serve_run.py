@@ -1,0 +1,142 @@
+"""The proxy from the command line: its socket, its key, its lines on the screen."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+from rich.text import Text
+
+from tutelage.agents.chat_models import chat_model, fitting_placement
+from tutelage.console import result, talk
+from tutelage.strategy_store import Deployment, Library
+from tutelage.strategy_store.prompt import Placement
+from tutelage.strategy_store.retrieval import THRESHOLD, TOP
+
+KEY = "TUTELAGE_SERVE_KEY"
+
+
+class ServeFault(Exception):
+    """The proxy cannot be started; str() says why and what to do."""
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def serve_run(
+    library: Path,
+    spec: str,
+    host: str,
+    port: int,
+    placement: Placement | None,
+    *,
+    top: int | None = None,
+    threshold: float | None = None,
+) -> None:
+    """Serve until a person stops it.
+
+    Raises:
+        ServeFault: where the extra is missing, the address cannot be had, or it would be open to
+            others without a key.
+        LibraryFault: where the library cannot be opened.
+        ModelFault: where the model cannot be had.
+    """
+    if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
+        raise ServeFault("serving needs more packages: `pip install 'tutelage[serve]'`")
+    key = os.environ.get(KEY, "")
+    loopback = _is_loopback(host)
+    if not loopback and not key:
+        raise ServeFault(
+            f"{host} is open to other machines, which could use your model and key; set {KEY} to "
+            f"what clients must send as their key, or listen on 127.0.0.1",
+            2,
+        )
+    import uvicorn
+
+    from tutelage.proxy import HttpUpstream, Proxy, Served, proxy_app
+    from tutelage.proxy_model import ModelUpstream
+
+    if forwarded := HttpUpstream.of_spec(spec):
+        name, upstream = forwarded
+        fitting: Placement = "after"
+    else:
+        model = chat_model(spec)
+        name, upstream = spec.partition(":")[2], ModelUpstream(model, spec)
+        fitting = fitting_placement(model)
+
+    def say(served: Served) -> None:
+        given = f"{len(served.strategies)} strategies" if served.strategies else "no strategy"
+        kind = ", stream" if served.stream else ""
+        line = f"{served.status}  {served.seconds:.2f} s  {given}{kind}"
+        talk().print(Text(line, style="dim"), soft_wrap=True)
+
+    with Library.open(library) as opened, _socket(host, port) as bound:
+        approved = opened.counts()["approved"]
+        if not approved:
+            talk().print(
+                f"note: nothing in {library} is approved yet, so nothing is added; "
+                f"`tutelage library approve {library}` counts at once",
+                soft_wrap=True,
+            )
+        app = proxy_app(
+            Proxy(
+                deployment=Deployment(
+                    opened,
+                    TOP if top is None else top,
+                    THRESHOLD if threshold is None else threshold,
+                    placement=placement or fitting,
+                ),
+                name=name,
+                aliases=(spec,),
+                upstream=upstream,
+                key=key,
+                loopback=loopback,
+                on_served=say,
+            )
+        )
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{bound.getsockname()[1]}/v1"
+        result(address)
+        talk().print(
+            Text(f"serving {name} with {approved} approved strategies; Ctrl-C stops it"),
+            soft_wrap=True,
+        )
+        config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False)
+        try:
+            uvicorn.Server(config).run(sockets=[bound])
+        except KeyboardInterrupt:
+            talk().print("stopped")
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ServeFault: where the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name != "nt":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        # Whoever reads the address may come at once; until the server runs they wait in the queue.
+        bound.listen(128)
+    except OSError as error:
+        bound.close()
+        raise ServeFault(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; "
+            f"name another with --port or --host"
+        ) from error
+    return bound
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
