@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from .chat_models import fault_of, supports_logprobs
 from .faults import ModelFault
 from .meter import Meter, Role
+from .spoken_tools import answer_schema, heard, spoken
 from .tracing import model_span
 
 T = TypeVar("T", bound=BaseModel)
@@ -71,13 +72,16 @@ class Voice:
     async def act(
         self, messages: list[BaseMessage], tools: Sequence[BaseTool], **options: Any
     ) -> AIMessage:
-        """Answer freely or call tools: the message as the model gave it.
+        """Answer freely or call tools. Models of this process, which have no tool format that they
+        follow, are held to one by a grammar.
 
         Raises:
             ModelFault: where the endpoint fails, or the model takes no tools.
         """
-        if not tools:
-            return await self._call(self.model, messages, None, **options)
+        if type(self.model).__name__ == "ChatLocal":
+            form = {"name": "answer", "schema": answer_schema(tools)}
+            bound = self.model.bind(response_format={"type": "json_schema", "json_schema": form})
+            return heard(await self._call(bound, spoken(messages, tools), None, **options))
         try:
             bound = self.model.bind_tools(tools)
         except NotImplementedError as error:
