@@ -56,6 +56,7 @@ HELP = {
         "Calls, tokens, their rate and money by role; then the faults, newest first.",
     ),
 }
+BOARD_ACTIONS = ("follow", "replay", "compare", "order", "unfilter", "scroll_transcript")
 BEAT = 0.5
 """Seconds between two drawings of the board: a table draws all its rows or none."""
 SETTLE = 0.06
@@ -67,21 +68,21 @@ class WatchApp(Shell):
 
     CSS_PATH = "watch.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "tab('dialogues')", "Dialogues", show=False),
-        Binding("2", "tab('workshop')", "Workshop", show=False),
-        Binding("3", "tab('rounds')", "Rounds", show=False),
-        Binding("4", "tab('usage')", "Usage", show=False),
+        Binding("1", "tab('dialogues')", "Dialogues", show=False, tooltip="Show the dialogues"),
+        Binding("2", "tab('workshop')", "Workshop", show=False, tooltip="Show the workshop"),
+        Binding("3", "tab('rounds')", "Rounds", show=False, tooltip="Show the rounds"),
+        Binding("4", "tab('usage')", "Usage", show=False, tooltip="Show usage"),
         Binding("f", "follow", "Follow", tooltip="Follow the newest dialogue again"),
         Binding("enter,r", "replay", "Replay", key_display="r",
                 tooltip="Replay the dialogue step by step"),
         Binding("c", "compare", "Compare", tooltip="Beside the same dialogue in another arm"),
-        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the board"),
         Binding("o", "order", "Order", tooltip="Change the order of the board"),
-        Binding("escape", "unfilter", "Back", show=False),
+        Binding("escape", "unfilter", "Back", show=False, tooltip="Drop the filter"),
         Binding("right_square_bracket", "scroll_transcript(8)", "Transcript down", show=False,
-                key_display="]"),
+                key_display="]", tooltip="Scroll the transcript down"),
         Binding("left_square_bracket", "scroll_transcript(-8)", "Transcript up", show=False,
-                key_display="["),
+                key_display="[", tooltip="Scroll the transcript up"),
     ]  # fmt: skip
 
     def __init__(self, run: Path, theme: str | None = None) -> None:
@@ -289,6 +290,14 @@ class WatchApp(Shell):
 
     # What a person does
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of the board work on the board only, those of the tabs where tabs are shown."""
+        if action in ("tab", "filter", *BOARD_ACTIONS) and len(self.screen_stack) > 1:
+            return False
+        if action in BOARD_ACTIONS and self.is_mounted:
+            return self.screen.query_one(TabbedContent).active == "dialogues"
+        return True
+
     def on_board_rebuilt(self) -> None:
         """Say how many rows are hidden."""
         board = self.query_one(Board)
@@ -313,6 +322,7 @@ class WatchApp(Shell):
     def on_tabbed_content_tab_activated(self) -> None:
         """Draw the tab that is shown now."""
         self._draw_tab()
+        self.refresh_bindings()
 
     def on_key(self) -> None:
         """A person who moves about no longer wants to be moved."""

@@ -34,10 +34,50 @@ HERE = Path(__file__).parent
 DIALOGUES, TOKENS_A_SECOND, EVENTS = 64, 2000, 100_000
 CURSOR = b"48;2;47;66;87"
 """The background of the row under the cursor in the default theme."""
-WORDS = (
-    "I am sorry that you had to wait for four hours and that nobody at the gate helped you . There "
-    "are two ways from here : the flight at 18:40 tomorrow , or the whole fare back to your card ."
-).split()
+WORDS = [
+    "I",
+    "am",
+    "sorry",
+    "that",
+    "you",
+    "had",
+    "to",
+    "wait",
+    "for",
+    "four",
+    "hours",
+    "and",
+    "that",
+    "nobody",
+    "at",
+    "the",
+    "gate",
+    "helped",
+    "you",
+    ".",
+    "There",
+    "are",
+    "two",
+    "ways",
+    "from",
+    "here",
+    ":",
+    "the",
+    "flight",
+    "at",
+    "18:40",
+    "tomorrow",
+    ",",
+    "or",
+    "the",
+    "whole",
+    "fare",
+    "back",
+    "to",
+    "your",
+    "card",
+    ".",
+]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -104,7 +144,12 @@ def long_log(run: Path) -> None:
     rows: list[tuple[float, str, str | None, str]] = []
 
     def add(event: ev.Event) -> None:
-        row = (len(rows) / 10, event.kind, getattr(event, "dialogue", None), event.model_dump_json())
+        row = (
+            len(rows) / 10,
+            event.kind,
+            getattr(event, "dialogue", None),
+            event.model_dump_json(),
+        )
         rows.append(row)
 
     text = " ".join(WORDS)
@@ -246,7 +291,10 @@ def opening() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
         long_log(run)
-        figures = {"events": EVENTS, "log_megabytes": round((run / "run.db").stat().st_size / 1e6, 1)}
+        figures = {
+            "events": EVENTS,
+            "log_megabytes": round((run / "run.db").stat().st_size / 1e6, 1),
+        }
         starts, opens = [], []
         for _ in range(5):
             screen = Terminal(run)
