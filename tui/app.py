@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
-from textual.worker import WorkerCancelled
+from textual.worker import WorkerCancelled, WorkerFailed
 from tutelage.graphs.events import Speaking
 from tutelage.graphs.run_log import Logged, RunFault
 
@@ -24,6 +24,7 @@ from .cards import Card, Cards
 from .compare import Compare, partners
 from .feed import Feed, Line
 from .headline import headline
+from .help import Help
 from .plain import one_line
 from .replay import Replay
 from .rounds import Rounds, intervals_of, series_of
@@ -138,7 +139,7 @@ class WatchApp(Shell):
     async def on_unmount(self) -> None:
         """Close the log before the loop goes."""
         self._reader.cancel()
-        with contextlib.suppress(WorkerCancelled):
+        with contextlib.suppress(WorkerCancelled, WorkerFailed):
             await self._reader.wait()
         await self.feed.close()
 
@@ -165,6 +166,8 @@ class WatchApp(Shell):
 
     def _changed(self, batch: list[Logged]) -> None:
         """Take in what is new; the words of the transcript are drawn at once, all else at a beat."""
+        if not self.query(Board):
+            return
         for logged in batch:
             if isinstance(logged.event, Line) and logged.event.dialogue == self.chosen:
                 self._lines[logged.number] = logged.event
@@ -181,6 +184,9 @@ class WatchApp(Shell):
 
     def _beat(self) -> None:
         """Draw the board, the headline and the tab, where something in them changed."""
+        if not self.query(Board):
+            # Timers may still ring while the screen is taken down.
+            return
         picture, speaking = self.feed.picture, self.feed.speaking
         board = self.query_one(Board)
         speakers = {name: one.speaker for name, one in speaking.items()}
@@ -292,11 +298,16 @@ class WatchApp(Shell):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys of the board work on the board only, those of the tabs where tabs are shown."""
-        if action in ("tab", "filter", *BOARD_ACTIONS) and len(self.screen_stack) > 1:
+        if action in ("tab", "filter", *BOARD_ACTIONS) and self._covered:
             return False
         if action in BOARD_ACTIONS and self.is_mounted:
-            return self.screen.query_one(TabbedContent).active == "dialogues"
+            return self.query_one(TabbedContent).active == "dialogues"
         return True
+
+    @property
+    def _covered(self) -> bool:
+        """Whether another screen of ours lies over the board."""
+        return any(isinstance(screen, (Replay, Compare, Help)) for screen in self.screen_stack)
 
     def on_board_rebuilt(self) -> None:
         """Say how many rows are hidden."""
@@ -411,13 +422,14 @@ class WatchApp(Shell):
 
     def help_text(self) -> tuple[str, str]:
         """The help of the tab or of the screen above."""
-        if isinstance(self.screen, (Replay, Compare)):
-            return self.screen.HELP_TEXT
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, (Replay, Compare)):
+                return screen.HELP_TEXT
         return HELP[self.query_one(TabbedContent).active]
 
     def commands(self) -> Iterable[tuple[str, str, str]]:
         """What the palette offers here."""
-        if self.screen.id != "_default":
+        if self._covered:
             return
         for number, (name, (title, _)) in enumerate(HELP.items(), start=1):
             yield f"Show {title.lower()}", f"Key {number}", f"tab('{name}')"
