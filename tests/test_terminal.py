@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -24,9 +25,12 @@ class Tmux:
         self._do("new-session", "-d", "-x", str(columns), "-y", str(rows), "-c", str(cwd), *command)
 
     def _do(self, *words: str) -> str:
+        # Where these are set, programs believe them and not the terminal.
+        env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         done = subprocess.run(
-            ["tmux", "-L", self.name, "-f", "/dev/null", *words], capture_output=True, text=True
-        )
+            ["tmux", "-L", self.name, "-f", "/dev/null", *words],
+            capture_output=True, text=True, env=env,
+        )  # fmt: skip
         return done.stdout
 
     @property

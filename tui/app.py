@@ -320,28 +320,20 @@ class WatchApp(Shell):
         )
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        """Show the dialogue under the cursor."""
+        """Show the dialogue under the cursor; a person who moves about is no longer moved."""
         name = event.row_key.value if event.row_key is not None else None
         if name is not None and name != self.chosen and name == self.query_one(Board).under_cursor:
+            self.following = False
             self._choose(name)
 
     def on_data_table_row_selected(self) -> None:
         """A click or enter on the row under the cursor opens the replay."""
-        self.following = False
         self.action_replay()
 
     def on_tabbed_content_tab_activated(self) -> None:
         """Draw the tab that is shown now."""
         self._draw_tab()
         self.refresh_bindings()
-
-    def on_key(self) -> None:
-        """A person who moves about no longer wants to be moved."""
-        self.following = False
-
-    def on_click(self) -> None:
-        """The same for the mouse."""
-        self.following = False
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is written."""
@@ -364,7 +356,8 @@ class WatchApp(Shell):
         self.query_one(TabbedContent).active = name
         inner = {"dialogues": "#board", "workshop": "#workshop-cards", "rounds": "#rounds-view",
                  "usage": "#usage-box"}[name]  # fmt: skip
-        self.query_one(inner).focus()
+        # At once and not at the next message: the next key may already wait.
+        self.screen.set_focus(self.query_one(inner))
 
     def action_filter(self) -> None:
         """Write a filter for the board."""
