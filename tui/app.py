@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
-from textual.worker import WorkerCancelled
+from textual.worker import WorkerCancelled, WorkerFailed
 from tutelage.graphs.events import Speaking
 from tutelage.graphs.run_log import Logged, RunFault
 
@@ -24,6 +24,7 @@ from .cards import Card, Cards
 from .compare import Compare, partners
 from .feed import Feed, Line
 from .headline import headline
+from .help import Help
 from .plain import one_line
 from .replay import Replay
 from .rounds import Rounds, intervals_of, series_of
@@ -56,6 +57,7 @@ HELP = {
         "Calls, tokens, their rate and money by role; then the faults, newest first.",
     ),
 }
+BOARD_ACTIONS = ("follow", "replay", "compare", "order", "unfilter", "scroll_transcript")
 BEAT = 0.5
 """Seconds between two drawings of the board: a table draws all its rows or none."""
 SETTLE = 0.06
@@ -67,21 +69,21 @@ class WatchApp(Shell):
 
     CSS_PATH = "watch.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "tab('dialogues')", "Dialogues", show=False),
-        Binding("2", "tab('workshop')", "Workshop", show=False),
-        Binding("3", "tab('rounds')", "Rounds", show=False),
-        Binding("4", "tab('usage')", "Usage", show=False),
+        Binding("1", "tab('dialogues')", "Dialogues", show=False, tooltip="Show the dialogues"),
+        Binding("2", "tab('workshop')", "Workshop", show=False, tooltip="Show the workshop"),
+        Binding("3", "tab('rounds')", "Rounds", show=False, tooltip="Show the rounds"),
+        Binding("4", "tab('usage')", "Usage", show=False, tooltip="Show usage"),
         Binding("f", "follow", "Follow", tooltip="Follow the newest dialogue again"),
         Binding("enter,r", "replay", "Replay", key_display="r",
                 tooltip="Replay the dialogue step by step"),
         Binding("c", "compare", "Compare", tooltip="Beside the same dialogue in another arm"),
-        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the board"),
         Binding("o", "order", "Order", tooltip="Change the order of the board"),
-        Binding("escape", "unfilter", "Back", show=False),
+        Binding("escape", "unfilter", "Back", show=False, tooltip="Drop the filter"),
         Binding("right_square_bracket", "scroll_transcript(8)", "Transcript down", show=False,
-                key_display="]"),
+                key_display="]", tooltip="Scroll the transcript down"),
         Binding("left_square_bracket", "scroll_transcript(-8)", "Transcript up", show=False,
-                key_display="["),
+                key_display="[", tooltip="Scroll the transcript up"),
     ]  # fmt: skip
 
     def __init__(self, run: Path, theme: str | None = None) -> None:
@@ -137,7 +139,7 @@ class WatchApp(Shell):
     async def on_unmount(self) -> None:
         """Close the log before the loop goes."""
         self._reader.cancel()
-        with contextlib.suppress(WorkerCancelled):
+        with contextlib.suppress(WorkerCancelled, WorkerFailed):
             await self._reader.wait()
         await self.feed.close()
 
@@ -164,6 +166,8 @@ class WatchApp(Shell):
 
     def _changed(self, batch: list[Logged]) -> None:
         """Take in what is new; the words of the transcript are drawn at once, all else at a beat."""
+        if not self.query(Board):
+            return
         for logged in batch:
             if isinstance(logged.event, Line) and logged.event.dialogue == self.chosen:
                 self._lines[logged.number] = logged.event
@@ -180,6 +184,9 @@ class WatchApp(Shell):
 
     def _beat(self) -> None:
         """Draw the board, the headline and the tab, where something in them changed."""
+        if not self.query(Board):
+            # Timers may still ring while the screen is taken down.
+            return
         picture, speaking = self.feed.picture, self.feed.speaking
         board = self.query_one(Board)
         speakers = {name: one.speaker for name, one in speaking.items()}
@@ -289,6 +296,19 @@ class WatchApp(Shell):
 
     # What a person does
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of the board work on the board only, those of the tabs where tabs are shown."""
+        if action in ("tab", "filter", *BOARD_ACTIONS) and self._covered:
+            return False
+        if action in BOARD_ACTIONS and self.is_mounted:
+            return self.query_one(TabbedContent).active == "dialogues"
+        return True
+
+    @property
+    def _covered(self) -> bool:
+        """Whether another screen of ours lies over the board."""
+        return any(isinstance(screen, (Replay, Compare, Help)) for screen in self.screen_stack)
+
     def on_board_rebuilt(self) -> None:
         """Say how many rows are hidden."""
         board = self.query_one(Board)
@@ -300,27 +320,20 @@ class WatchApp(Shell):
         )
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        """Show the dialogue under the cursor."""
+        """Show the dialogue under the cursor; a person who moves about is no longer moved."""
         name = event.row_key.value if event.row_key is not None else None
         if name is not None and name != self.chosen and name == self.query_one(Board).under_cursor:
+            self.following = False
             self._choose(name)
 
     def on_data_table_row_selected(self) -> None:
         """A click or enter on the row under the cursor opens the replay."""
-        self.following = False
         self.action_replay()
 
     def on_tabbed_content_tab_activated(self) -> None:
         """Draw the tab that is shown now."""
         self._draw_tab()
-
-    def on_key(self) -> None:
-        """A person who moves about no longer wants to be moved."""
-        self.following = False
-
-    def on_click(self) -> None:
-        """The same for the mouse."""
-        self.following = False
+        self.refresh_bindings()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is written."""
@@ -343,7 +356,8 @@ class WatchApp(Shell):
         self.query_one(TabbedContent).active = name
         inner = {"dialogues": "#board", "workshop": "#workshop-cards", "rounds": "#rounds-view",
                  "usage": "#usage-box"}[name]  # fmt: skip
-        self.query_one(inner).focus()
+        # At once and not at the next message: the next key may already wait.
+        self.screen.set_focus(self.query_one(inner))
 
     def action_filter(self) -> None:
         """Write a filter for the board."""
@@ -401,13 +415,14 @@ class WatchApp(Shell):
 
     def help_text(self) -> tuple[str, str]:
         """The help of the tab or of the screen above."""
-        if isinstance(self.screen, (Replay, Compare)):
-            return self.screen.HELP_TEXT
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, (Replay, Compare)):
+                return screen.HELP_TEXT
         return HELP[self.query_one(TabbedContent).active]
 
     def commands(self) -> Iterable[tuple[str, str, str]]:
         """What the palette offers here."""
-        if self.screen.id != "_default":
+        if self._covered:
             return
         for number, (name, (title, _)) in enumerate(HELP.items(), start=1):
             yield f"Show {title.lower()}", f"Key {number}", f"tab('{name}')"

@@ -43,10 +43,10 @@ class Board(DataTable[Text]):
         """All rows were made anew; `hidden` may have changed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Next", show=False),
-        Binding("k", "cursor_up", "Previous", show=False),
-        Binding("g", "scroll_top", "First", show=False),
-        Binding("G", "scroll_bottom", "Last", show=False),
+        Binding("j", "cursor_down", "Next", show=False, tooltip="Next dialogue"),
+        Binding("k", "cursor_up", "Previous", show=False, tooltip="Previous dialogue"),
+        Binding("g", "scroll_top", "First", show=False, tooltip="First dialogue"),
+        Binding("G", "scroll_bottom", "Last", show=False, tooltip="Last dialogue"),
     ]
 
     def __init__(self, id: str | None = None) -> None:

@@ -51,7 +51,8 @@ class Cards(VerticalScroll):
         if old.kind != new.kind:
             widget.set_classes(f"card -{new.kind}")
         width, height = widget.content_size
-        grown = old.kind != new.kind or new.text.get_height({}, width) != height
+        # A card that was never laid out has no width yet.
+        grown = old.kind != new.kind or not width or new.text.get_height({}, width) != height
         widget.update(new.text, layout=grown)
         return grown
 

@@ -34,7 +34,11 @@ HERE = Path(__file__).parent
 DIALOGUES, TOKENS_A_SECOND, EVENTS = 64, 2000, 100_000
 CURSOR = b"48;2;47;66;87"
 """The background of the row under the cursor in the default theme."""
-WORDS = ["I", "am", "sorry", "that", "you", "had", "to", "wait", "for", "four", "hours", "and", "that", "nobody", "at", "the", "gate", "helped", "you", ".", "There", "are", "two", "ways", "from", "here", ":", "the", "flight", "at", "18:40", "tomorrow", ",", "or", "the", "whole", "fare", "back", "to", "your", "card", "."]
+TEXT = (
+    "I am sorry that you had to wait for four hours and that nobody at the gate helped you. There "
+    "are two ways from here: the flight at 18:40 tomorrow, or the whole fare back to your card."
+)
+WORDS = TEXT.split()
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -101,19 +105,23 @@ def long_log(run: Path) -> None:
     rows: list[tuple[float, str, str | None, str]] = []
 
     def add(event: ev.Event) -> None:
-        row = (len(rows) / 10, event.kind, getattr(event, "dialogue", None), event.model_dump_json())
+        row = (
+            len(rows) / 10,
+            event.kind,
+            getattr(event, "dialogue", None),
+            event.model_dump_json(),
+        )
         rows.append(row)
 
-    text = " ".join(WORDS)
     add(ev.RunStarted(command="coach", environment="airline", models={}))
     number = 0
     while len(rows) < EVENTS - 20:
         add(started(number))
         for turn in range(4):
-            add(spoken(number, turn, "customer", text))
-            add(spoken(number, turn, "student", text * 2))
+            add(spoken(number, turn, "customer", TEXT))
+            add(spoken(number, turn, "student", TEXT * 2))
         add(ev.StrategyTried(proposal=f"p{number}", phase="accept", dialogue=f"d{number}", turn=1,
-                             seed=1, before=text, after=text, preference=0.6))  # fmt: skip
+                             seed=1, before=TEXT, after=TEXT, preference=0.6))  # fmt: skip
         add(ev.DialogueJudged(dialogue=f"d{number}", satisfaction=1 + number % 5, rubric=0.5,
                               checks={"short": 1.0, "no_promise": 0.0},
                               questions={"feeling_first": 0.4}, turn_scores=[3, 2, 4]))  # fmt: skip
@@ -243,7 +251,10 @@ def opening() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
         long_log(run)
-        figures = {"events": EVENTS, "log_megabytes": round((run / "run.db").stat().st_size / 1e6, 1)}
+        figures = {
+            "events": EVENTS,
+            "log_megabytes": round((run / "run.db").stat().st_size / 1e6, 1),
+        }
         starts, opens = [], []
         for _ in range(5):
             screen = Terminal(run)
@@ -253,8 +264,6 @@ def opening() -> dict[str, float]:
             screen.read_for(4)
             peak = screen.peak_megabytes()
             screen.close()
-        empty = run / "empty"
-        empty.mkdir()
         return figures | {
             "open_seconds": round(statistics.median(opens), 2),
             "from_command_to_board_seconds": round(statistics.median(starts), 2),
