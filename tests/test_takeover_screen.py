@@ -62,7 +62,7 @@ async def test_a_person_speaks_in_a_running_dialogue_and_hands_back(tmp_path):
             request = {"scenario": "stranded_0", "persona": "anyone", "seed": 1, "dialogue": "d"}
             task = asyncio.create_task(graph.ainvoke(request))
             await stated(pilot, "your turn")
-            await says(pilot, "stranded on a dark platform")
+            await says(pilot, "my train was cancelled")
             await write(pilot, "Tell me more.")
             await pilot.press("enter")
             await says(pilot, "bea for the agent", "Tell me more.")
@@ -78,6 +78,7 @@ async def test_a_person_speaks_in_a_running_dialogue_and_hands_back(tmp_path):
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(pilot.app.screen, Takeover))
             await pilot.press("escape")
+            await pilot.pause()
         one = (await played(log))["d"]
         assert one.taken_over and one.judged is None
         assert [event.by for event in one.spoken if event.speaker == "student"][0] == "bea"
@@ -190,11 +191,12 @@ def test_in_a_real_terminal_and_another_process(tmp_path):
     async def play():
         async with await RunLog.open(folder) as log:
             graph = compile_dialogue(seat(environment, None, log), 4)
-            while await log.inbox.holder("d") is None:
-                await asyncio.sleep(0.1)
+            async with asyncio.timeout(90):
+                while await log.inbox.holder("d") is None:
+                    await asyncio.sleep(0.1)
             request = {"scenario": "stranded_0", "persona": "anyone", "seed": 1, "dialogue": "d"}
             task = asyncio.create_task(graph.ainvoke(request))
-            await asyncio.to_thread(screen_with, "your turn", "dark platform")
+            await asyncio.to_thread(screen_with, "your turn", "my train was cancelled")
             await asyncio.to_thread(tmux, "send-keys", "-t", session, "Tell me more.", "Enter")
             await asyncio.to_thread(screen_with, "bea for the agent", "your turn")
             await asyncio.to_thread(tmux, "kill-server")
