@@ -161,8 +161,12 @@ class Listener:
         self._connection: aiosqlite.Connection | None = None
         self._told_at = 0.0
 
-    async def read(self) -> dict[str, Speaking]:
-        """What is being said now, by dialogue; empty where the run is over, silent or killed."""
+    async def read(self, only: str | None = None) -> dict[str, Speaking]:
+        """What is being said now, by dialogue; empty where the run is over, silent or killed.
+
+        Args:
+            only: the dialogue whose words are wanted; of the others only who speaks. None for all.
+        """
         if not self._path.exists():
             await self.close()
             return {}
@@ -175,9 +179,10 @@ class Listener:
                     "INSERT OR REPLACE INTO listening VALUES (?, ?)", (self._who, time.time())
                 )
             rows = await self._connection.execute_fetchall(
-                "SELECT dialogue, turn, speaker, text FROM speaking "
-                "WHERE (SELECT at FROM pulse) > ?",
-                (time.time() - 5 * PULSE_SECONDS,),
+                "SELECT dialogue, turn, speaker, "
+                "CASE WHEN ?1 IS NULL OR dialogue = ?1 THEN text ELSE '' END FROM speaking "
+                "WHERE (SELECT at FROM pulse) > ?2",
+                (only, time.time() - 5 * PULSE_SECONDS),
             )
         except sqlite3.Error:
             # Read-only folders cannot be asked to speak; the events are seen all the same.

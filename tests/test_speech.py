@@ -6,8 +6,8 @@ import asyncio
 import time
 
 import pytest
-from langchain_core.messages import AIMessageChunk, HumanMessage
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.messages import HumanMessage
+from scripted_run import SlowStudent
 from tutelage.agents.customer import _hear_line
 from tutelage.agents.meter import Meter
 from tutelage.agents.voice import Voice
@@ -17,23 +17,6 @@ from tutelage.graphs.dialogue import compile_dialogue, dialogue_graph
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.speech import Listener, Speech
 from world import ScriptedCustomer, ScriptedJudge, ScriptedStudent, build_firm, seat
-
-
-class StreamingStudent(ScriptedStudent):
-    """The scripted student, a word at a time, with its usage at the end."""
-
-    pause: float = 0.0
-    streams: int = 0
-
-    async def _astream(self, messages, stop=None, run_manager=None, **kwargs):
-        self.streams += 1
-        words = self.answer(messages[0].text, messages[-1].text, messages).split(" ")
-        for number, word in enumerate(words):
-            await asyncio.sleep(self.pause)
-            text = word if number == 0 else f" {word}"
-            yield ChatGenerationChunk(message=AIMessageChunk(text))
-        usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
-        yield ChatGenerationChunk(message=AIMessageChunk("", usage_metadata=usage))
 
 
 @pytest.fixture
@@ -104,7 +87,7 @@ async def test_a_disk_that_refuses_silences_speech_only(tmp_path):
 
 
 async def test_a_run_streams_its_student_only_while_somebody_listens(tmp_path, world, listener):
-    student = StreamingStudent(pause=0.03)
+    student = SlowStudent(pause=0.03)
     async with await RunLog.open(tmp_path) as log:
         desk = seat(world, None, log, student=student)
         async with await Speech.open(tmp_path) as speech:
@@ -140,7 +123,7 @@ async def test_a_run_streams_its_student_only_while_somebody_listens(tmp_path, w
 async def test_those_who_stream_the_graph_hear_it_if_they_want_to(world):
     for wanted in (False, True):
         graph = dialogue_graph(
-            world, student=StreamingStudent(), customer=ScriptedCustomer(), judge=ScriptedJudge(),
+            world, student=SlowStudent(), customer=ScriptedCustomer(), judge=ScriptedJudge(),
             max_exchanges=1, stream_speech=wanted,
         )  # fmt: skip
         streamed = [
@@ -156,7 +139,7 @@ async def test_those_who_stream_the_graph_hear_it_if_they_want_to(world):
 
 async def test_a_streamed_answer_is_metered_as_a_whole_one(world):
     meter = Meter()
-    voice = Voice("student", StreamingStudent(), "scripted:student", meter)
+    voice = Voice("student", SlowStudent(), "scripted:student", meter)
     heard: list[str] = []
     plain = await voice.say([HumanMessage("x")])
     assert await voice.say([HumanMessage("x")], hear=heard.append) == plain == heard[-1]

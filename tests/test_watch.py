@@ -3,125 +3,503 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import time
 
 import pytest
 from rich.console import Console
-from textual.widgets import DataTable, TabbedContent
+from story import ADVICE, COACHED, OVER, STORY, dialogue, written
+from textual.css.query import NoMatches
+from textual.widgets import Input, Static, TabbedContent
 from tutelage.graphs import events as ev
-from tutelage.graphs.picture import RunPicture
-from tutelage.graphs.run_log import RunFault, RunLog
-from tutelage.tui import drawing, watch
-from tutelage.tui.app import WatchApp
+from tutelage.graphs import picture as pic
+from tutelage.graphs.run_log import Logged, RunFault, RunLog
+from tutelage.graphs.speech import Speech
+from tutelage.tui import export, watch
+from tutelage.tui import themes as th
+from tutelage.tui.app import HELP, WatchApp
+from tutelage.tui.board import ORDERS, Board
+from tutelage.tui.cards import Cards
+from tutelage.tui.compare import Compare
+from tutelage.tui.help import Help
+from tutelage.tui.plain import clean, one_line
+from tutelage.tui.replay import Replay, falls
 
-GIVEN = ev.StrategyGiven(
-    id="s1", entry="e1", scenario="a customer who waited", text="Name the wait.", similarity=0.62
-)
-RUN = [
-    ev.RunStarted(command="coach", environment="airline", models={"student": "local:x"}),
-    ev.DialogueStarted(dialogue="d1", round=1, scenario="cancelled", title="C", persona="rude"),
-    ev.TurnSpoken(dialogue="d1", turn=0, speaker="customer", text="Four hours!", feeling="angry"),
-    ev.TurnSpoken(
-        dialogue="d1", turn=0, speaker="student", text="Four hours is [bold]long\x1b[2J.",
-        strategies=[GIVEN],
-    ),
-    ev.TurnRejected(dialogue="d1", turn=1, text="How can I help?", reasons=["role flip"]),
-    ev.TurnSpoken(dialogue="d1", turn=1, speaker="customer", text="Fine.", feeling="calm"),
-    ev.DialogueJudged(
-        dialogue="d1", satisfaction=3.4, rubric=0.71, checks={"short": 1.0},
-        questions={"feeling_first": 0.2}, turn_scores=[3.1],
-    ),
-    ev.DialogueEnded(dialogue="d1", reason="goal_met", turns=3),
-    ev.StrategyDecided(
-        proposal="p.0", verdict="dropped", reason="no better", dialogue="d1", turn=0,
-        scenario="a customer who waited", texts=["Name the wait."], before="b", after="a",
-    ),
-    ev.RoundEnded(
-        round=1, dialogues=1, invalid=0, csat=3.4, rubric=0.71, proposed=1, kept=0, dropped=1
-    ),
-    ev.BudgetUsed(
-        role="student", model="local:x", calls=2, input=2400, output=90, cached=1200, usd=0.0
-    ),
-    ev.Fault(where="dialogue", message="the endpoint answered 500"),
-]  # fmt: skip
+SIZES = pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
 
 
-async def written(folder, events=RUN):
-    async with await RunLog.open(folder) as log:
-        for event in events:
-            await log.append(event)
-    return folder
+async def until(pilot, wanted, seconds=20.0):
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        await pilot.pause(0.05)
+        with contextlib.suppress(NoMatches):
+            if wanted():
+                return
+    raise AssertionError("never came about")
 
 
-async def shown(app, pilot, selector) -> str:
-    await pilot.pause(0.4)
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(app.query_one(selector).content)
+def plain(app, selector="#transcript") -> str:
+    return app.screen.query_one(selector, Cards).plain
+
+
+def said(app, selector) -> str:
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(app.screen.query_one(selector, Static).content)
     return console.export_text()
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
-async def test_what_happened_is_seen(tmp_path, size):
-    app = WatchApp(await written(tmp_path / "run"))
+def rows(app) -> list[list[str]]:
+    board = app.query_one(Board)
+    return [[cell.plain for cell in board.get_row_at(n)] for n in range(board.row_count)]
+
+
+@pytest.fixture
+async def run(tmp_path):
+    return await written(tmp_path / "run")
+
+
+@SIZES
+async def test_what_happened_is_seen(run, size):
+    app = WatchApp(run)
     async with app.run_test(size=size) as pilot:
-        said = await shown(app, pilot, "#transcript")
-        for part in ("Four hours!", "angry", "0.62", "Name the wait.", "role flip", "3.40", "✗"):
-            assert part in said
-        assert "[bold]long" in said and "\x1b" not in said
-        board = app.query_one("#board", DataTable)
-        assert board.get_row_at(0)[0] == "cancelled" and board.get_row_at(0)[-1] == "goal met"
-        assert "no better" in await shown(app, pilot, "#workshop-text")
-        assert "3.40" in await shown(app, pilot, "#rounds-text")
-        usage = await shown(app, pilot, "#usage-text")
-        assert "2,400" in usage and "answered 500" in usage
-        for key, tab in (("2", "workshop"), ("3", "rounds"), ("4", "usage"), ("1", "dialogues")):
-            await pilot.press(key)
-            await pilot.pause()
-            assert app.query_one(TabbedContent).active == tab
+        await until(pilot, lambda: "ended" in plain(app))
+        told = plain(app)
+        for part in ("four hours", "pleased", "0.62", ADVICE, "r1.cancelled_waited.rude.3",
+                     "role flip", "4.10", "✓ feeling named first", "goal met", "4.4 of 5"):  # fmt: skip
+            assert part in told, part
+        assert "[bold]long[/bold]" in told and "\x1b" not in told and "\u202e" not in told
+        assert "שלום" in told and "😡" in told
+        assert [row[1][:12] for row in rows(app)] == ["cancelled_wa", "weather_dela"] * 2
+        assert rows(app)[0][3:5] == ["none", "3"] and "angry" not in rows(app)[0][5]
+        assert "▃" in rows(app)[0][5] and rows(app)[0][6] == "2.2"
+        assert "evaluate" in said(app, "#headline") and "over: done" in said(app, "#headline")
+        await pilot.press("2")
+        await until(pilot, lambda: "kept" in plain(app, "#workshop-cards"))
+        workshop = plain(app, "#workshop-cards")
+        for part in (
+            "weak",
+            "0.84",
+            "▲▼",
+            "0.55",
+            "refused: Be polite",
+            "Four hours is a long time.",
+        ):
+            assert part in workshop, part
+        await pilot.press("3")
+        await until(pilot, lambda: "4.10" in said(app, "#rounds-table"))
+        await pilot.press("4")
+        await until(pilot, lambda: "2,400" in said(app, "#usage-text"))
+        usage = said(app, "#usage-text")
+        assert "0.0123" in usage and "answered 500" in usage and "faults: 1" in usage
 
 
-async def test_a_run_going_on_is_followed(tmp_path):
-    folder = await written(tmp_path / "run", RUN[:3])
+async def test_keys_and_mouse_choose_the_same_dialogues(run):
+    app = WatchApp(run)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: "ended" in plain(app))
+        board = app.query_one(Board)
+        await pilot.press("g")
+        await until(pilot, lambda: app.chosen == "none.cancelled_waited.rude.0")
+        await pilot.press("j")
+        await until(pilot, lambda: app.chosen == "none.weather_delay.hurried.1")
+        await pilot.press("k", "down", "down")
+        await until(pilot, lambda: app.chosen == "library.cancelled_waited.rude.0")
+        await pilot.press("up", "G")
+        await until(pilot, lambda: app.chosen == "library.weather_delay.hurried.1")
+        assert not app.following
+        await pilot.click(Board, offset=(8, 1))
+        await until(pilot, lambda: app.chosen == "none.cancelled_waited.rude.0")
+        await until(pilot, lambda: "apologise" in plain(app))
+        for number, name in enumerate(HELP, start=1):
+            await pilot.press(str(number))
+            assert app.query_one(TabbedContent).active == name
+        await pilot.click("#--content-tab-rounds")
+        await until(pilot, lambda: app.query_one(TabbedContent).active == "rounds")
+        await pilot.press("1")
+        assert app.focused is board
+        before = app.query_one("#transcript", Cards).scroll_y
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: app.query_one("#transcript", Cards).scroll_y > before)
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: app.query_one("#transcript", Cards).scroll_y <= before)
+        await pilot.press("q")
+    assert app.return_code == 0
+
+
+async def test_the_board_is_filtered_and_ordered(run):
+    app = WatchApp(run)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: len(rows(app)) == 4)
+        await pilot.press("slash", *"library")
+        await until(pilot, lambda: len(rows(app)) == 2)
+        await pilot.press("space", *"weather")
+        await until(pilot, lambda: len(rows(app)) == 1)
+        await pilot.press("enter")
+        assert app.focused is app.query_one(Board)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(rows(app)) == 4)
+        assert not app.query_one("#filter", Input).display
+        seen = []
+        for _ in ORDERS:
+            await pilot.press("o")
+            seen.append(app.query_one(Board).order)
+        assert sorted(seen) == sorted(ORDERS)
+        app.query_one(Board).order = "newest"
+        await pilot.press("o")
+        assert [row[6] for row in rows(app)] == ["2.2", "2.2", "4.1", "4.1"], "least satisfied"
+
+
+async def test_a_run_going_on_is_followed_word_by_word(tmp_path):
+    first, second = dialogue("none", 0, "a_first", "rude"), dialogue("none", 1, "b_second", "rude")
+    folder = await written(tmp_path / "run", [STORY[0], *first[:4]])
     app = WatchApp(folder)
-    async with app.run_test(size=(80, 24)) as pilot:
-        assert "long" not in await shown(app, pilot, "#transcript")
-        await written(folder, RUN[3:4])
-        assert "long" in await shown(app, pilot, "#transcript")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "שלום" in plain(app))
+        async with await Speech.open(folder) as speech:
+            await until(pilot, lambda: speech.wanted)
+            speech.hear("none.a_first.rude.0", 1, "student", "We apol[red]")
+            await until(pilot, lambda: "We apol[red]▍" in plain(app))
+            await until(pilot, lambda: rows(app)[0][-1] == "student speaks")
+            speech.hear("none.a_first.rude.0", 1, "student", "We apologise for")
+            await until(pilot, lambda: "We apologise for▍" in plain(app))
+            await written(folder, [first[4]])
+            speech.end("none.a_first.rude.0")
+            await until(pilot, lambda: "inconvenience" in plain(app))
+            assert plain(app).count("We apologise") == 1 and "▍" not in plain(app)
+        await written(folder, [*second[:2], *first[5:]])
+        await until(pilot, lambda: app.chosen == "none.b_second.rude.1")
+        assert app.following, "its dialogue is over: it goes to the next"
+        await pilot.press("k")
+        await until(pilot, lambda: app.chosen == "none.a_first.rude.0")
+        await written(folder, second[2:4])
+        await until(pilot, lambda: rows(app)[1][4] == "2")
+        assert app.chosen == "none.a_first.rude.0", "who moves about is not moved"
+        await pilot.press("f")
+        await until(pilot, lambda: app.chosen == "none.b_second.rude.1")
+        await written(folder, [OVER])
+        await until(pilot, lambda: "over: done" in said(app, "#headline"))
+
+
+async def test_a_run_that_was_killed_is_said_to_be_silent(tmp_path, monkeypatch):
+    folder = await written(tmp_path / "run", STORY)
+    monkeypatch.setattr("tutelage.tui.headline.SILENCE", -1.0)
+    app = WatchApp(folder)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "no sign of life" in said(app, "#headline"))
+
+
+async def test_a_dialogue_is_replayed_forward_and_back(run):
+    app = WatchApp(run)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "ended" in plain(app))
+        await pilot.press("g")
+        await until(pilot, lambda: app.chosen == "none.cancelled_waited.rude.0")
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, Replay))
+        replay = app.screen
+        cards = "#replay-cards"
+        assert "1 of 6" in said(app, "#replay-place") and "שלום" not in plain(app, cards)
+        for key in ("right", "l", "j"):
+            await pilot.press(key)
+        assert "4 of 6" in said(app, "#replay-place") and "apologise" in plain(app, cards)
+        await pilot.press("left")
+        assert "apologise" not in plain(app, cards)
+        await pilot.press("G")
+        assert "judge" in plain(app, cards) and "6 of 6" in said(app, "#replay-place")
+        await pilot.press("g")
+        await pilot.press("m")
+        assert "3 of 6" in said(app, "#replay-place"), "where the mood fell from annoyed to angry"
+        await pilot.press("plus", "plus", "plus", "plus")
+        assert replay.speed == 8.0
+        await pilot.press("minus")
+        assert replay.speed == 4.0
+        await pilot.press("g", "space")
+        await until(pilot, lambda: "▍" in plain(app, cards))
+        await until(pilot, lambda: replay.at == len(replay.lines) and not replay.playing, 40)
+        assert "judge" in plain(app, cards)
+        await pilot.press("space")
+        assert replay.playing and replay.at == 1, "at the end it plays from the beginning"
+        await pilot.press("space")
+        assert not replay.playing
+        await pilot.press("escape")
+        assert not isinstance(app.screen, Replay)
+
+
+async def test_two_arms_stand_side_by_side_with_the_differing_turn_marked(run):
+    app = WatchApp(run)
+    async with app.run_test(size=(140, 30)) as pilot:
+        await until(pilot, lambda: "ended" in plain(app))
+        await pilot.press("g")
+        await until(pilot, lambda: app.chosen == "none.cancelled_waited.rude.0")
+        await pilot.press("c")
+        await until(
+            pilot, lambda: isinstance(app.screen, Compare) and "judge" in plain(app, "#right")
+        )
+        assert app.screen.others[0].started.dialogue == "library.cancelled_waited.rude.0"
+        assert app.screen.differs == [1] and "turn 2" in said(app, "#compare-title")
+        for side in ("#left", "#right"):
+            assert plain(app, side).count("≠ differs") == 1
+        assert ADVICE in plain(app, "#right") and ADVICE not in plain(app, "#left")
+        await pilot.press("d")
+        assert app.screen.turn == 1
+        await pilot.press("n", "p", "j", "k")
+        assert app.screen.other == 0
+        await pilot.press("escape")
+        assert not isinstance(app.screen, Compare)
+
+
+async def test_every_view_has_help_and_the_palette_knows_its_commands(run):
+    app = WatchApp(run)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until(pilot, lambda: "ended" in plain(app))
+        for number, (title, text) in enumerate(HELP.values(), start=1):
+            await pilot.press(str(number), "question_mark")
+            await until(pilot, lambda: isinstance(app.screen, Help))
+            shown = "\n".join(str(s.content) for s in app.screen.query(Static))
+            assert app.screen._title == title and text[:40] in shown and "This help" in shown
+            assert ("Filter the board" in shown) and ("Replay the" in shown) is (number == 1)
+            await pilot.press("j", "escape")
+        await pilot.press("1", "r")
+        await until(pilot, lambda: isinstance(app.screen, Replay))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, Help))
+        keys = "\n".join(str(s.content) for s in app.screen.query(Static))
+        assert app.screen._title == "Replay" and "To where the mood fell" in keys
+        assert "Filter" not in keys and "Beside the same" not in keys
+        await pilot.press("q", "escape")
+        commands = {name for name, _, _ in app.commands()}
+        assert {"Show rounds", "Replay this dialogue", "Filter the board"} <= commands
+        await pilot.press("ctrl+p", *"show usage")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.query_one(TabbedContent).active == "usage")
+
+
+async def test_themes_go_round_and_are_told_by_the_environment(run, monkeypatch):
+    app = WatchApp(run)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: len(rows(app)) == 4)
+        seen = [app.theme]
+        for _ in th.theme_names():
+            await pilot.press("t")
+            seen.append(app.theme)
+        assert seen == [*th.theme_names(), th.DEFAULT]
+        app.theme = "nord"
+        await until(pilot, lambda: "#" in app.theme_variables["quiet"])
+    monkeypatch.setenv(th.VARIABLE, "colour-blind")
+    assert WatchApp(run).theme == "colour-blind"
+    assert WatchApp(run, "monochrome").theme == "monochrome"
+    monkeypatch.setenv(th.VARIABLE, "no such theme")
+    assert WatchApp(run).theme == th.DEFAULT
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours (WCAG 2)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", th.THEMES, ids=lambda theme: theme.name)
+def test_every_colour_can_be_read_on_its_ground(theme):
+    for meaning in th.MEANINGS:
+        for ground in (theme.background, theme.surface):
+            assert contrast(theme.variables[meaning], ground) >= 4.0, (meaning, ground)
+
+
+def test_good_and_bad_are_never_red_and_green_where_that_matters():
+    theme = next(theme for theme in th.THEMES if theme.name == "colour-blind")
+    good, bad = (theme.variables[m] for m in ("good", "bad"))
+    blue = [int(c[5:7], 16) for c in (good, bad)]
+    assert blue[0] > 200 > 100 > blue[1], "told apart by blue, which the colour-blind see"
+    grey = next(theme for theme in th.THEMES if theme.name == "monochrome")
+    for colour in grey.variables.values():
+        if colour.startswith("#"):
+            assert colour[1:3] == colour[3:5] == colour[5:7], colour
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 12), (200, 60), (109, 30), (110, 30)])
+async def test_it_fits_any_terminal(run, size):
+    app = WatchApp(run)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: "ended" in plain(app))
+        await pilot.resize_terminal(*size)
+        await pilot.pause(0.2)
+        board = app.query_one(Board)
+        assert board.row_count == 4 and board.under_cursor == app.chosen
+        assert (
+            board.region.right <= size[0] and app.query_one("#transcript").region.right <= size[0]
+        )
+        if size[0] >= 80:
+            assert board.virtual_size.width <= size[0]
+        assert app.query_one("#transcript").region.height >= 3
 
 
 def test_what_is_no_run_is_said_before_the_screen_is_taken(tmp_path):
-    with pytest.raises(RunFault, match="is no run"):
+    for look in (watch, lambda run: export(run, tmp_path / "x.svg")):
+        with pytest.raises(RunFault, match="is no run"):
+            look(tmp_path)
+    (tmp_path / "run.db").write_text("no database at all, but long enough to look like one" * 40)
+    with pytest.raises(RunFault, match="is no run log"):
         watch(tmp_path)
 
 
+def test_a_screen_is_saved_as_a_picture(tmp_path):
+    folder = asyncio.run(written(tmp_path / "run"))
+    for view, part in (("dialogues", "pleased"), ("workshop", "refused"), ("usage", "2,400")):
+        export(folder, tmp_path / "x.svg", view=view, size=(120, 40))
+        picture = (tmp_path / "x.svg").read_text()
+        assert picture.startswith("<svg") and part in picture
+    export(folder, tmp_path / "x.svg", dialogue="none.cancelled_waited.rude.0")
+    assert "inconvenience" in (tmp_path / "x.svg").read_text()
+    with pytest.raises(RunFault, match="no dialogue"):
+        export(folder, tmp_path / "x.svg", dialogue="nobody")
+
+
+async def test_watching_changes_nothing_in_the_log_and_needs_no_right_to_write(tmp_path):
+    folder = await written(tmp_path / "run")
+    before = (folder / "run.db").read_bytes()
+    folder.chmod(0o555)
+    try:
+        app = WatchApp(folder)
+        async with app.run_test() as pilot:
+            await until(pilot, lambda: len(rows(app)) == 4)
+    finally:
+        folder.chmod(0o755)
+    assert (folder / "run.db").read_bytes() == before
+    async with await RunLog.open(folder, create=False) as log:
+        with pytest.raises(RunFault, match="could not be written"):
+            await log.append(OVER)
+
+
+def test_text_of_others_is_made_plain():
+    assert clean("a\x1b[2Jb\x07\u202e\r\nc") == "a [2Jb  \nc"
+    assert clean("می\u200cخواهم") == "می\u200cخواهم", "Persian keeps what its words need"
+    assert one_line("a\n b  c", 0) == "a b c" and one_line("abcdef", 4) == "abc…"
+
+
+def test_where_the_mood_fell():
+    def line(feeling):
+        return ev.TurnSpoken(dialogue="d", turn=0, speaker="customer", text="x", feeling=feeling)
+
+    felt = ["calm", "annoyed", "calm", "angry", "angry", "pleased", "calm"]
+    assert falls([line(f) for f in felt]) == [3, 1, 6]
+    assert falls([]) == falls([line("calm"), line("pleased")]) == []
+
+
+def folded(events) -> pic.RunPicture:
+    picture = pic.RunPicture()
+    for number, event in enumerate(events, start=1):
+        picture.fold(Logged(number, 100.0 + number, event))
+    return picture
+
+
 def test_a_dialogue_begun_again_counts_once():
-    picture = RunPicture()
-    for event in [*RUN[:4], RUN[1]]:
-        picture.fold(event)
-    assert picture.dialogues["d1"].lines == []
+    events = dialogue("none", 0, "a", "rude")
+    picture = folded([*events[:4], events[0]])
+    assert picture.dialogues["none.a.rude.0"].feelings == []
 
 
-def test_a_large_run_folds_quickly():
-    picture = RunPicture()
-    began = time.perf_counter()
-    for number in range(2000):
-        name = f"d{number}"
-        picture.fold(RUN[1].model_copy(update={"dialogue": name}))
-        for _ in range(9):
-            for event in RUN[2:4]:
-                picture.fold(event.model_copy(update={"dialogue": name}))
-        drawing.headline(picture)
-    assert time.perf_counter() - began < 10
-    assert len(picture.dialogues) == 2000
+@pytest.mark.parametrize("story", [(*STORY, OVER), COACHED], ids=["evaluated", "coached"])
+async def test_a_log_read_in_outline_gives_the_picture_of_all_its_events(tmp_path, story):
+    await written(tmp_path, [*story, *story[1:4]])
+    async with await RunLog.open(tmp_path, create=False) as log:
+        outlined = await pic.outlined(log)
+        await pic.add_feelings(log, outlined)
+        whole = pic.RunPicture()
+        for logged in await log.read():
+            whole.fold(logged)
+    for picture in (outlined, whole):
+        picture.changed, picture.rates = set(), {}
+        for one in picture.dialogues.values():
+            one.at = 0.0
+        picture.began_at = picture.at = 0.0
+        for seen in picture.faults:
+            seen.at = 0.0
+    assert outlined == whole
+
+
+def test_usage_is_added_over_the_processes_of_a_resumed_run():
+    used = ev.BudgetUsed(role="student", model="m", calls=1, input=10, output=4, cached=0, usd=0.5)
+    more = used.model_copy(update={"output": 44, "calls": 5})
+    picture = folded([STORY[0], used, more, STORY[0], used])
+    assert (picture.usage["student"].output, picture.usage["student"].calls) == (48, 6)
+    assert folded([STORY[0], used, more]).rates["student"].per_second == 40.0
+
+
+def test_the_workshop_is_bounded():
+    picture = folded(
+        event
+        for number in range(3 * pic.CASES)
+        for event in (
+            ev.StrategyProposed(proposal=f"p{number}", dialogue="d", turn=number, attempt=0,
+                                scenario="s", texts=["t"], source="teacher"),
+            ev.Fault(where="x", message="y"),
+        )
+    )  # fmt: skip
+    assert len(picture.cases) == len(picture._attempts) == len(picture.faults) == pic.CASES
+    assert picture.fault_count == 3 * pic.CASES
+
+
+async def test_a_long_run_brings_its_rows_as_they_are_wanted(tmp_path):
+    events = [STORY[0]]
+    for number in range(1000):
+        events += dialogue("none", number, f"s{number}", "rude")[::7][:1]
+    folder = await written(tmp_path / "run", events)
+    app = WatchApp(folder)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: len(rows(app)) == 400)
+        assert rows(app)[-1][1] == "s999" and "600 more" in said(app, "#more")
+        await pilot.press("g")
+        await until(pilot, lambda: len(rows(app)) == 800)
+        assert app.query_one(Board).under_cursor == "none.s600.rude.600"
+        await pilot.press("g")
+        await until(pilot, lambda: len(rows(app)) == 1000)
+        assert not app.query_one("#more").display
+        await pilot.press("slash", *"s123")
+        await until(pilot, lambda: [row[1] for row in rows(app)] == ["s123"])
+
+
+SCREENS = ["1", "2", "3", "4", "r", "c", "question_mark", "slash"]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
-@pytest.mark.parametrize("key", "1234")
+@pytest.mark.parametrize("key", SCREENS)
 def test_screens_look_as_they_did(snap_compare, tmp_path, size, key):
+    folder = asyncio.run(written(tmp_path / "run", COACHED if key == "3" else (*STORY, OVER)))
+    app = WatchApp(folder)
+
+    async def look(pilot):
+        await until(pilot, lambda: "ended" in plain(app))
+        app.query_one(Input).cursor_blink = False
+        await pilot.press(key)
+        await pilot.pause(0.3)
+        if key == "3":
+            await until(pilot, lambda: "4.10" in said(app, "#rounds-table"))
+        if key == "r":
+            await pilot.press("G")
+        if key == "c":
+            await until(pilot, lambda: "judge" in plain(app, "#right"))
+        await pilot.pause(0.2)
+
+    assert snap_compare(app, terminal_size=size, run_before=look)
+
+
+@pytest.mark.parametrize("theme", ["tutelage-light", "colour-blind", "monochrome"])
+def test_themes_look_as_they_did(snap_compare, tmp_path, theme):
     folder = asyncio.run(written(tmp_path / "run"))
+    app = WatchApp(folder, theme)
 
-    async def read(pilot):
-        await pilot.pause(0.5)
+    async def look(pilot):
+        await until(pilot, lambda: "ended" in plain(app))
+        await pilot.pause(0.2)
 
-    assert snap_compare(WatchApp(folder), press=[key], terminal_size=size, run_before=read)
+    assert snap_compare(app, terminal_size=(120, 36), run_before=look)

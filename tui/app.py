@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
-from textual.worker import WorkerCancelled
+from textual.worker import WorkerCancelled, WorkerFailed
 from tutelage.graphs.events import Speaking
 from tutelage.graphs.run_log import Logged, RunFault
 
@@ -24,6 +24,7 @@ from .cards import Card, Cards
 from .compare import Compare, partners
 from .feed import Feed, Line
 from .headline import headline
+from .help import Help
 from .plain import one_line
 from .replay import Replay
 from .rounds import Rounds, intervals_of, series_of
@@ -56,6 +57,9 @@ HELP = {
         "Calls, tokens, their rate and money by role; then the faults, newest first.",
     ),
 }
+BOARD_ACTIONS = ("follow", "replay", "compare", "order", "unfilter", "scroll_transcript")
+BEAT = 0.5
+"""Seconds between two drawings of the board: a table draws all its rows or none."""
 SETTLE = 0.06
 """Seconds the cursor must rest before a dialogue is read: a held key must not wait for the disk."""
 
@@ -65,21 +69,21 @@ class WatchApp(Shell):
 
     CSS_PATH = "watch.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "tab('dialogues')", "Dialogues", show=False),
-        Binding("2", "tab('workshop')", "Workshop", show=False),
-        Binding("3", "tab('rounds')", "Rounds", show=False),
-        Binding("4", "tab('usage')", "Usage", show=False),
+        Binding("1", "tab('dialogues')", "Dialogues", show=False, tooltip="Show the dialogues"),
+        Binding("2", "tab('workshop')", "Workshop", show=False, tooltip="Show the workshop"),
+        Binding("3", "tab('rounds')", "Rounds", show=False, tooltip="Show the rounds"),
+        Binding("4", "tab('usage')", "Usage", show=False, tooltip="Show usage"),
         Binding("f", "follow", "Follow", tooltip="Follow the newest dialogue again"),
         Binding("enter,r", "replay", "Replay", key_display="r",
                 tooltip="Replay the dialogue step by step"),
         Binding("c", "compare", "Compare", tooltip="Beside the same dialogue in another arm"),
-        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the board"),
         Binding("o", "order", "Order", tooltip="Change the order of the board"),
-        Binding("escape", "unfilter", "Back", show=False),
+        Binding("escape", "unfilter", "Back", show=False, tooltip="Drop the filter"),
         Binding("right_square_bracket", "scroll_transcript(8)", "Transcript down", show=False,
-                key_display="]"),
+                key_display="]", tooltip="Scroll the transcript down"),
         Binding("left_square_bracket", "scroll_transcript(-8)", "Transcript up", show=False,
-                key_display="["),
+                key_display="[", tooltip="Scroll the transcript up"),
     ]  # fmt: skip
 
     def __init__(self, run: Path, theme: str | None = None) -> None:
@@ -88,9 +92,10 @@ class WatchApp(Shell):
         self.chosen: str | None = None
         self.following = True
         self.loaded = asyncio.Event()
-        self._lines: list[Line] = []
+        self._lines: dict[int, Line] = {}
         self._lines_of: str | None = None
-        self._spoke: set[str] = set()
+        self._stale = False
+        self._speakers: dict[str, str] = {}
         self._tellings = 0
 
     def compose(self) -> ComposeResult:
@@ -103,6 +108,7 @@ class WatchApp(Shell):
                         placeholder="filter: scenario, persona, arm, state, mood", id="filter"
                     )
                     yield Board(id="board")
+                    yield Static("", id="more", markup=False)
                 with Vertical(id="transcript-box"):
                     yield Static("", id="about", markup=False)
                     yield Cards(id="transcript")
@@ -121,7 +127,7 @@ class WatchApp(Shell):
         self._draw_headline()
         self.query_one("#transcript", Cards).show([])
         self._reader = self.run_worker(self._read(), exclusive=True)
-        self.set_interval(1.0, self._draw_headline)
+        self.set_interval(BEAT, self._beat)
         self.theme_changed_signal.subscribe(self, lambda _: self._draw_all())
 
     async def _read(self) -> None:
@@ -133,7 +139,7 @@ class WatchApp(Shell):
     async def on_unmount(self) -> None:
         """Close the log before the loop goes."""
         self._reader.cancel()
-        with contextlib.suppress(WorkerCancelled):
+        with contextlib.suppress(WorkerCancelled, WorkerFailed):
             await self._reader.wait()
         await self.feed.close()
 
@@ -159,37 +165,48 @@ class WatchApp(Shell):
     # What came in
 
     def _changed(self, batch: list[Logged]) -> None:
-        """Draw what is new."""
-        picture, speaking = self.feed.picture, self.feed.speaking
-        board = self.query_one(Board)
-        touched = picture.changed | self._spoke | set(speaking)
-        self._spoke = set(speaking)
-        with self.batch_update():
-            if not batch and not board.row_count and picture.dialogues:
-                board.rebuild(picture, speaking, None)
-            else:
-                known = [name for name in touched if name in picture.dialogues]
-                known.sort(key=lambda name: picture.dialogues[name].number)
-                board.refresh_rows(picture, known, speaking)
-            picture.changed.clear()
-            if self.following or self.chosen is None:
-                self._follow()
-            self._lines += [
-                logged.event
-                for logged in batch
-                if isinstance(logged.event, Line) and logged.event.dialogue == self._lines_of
-            ]
-            if self.chosen in touched or any(
-                getattr(logged.event, "dialogue", None) == self.chosen for logged in batch
-            ):
-                self._draw_transcript()
-            if batch or self._tellings < 2:
-                self._draw_headline()
-                self._draw_tab()
+        """Take in what is new; the words of the transcript are drawn at once, all else at a beat."""
+        if not self.query(Board):
+            return
+        for logged in batch:
+            if isinstance(logged.event, Line) and logged.event.dialogue == self.chosen:
+                self._lines[logged.number] = logged.event
+        if self.chosen in self.feed.speaking or self.chosen in self.feed.picture.changed:
+            self._draw_transcript()
+        self._stale = self._stale or bool(batch)
+        if self._tellings < 2:
             self._tellings += 1
+            self._stale = True
+            self._beat()
             if self._tellings == 2:
                 # The second telling brings the feelings: all that lay on disk is seen.
                 self.loaded.set()
+
+    def _beat(self) -> None:
+        """Draw the board, the headline and the tab, where something in them changed."""
+        if not self.query(Board):
+            # Timers may still ring while the screen is taken down.
+            return
+        picture, speaking = self.feed.picture, self.feed.speaking
+        board = self.query_one(Board)
+        speakers = {name: one.speaker for name, one in speaking.items()}
+        touched = picture.changed | {name for name, _ in speakers.items() ^ self._speakers.items()}
+        self._speakers = speakers
+        picture.changed = set()
+        with self.batch_update():
+            if touched and not board.row_count and not board.wanted:
+                board.rebuild(picture, speaking, None)
+            elif touched:
+                known = [name for name in touched if name in picture.dialogues]
+                known.sort(key=lambda name: picture.dialogues[name].number)
+                board.refresh_rows(picture, known, speaking)
+            if self.following or self.chosen is None:
+                self._follow()
+            if self._stale:
+                self._draw_tab()
+            if self._stale or picture.ended is None:
+                self._draw_headline()
+        self._stale = False
 
     def _follow(self) -> None:
         """Stay with a dialogue to its end, then go to the one that began last and goes on."""
@@ -204,7 +221,8 @@ class WatchApp(Shell):
             self.query_one(Board).choose(wanted)
 
     def _choose(self, name: str) -> None:
-        self.chosen = name
+        self.chosen = self.feed.listen_to = name
+        self._lines, self._lines_of = {}, None
         self._read_lines(name)
 
     @work(exclusive=True, group="lines")
@@ -216,7 +234,8 @@ class WatchApp(Shell):
     async def _show_lines(self, name: str) -> None:
         lines = await self.feed.lines(name)
         if name == self.chosen:
-            self._lines, self._lines_of = lines, name
+            # What came in while the log was read may be in both.
+            self._lines, self._lines_of = lines | self._lines, name
             self._draw_transcript(fresh=True)
 
     # Drawing
@@ -228,16 +247,19 @@ class WatchApp(Shell):
         self._draw_tab()
 
     def _draw_headline(self) -> None:
-        self.query_one("#headline", Static).update(headline(self.feed))
+        self.query_one("#headline", Static).update(headline(self.feed), layout=False)
 
     def _draw_transcript(self, fresh: bool = False) -> None:
         one = self.feed.picture.dialogues.get(self.chosen or "")
         cards = self.query_one("#transcript", Cards)
         if one is None or self._lines_of != self.chosen:
             return
-        self.query_one("#about", Static).update(_about(one.started.title, one.started.persona))
+        self.query_one("#about", Static).update(
+            _about(one.started.title, one.started.persona), layout=False
+        )
         speaking: Speaking | None = self.feed.speaking.get(one.started.dialogue)
-        shown = bubbles(self._lines, one.judged, one.ended, speaking)
+        lines = [line for number, line in self._lines.items() if number > one.number]
+        shown = bubbles(lines, one.judged, one.ended, speaking)
         at_end = cards.max_scroll_y - cards.scroll_y <= 2
         cards.show(shown, end=self.following or (at_end and one.ended is None and not fresh))
         if fresh and not self.following:
@@ -274,6 +296,29 @@ class WatchApp(Shell):
 
     # What a person does
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of the board work on the board only, those of the tabs where tabs are shown."""
+        if action in ("tab", "filter", *BOARD_ACTIONS) and self._covered:
+            return False
+        if action in BOARD_ACTIONS and self.is_mounted:
+            return self.query_one(TabbedContent).active == "dialogues"
+        return True
+
+    @property
+    def _covered(self) -> bool:
+        """Whether another screen of ours lies over the board."""
+        return any(isinstance(screen, (Replay, Compare, Help)) for screen in self.screen_stack)
+
+    def on_board_rebuilt(self) -> None:
+        """Say how many rows are hidden."""
+        board = self.query_one(Board)
+        more = self.query_one("#more", Static)
+        more.display = board.hidden > 0
+        where = "go up" if board.order == "started" else "go down"
+        more.update(
+            Content.styled(f"{board.hidden:,} more: {where} to the end, or / filters", "$quiet")
+        )
+
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Show the dialogue under the cursor."""
         name = event.row_key.value if event.row_key is not None else None
@@ -288,6 +333,7 @@ class WatchApp(Shell):
     def on_tabbed_content_tab_activated(self) -> None:
         """Draw the tab that is shown now."""
         self._draw_tab()
+        self.refresh_bindings()
 
     def on_key(self) -> None:
         """A person who moves about no longer wants to be moved."""
@@ -356,7 +402,7 @@ class WatchApp(Shell):
         if not lines:
             self.notify("nothing was said in it yet", severity="warning", markup=False)
             return
-        self.push_screen(Replay(one, lines))
+        self.push_screen(Replay(one, list(lines.values())))
 
     @work(exclusive=True, group="open")
     async def action_compare(self) -> None:
@@ -376,13 +422,14 @@ class WatchApp(Shell):
 
     def help_text(self) -> tuple[str, str]:
         """The help of the tab or of the screen above."""
-        if isinstance(self.screen, (Replay, Compare)):
-            return self.screen.HELP_TEXT
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, (Replay, Compare)):
+                return screen.HELP_TEXT
         return HELP[self.query_one(TabbedContent).active]
 
     def commands(self) -> Iterable[tuple[str, str, str]]:
         """What the palette offers here."""
-        if self.screen.id != "_default":
+        if self._covered:
             return
         for number, (name, (title, _)) in enumerate(HELP.items(), start=1):
             yield f"Show {title.lower()}", f"Key {number}", f"tab('{name}')"

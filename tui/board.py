@@ -8,6 +8,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.events import Resize
+from textual.message import Message
 from textual.widgets import DataTable
 from tutelage.graphs.events import Speaking
 from tutelage.graphs.picture import VALENCE, DialoguePicture, RunPicture
@@ -16,6 +17,8 @@ from .bubbles import mood_style, score_style, trail
 from .plain import one_line
 
 COLUMNS = ("", "scenario", "persona", "arm", "turn", "mood", "csat", "state")
+ROWS = 400
+"""Rows to begin with; a table of thousands is slow to make."""
 _WIDE = (1, 22, 12, 7, 4, 14, 4, 15)
 _NARROW = (1, 17, 10, 6, 4, 12, 4, 8)
 ORDERS: Mapping[str, Callable[[DialoguePicture], tuple[float, float]]] = {
@@ -32,20 +35,29 @@ _STATES = {
 
 
 class Board(DataTable[Text]):
-    """The dialogues. It shows what `refresh_rows` last gave it."""
+    """The dialogues: of a long run the first ones in their order (the newest, where they stand as
+    they started), and more whenever the cursor comes to their end.
+    """
+
+    class Rebuilt(Message):
+        """All rows were made anew; `hidden` may have changed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Next", show=False),
-        Binding("k", "cursor_up", "Previous", show=False),
-        Binding("g", "scroll_top", "First", show=False),
-        Binding("G", "scroll_bottom", "Last", show=False),
+        Binding("j", "cursor_down", "Next", show=False, tooltip="Next dialogue"),
+        Binding("k", "cursor_up", "Previous", show=False, tooltip="Previous dialogue"),
+        Binding("g", "scroll_top", "First", show=False, tooltip="First dialogue"),
+        Binding("G", "scroll_bottom", "Last", show=False, tooltip="Last dialogue"),
     ]
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=True, cell_padding=1)
         self.order = "started"
+        self.limit = ROWS
+        self.hidden = 0
         self.wanted = ""
         self._cells: dict[str, tuple[Text, ...]] = {}
+        self._newest = 0
+        """The number of the newest dialogue that was ever shown: older ones that are not are hidden."""
         self._widths = _WIDE
         self._last: tuple[RunPicture, Mapping[str, Speaking], str | None] | None = None
 
@@ -66,6 +78,13 @@ class Board(DataTable[Text]):
         if self._last is not None:
             self.rebuild(*self._last[:2], chosen)
 
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        """Bring more rows where the cursor came to the end of those shown."""
+        edge = 0 if self.order == "started" else self.row_count - 1
+        if self.hidden and self._last and event.cursor_row == self.cursor_row == edge:
+            self.limit *= 2
+            self.rebuild(*self._last[:2], self.under_cursor)
+
     def _add_columns(self) -> None:
         for name, width in zip(COLUMNS, self._widths, strict=True):
             self.add_column(name, key=name or "mark", width=width)
@@ -84,8 +103,12 @@ class Board(DataTable[Text]):
         self._cells.clear()
         shown = [one for one in picture.dialogues.values() if self._fits(one)]
         shown.sort(key=ORDERS[self.order])
+        found = len(shown)
+        shown = shown[-self.limit :] if self.order == "started" else shown[: self.limit]
+        self.hidden = found - len(shown)
         for one in shown:
             self._add(one, speaking)
+        self.post_message(self.Rebuilt())
         if chosen is not None:
             self.choose(chosen)
 
@@ -99,7 +122,7 @@ class Board(DataTable[Text]):
             if one is None:
                 continue
             if name not in self._cells:
-                if self._fits(one):
+                if self._fits(one) and one.number > self._newest:
                     self._add(one, speaking)
                 continue
             cells = self._row(one, speaking)
@@ -130,6 +153,7 @@ class Board(DataTable[Text]):
         name = one.started.dialogue
         cells = self._row(one, speaking)
         self._cells[name] = cells
+        self._newest = max(self._newest, one.number)
         self.add_row(*cells, key=name, height=1)
 
     def _fits(self, one: DialoguePicture) -> bool:

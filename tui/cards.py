@@ -27,6 +27,7 @@ class Cards(VerticalScroll):
 
     def show(self, cards: Sequence[Card], *, end: bool = False) -> None:
         """Show these cards in place of the ones before; with `end`, scroll to the last."""
+        grown = len(cards) != len(self._shown)
         with self.app.batch_update():
             for position, card in enumerate(cards):
                 if position == len(self._widgets):
@@ -35,15 +36,25 @@ class Cards(VerticalScroll):
                     self.mount(widget)
                 elif self._shown[position] != card:
                     widget = self._widgets[position]
-                    if self._shown[position].kind != card.kind:
-                        widget.set_classes(f"card -{card.kind}")
-                    widget.update(card.text)
+                    grown = self._redraw(widget, self._shown[position], card) or grown
             for widget in self._widgets[len(cards) :]:
                 widget.remove()
             del self._widgets[len(cards) :]
             self._shown = list(cards)
-        if end:
+        if end and grown:
             self.call_after_refresh(self.scroll_end, animate=False)
+
+    def _redraw(self, widget: Static, old: Card, new: Card) -> bool:
+        """Draw a card anew; says whether it takes another height. One that keeps its height moves
+        nothing else, which is most of what streaming does.
+        """
+        if old.kind != new.kind:
+            widget.set_classes(f"card -{new.kind}")
+        width, height = widget.content_size
+        # A card that was never laid out has no width yet.
+        grown = old.kind != new.kind or not width or new.text.get_height({}, width) != height
+        widget.update(new.text, layout=grown)
+        return grown
 
     def reveal(self, position: int) -> None:
         """Scroll to a card."""

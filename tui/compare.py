@@ -64,11 +64,11 @@ class Compare(Screen[None]):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "differing(1)", "Next difference"),
-        Binding("D", "differing(-1)", "Previous", show=False),
+        Binding("D", "differing(-1)", "Previous", show=False, tooltip="Previous difference"),
         Binding("n", "other(1)", "Next partner"),
-        Binding("p", "other(-1)", "Previous partner", show=False),
-        Binding("j,down", "scroll(3)", "Down", show=False),
-        Binding("k,up", "scroll(-3)", "Up", show=False),
+        Binding("p", "other(-1)", "Previous partner", show=False, tooltip="Previous partner"),
+        Binding("j,down", "scroll(3)", "Down", show=False, tooltip="Scroll both down"),
+        Binding("k,up", "scroll(-3)", "Up", show=False, tooltip="Scroll both up"),
         Binding("escape", "dismiss", "Back to the board"),
     ]
 
@@ -96,7 +96,7 @@ class Compare(Screen[None]):
 
     async def _show(self) -> None:
         pair = (self.one, self.others[self.other])
-        lines = [await self._feed.lines(one.started.dialogue) for one in pair]
+        lines = [list((await self._feed.lines(one.started.dialogue)).values()) for one in pair]
         self.differs = differing(*lines)
         self.turn = -1
         where = [_reply_places(side) for side in lines]
@@ -107,7 +107,7 @@ class Compare(Screen[None]):
                 bubbles(said, one.judged, one.ended, marked=self.differs)
             )
         told = (
-            f"first differ at turn {self.differs[0] + 1}; {len(self.differs)} replies differ"
+            f"first differ at turn {self.differs[0] + 1}, {len(self.differs)} in all"
             if self.differs
             else "every reply is the same"
         )

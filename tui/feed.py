@@ -27,6 +27,8 @@ class Feed:
         self.picture = RunPicture()
         self.speaking: dict[str, Speaking] = {}
         self.pulse_at: float | None = None
+        self.listen_to = ""
+        """The dialogue whose words are wanted; of the others only who speaks."""
         self._log: RunLog | None = None
         self._listener = Listener(run)
         self._spoken: dict[str, tuple[int, bool]] = {}
@@ -44,7 +46,7 @@ class Feed:
         await add_feelings(self._log, self.picture)
         tell([])
         while True:
-            speaking = {} if self.picture.ended else await self._listener.read()
+            speaking = {} if self.picture.ended else await self._listener.read(self.listen_to)
             self.pulse_at = await self._listener.pulse()
             batch = await self._log.read(self.picture.last)
             for logged in batch:
@@ -63,13 +65,13 @@ class Feed:
         last = self._spoken.get(one.dialogue, (-1, False))
         return seen is not None and seen.ended is None and _place(one) > last
 
-    async def lines(self, dialogue: str) -> list[Line]:
-        """What was said in a dialogue so far, refused lines among it."""
+    async def lines(self, dialogue: str) -> dict[int, Line]:
+        """What was said in a dialogue so far, refused lines among it, by the events' numbers."""
         one = self.picture.dialogues.get(dialogue)
         if self._log is None or one is None:
-            return []
+            return {}
         logged = await self._log.read(one.number, kinds=LINE_KINDS, dialogue=dialogue)
-        return [found.event for found in logged if isinstance(found.event, Line)]
+        return {found.number: found.event for found in logged if isinstance(found.event, Line)}
 
     async def close(self) -> None:
         """Close the log."""

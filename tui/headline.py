@@ -45,7 +45,7 @@ def headline(feed: Feed, now: float | None = None) -> Content:
     if picture.usage:
         parts.append(Content.styled(spent(picture), "$quiet"))
     if picture.fault_count:
-        parts.append(Content.styled(f"✗ {picture.fault_count} faults", "$bad"))
+        parts.append(Content.styled(f"✗ faults: {picture.fault_count}", "$bad"))
     return Content.styled(_BAR, "$quiet").join(parts)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import ActiveBinding, Binding, BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
@@ -54,17 +54,18 @@ class Help(ModalScreen[None]):
 
 
 def keys_of(screen: Screen[object]) -> list[tuple[str, str]]:
-    """The keys that work on a screen now, with what they do; several keys of one action together."""
+    """The keys that work on a screen now, with what they do; several keys of one action together.
+
+    Those of the footer come first. A key that is in no footer is listed where it has a tooltip:
+    tables and texts have dozens of keys without one.
+    """
     told: dict[str, list[str]] = {}
-    for active in screen.active_bindings.values():
-        if words := _words(active):
-            keys = told.setdefault(words, [])
-            shown = screen.app.get_key_display(active.binding)
-            if shown not in keys:
-                keys.append(shown)
+    active = [one.binding for one in screen.active_bindings.values() if one.enabled]
+    for binding in sorted(active, key=lambda one: not one.show):
+        if binding.system or not (binding.show or binding.tooltip):
+            continue
+        keys = told.setdefault(binding.tooltip or binding.description, [])
+        shown = screen.app.get_key_display(binding)
+        if shown not in keys:
+            keys.append(shown)
     return [(" ".join(keys), words) for words, keys in told.items()]
-
-
-def _words(active: ActiveBinding) -> str:
-    binding = active.binding
-    return "" if binding.system else binding.tooltip or binding.description

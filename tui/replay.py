@@ -56,8 +56,8 @@ class Replay(Screen[None]):
         Binding("plus,equals_sign", "speed(1)", "Faster", key_display="+"),
         Binding("minus", "speed(-1)", "Slower", key_display="-"),
         Binding("m", "fall", "Mood fell", tooltip="To where the mood fell"),
-        Binding("g,home", "go(1)", "First", show=False),
-        Binding("G,end", "go(-1)", "Last", show=False),
+        Binding("g,home", "go(1)", "First", show=False, tooltip="First line"),
+        Binding("G,end", "go(-1)", "Last", show=False, tooltip="Last line"),
         Binding("escape", "dismiss", "Back to the board"),
     ]
 

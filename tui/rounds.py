@@ -89,11 +89,15 @@ class Rounds(VerticalScroll):
 
     def compose(self) -> ComposeResult:
         """Sparkline over dialogues, plot over rounds, table."""
-        yield Static("", id="spark-title", markup=False)
+        yield Static("reckoning…", id="spark-title", markup=False)
         yield Sparkline([], summary_function=fmean, id="spark")
         with Vertical(id="plot-box"):
             yield PlotextPlot(id="plot")
         yield Static("", id="rounds-table", markup=False)
+
+    def on_mount(self) -> None:
+        """Hide the plots until there is something to plot."""
+        self.query_one("#plot-box").display = self.query_one("#spark").display = False
 
     def show(self, picture: RunPicture, series: Sequence[Series], intervals: Intervals) -> None:
         """Draw a run's series with their intervals."""

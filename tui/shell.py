@@ -29,7 +29,7 @@ class Shell(App[None]):
         (110, "-wide"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="This help"),
         Binding("t", "next_theme", "Theme", show=False, tooltip="Next theme"),
         Binding("q", "quit", "Leave"),
     ]
