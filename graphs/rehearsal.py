@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -81,11 +81,14 @@ class Rehearsal:
         """The model that plays the customer."""
         return self.customer.voice.spec
 
-    async def hear(self, reply: str = "") -> AsyncIterator[Event]:
+    async def hear(
+        self, reply: str = "", speaking: Callable[[str], None] | None = None
+    ) -> AsyncIterator[Event]:
         """Say something as the agent and hear the customer's answer.
 
         Args:
             reply: what the person says; nothing for the customer's opening.
+            speaking: told the customer's line, as far as it is written, while it is drawn.
 
         Yields:
             The person's turn, draws of the customer that were refused, the customer's line, and
@@ -104,7 +107,9 @@ class Rehearsal:
             yield TurnSpoken(dialogue=name, turn=turn, speaker="student", text=reply, by=self.by)
         turn = len(self.turns) // 2
         try:
-            heard = await self.customer.speak(self.persona, self.scenario, self.turns, self.seed)
+            heard = await self.customer.speak(
+                self.persona, self.scenario, self.turns, self.seed, speaking
+            )
         except BaseException:
             # Whoever tries again says it anew; the dialogue stands as before.
             if reply:

@@ -85,7 +85,10 @@ class Seat:
             RunFault: where it is no run.
         """
         self._screen = uuid.uuid4().hex
-        self._log = await RunLog.open(self.run, create=False)
+        async with await RunLog.open(self.run, create=False):
+            # Reading first: what is no run must not become one.
+            pass
+        self._log = await RunLog.open(self.run)
         self._after = 0
         self._turn = -1
         self._over = False

@@ -10,7 +10,7 @@ def text_of(app) -> str:
     return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
 
 
-async def until(pilot, look, seconds: float = 10.0):
+async def until(pilot, look, seconds: float = 30.0):
     """Wait until a look at the app gives something true; returns it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -23,7 +23,7 @@ async def until(pilot, look, seconds: float = 10.0):
     raise AssertionError(f"it never came; the screen shows:\n{text_of(pilot.app)}")
 
 
-async def says(pilot, *words: str, seconds: float = 10.0) -> str:
+async def says(pilot, *words: str, seconds: float = 30.0) -> str:
     """Wait until the screen shows all of the words; returns what it shows."""
     return await until(
         pilot, lambda: all(word in text_of(pilot.app) for word in words) and text_of(pilot.app),

@@ -640,7 +640,7 @@ def test_in_a_real_terminal(path, tmp_path):
         return done.stdout
 
     def screen_with(*wanted):
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while time.monotonic() < end:
             shown = tmux("capture-pane", "-p", "-t", session)
             if all(word in shown for word in wanted):

@@ -39,7 +39,7 @@ async def run(tmp_path):
         yield tmp_path / "run", log, environment, compile_dialogue(desk, 4)
 
 
-async def until(look, seconds=10.0):
+async def until(look, seconds=30.0):
     """Wait until something holds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -56,13 +56,18 @@ async def test_a_person_takes_over_speaks_and_hands_back(run):
         seen = []
 
         async def may_speak():
+            await me.beat()
             seen.extend(await me.events())
-            return me._turn >= 0
+            return me.waited_for
+
+        async def was_heard():
+            await me.beat()
+            return await said_by(log, "bea")
 
         await me.take()
         await until(may_speak)
         turn = await me.say("I am a person: tell me more.")
-        await until(lambda: said_by(log, "bea"))
+        await until(was_heard)
         await me.hand_back()
         result = await task
         seen += await me.events()
@@ -82,7 +87,7 @@ async def test_a_person_takes_over_speaks_and_hands_back(run):
     assert round_sums([one], 1, []).invalid == 0, "and it is no fault of the customer's"
     picture = RunPicture()
     for logged in await log.read():
-        picture.fold(logged.event)
+        picture.fold(logged)
     assert picture.dialogues["d"].state == "taken over"
 
 

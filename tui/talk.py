@@ -26,6 +26,7 @@ class Talk(VerticalScroll):
     Talk .end { color: $quiet; text-align: center; margin-top: 1; }
     """
     can_focus = True
+    _spoken: Static | None = None
 
     def on_mount(self) -> None:
         """The newest line stays in sight until the person scrolls away."""
@@ -33,6 +34,7 @@ class Talk(VerticalScroll):
 
     async def hear(self, event: Event) -> None:
         """Take one event in; what is no part of a talk is passed over."""
+        await self.silent()
         match event:
             case DialogueStarted():
                 await self.remove_children()
@@ -54,6 +56,19 @@ class Talk(VerticalScroll):
     async def aside(self, text: str) -> None:
         """A line that nobody in the dialogue says."""
         await self.mount(Static(Content(clean(text)), classes="aside", markup=False))
+
+    def speaking(self, text: str) -> None:
+        """Show what the customer is saying, as far as it is said."""
+        if self._spoken is None:
+            self._spoken = Static("", classes="aside", markup=False)
+            self.mount(self._spoken)
+        self._spoken.update(Content(f"{clean(text)}▍"))
+
+    async def silent(self) -> None:
+        """Nobody is speaking any more."""
+        if self._spoken is not None:
+            await self._spoken.remove()
+            self._spoken = None
 
     async def _bubble(self, kind: str, title: str, text: str) -> None:
         bubble = Static(Content(clean(text)), classes=kind, markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -126,10 +127,13 @@ class Cast(Screen[None]):
             table.move_cursor(row=names.index(here), animate=False)
         broken = sum(bool(file.problems) for file in self.files)
         parts = [
-            (one_line(str(self.casting.firm)), "bold"), (f"  {len(names)} personas", "$quiet")
+            (one_line(Path(self.casting.firm).resolve().name), "bold"),
+            (f"  {len(names)} personas", "$quiet"),
         ]  # fmt: skip
         if broken:
             parts.append((f"  ✗ {broken} broken", "bold $bad"))
+        if Path(self.casting.firm).is_dir():
+            parts.append((f"  {one_line(str(self.casting.firm))}", "$quiet"))
         self.query_one("#headline", Static).update(Content.assemble(*parts))
         self._show()
 

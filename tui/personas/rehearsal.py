@@ -107,11 +107,12 @@ class RehearsalScreen(Screen[None]):
         self._state(f"{self.persona} is thinking...", "$customer")
         line, talk = self.query_one("#line", Input), self.query_one(Talk)
         try:
-            async for event in rehearsal.hear(reply):
+            async for event in rehearsal.hear(reply, talk.speaking):
                 await talk.hear(event)
                 if isinstance(event, TurnSpoken) and event.by:
                     line.value = ""
         except ModelFault as error:
+            await talk.silent()
             if reply:
                 # The dialogue does not hold it; the person need not write it again.
                 await talk.children[-1].remove()
@@ -120,6 +121,7 @@ class RehearsalScreen(Screen[None]):
             return
         finally:
             self._busy = False
+            await talk.silent()
         if rehearsal.over:
             self._state("it is over; ctrl+r begins again", "$quiet")
         else:

@@ -1,0 +1,371 @@
+"""Personas: read, edited without ever being broken, and talked to by a person as the agent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+
+import pytest
+from screens import says, stated, text_of, until, write
+from test_command_line import tutelage
+from test_review import editor
+from textual.widgets import Input, TextArea
+from tutelage.environments import EnvironmentFault, load_environment
+from tutelage.environments.persona_file import read_personas, save_persona
+from tutelage.graphs.events import DialogueEnded, TurnRejected, TurnSpoken
+from tutelage.graphs.rehearsal import ModelFault, check_names, open_rehearsal, scenarios_for
+from tutelage.tui.dialogs import Question, Writing
+from tutelage.tui.help import Help
+from tutelage.tui.personas.app import PersonasApp
+from tutelage.tui.personas.cast import Cast
+from tutelage.tui.personas.choice import Choice
+from tutelage.tui.personas.rehearsal import RehearsalScreen
+from tutelage.tui.talk import Talk
+from world import Scripted, build_firm
+
+LINES = (
+    "My train is cancelled and [bold]nobody[/] says why \x1b[2J 👩\u200d💻.",
+    "So which of the two is it, שלום?",
+    "Fine, good bye.",
+)
+
+
+class Customer(Scripted):
+    """Says three lines, then is content; fails as often as it is told to."""
+
+    name_: str = "customer"
+    failing: int = 0
+
+    def answer(self, system, page, messages):
+        if self.failing:
+            self.failing -= 1
+            raise RuntimeError("the endpoint answered 500")
+        said = min(len(re.findall(r"^AGENT: ", page, re.MULTILINE)), 2)
+        feeling = ("angry", "annoyed", "pleased")[said]
+        return json.dumps({"feeling": feeling, "i_want": "a train", "customer_says": LINES[said],
+                           "goal_met": said == 2})  # fmt: skip
+
+
+@pytest.fixture
+def firm(tmp_path):
+    folder = build_firm(tmp_path / "world")
+    second = folder / "personas" / "second.yaml"
+    text = (folder / "personas" / "anyone.yaml").read_text()
+    second.write_text(text.replace("name: anyone", "name: second").replace("plain", "sharp"))
+    return folder
+
+
+@contextlib.asynccontextmanager
+async def opened(firm, name=None, size=(160, 48), customer=None, **options):
+    app = PersonasApp(firm, name, customer=customer or Customer(), by="bea", seed=1, **options)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        view = RehearsalScreen if name else Cast
+        await until(pilot, lambda: isinstance(app.screen, view))
+        if name is None:
+            await until(pilot, lambda: app.screen.files)
+        yield app, pilot
+
+
+async def test_a_person_as_the_agent_hears_the_persona(firm):
+    rehearsal = await open_rehearsal(firm, "anyone", by="bea", customer=Customer(), seed=1)
+    said = [event async for event in rehearsal.hear()]
+    assert [type(e) for e in said] == [TurnSpoken] and said[0].text == LINES[0]
+    assert said[0].feeling == "angry"
+    heard = []
+    said = [event async for event in rehearsal.hear("One moment.", heard.append)]
+    assert [(e.speaker, e.by, e.turn) for e in said] == [("student", "bea", 0), ("customer", "", 1)]
+    said = [event async for event in rehearsal.hear("The first.")]
+    assert isinstance(said[-1], DialogueEnded) and said[-1].reason == "goal_met"
+    assert said[-1].taken_over and not said[-1].valid
+    assert rehearsal.over
+    with pytest.raises(ValueError, match="is over"):
+        [event async for event in rehearsal.hear("More?")]
+    assert "Answer every message" in rehearsal.desk, "the person sees the policy"
+
+
+async def test_patience_ends_and_a_broken_customer_ends_it_too(firm):
+    class Endless(Customer):
+        def answer(self, system, page, messages):
+            said = len(re.findall(r"^AGENT: ", page, re.MULTILINE))
+            line = ("One thing.", "Quite another matter now.", "Where is somebody else then?",
+                    "Nobody ever answers here.", "Tell me about the weather outside.")[said]
+            return json.dumps({"feeling": "calm", "i_want": "x", "customer_says": line,
+                               "goal_met": False})  # fmt: skip
+
+    rehearsal = await open_rehearsal(firm, "anyone", by="bea", customer=Endless(), seed=1)
+    reasons = []
+    for reply in ("", "Yes.", "No.", "Well.", "Hm."):
+        async for event in rehearsal.hear(reply):
+            if isinstance(event, DialogueEnded):
+                reasons.append(event.reason)
+    assert reasons == ["patience_spent"]
+
+    class Flipped(Customer):
+        def answer(self, system, page, messages):
+            return json.dumps({"feeling": "calm", "i_want": "x", "goal_met": False,
+                               "customer_says": "How can I help you?"})  # fmt: skip
+
+    rehearsal = await open_rehearsal(firm, "anyone", by="bea", customer=Flipped(), seed=1)
+    said = [event async for event in rehearsal.hear()]
+    assert [type(e) for e in said] == [TurnRejected] * 3 + [DialogueEnded]
+    assert said[-1].reason == "broken_customer"
+
+
+async def test_a_model_that_fails_takes_the_reply_back(firm):
+    customer = Customer()
+    rehearsal = await open_rehearsal(firm, "anyone", by="bea", customer=customer, seed=1)
+    [event async for event in rehearsal.hear()]
+    customer.failing = 3
+    with pytest.raises(ModelFault):
+        [event async for event in rehearsal.hear("One moment.")]
+    assert len(rehearsal.turns) == 1
+    said = [event async for event in rehearsal.hear("One moment.")]
+    assert said[-1].text == LINES[1]
+
+
+async def test_names_that_are_not_there_offer_the_nearest(firm):
+    for arguments, said in (
+        (("airlin", None, None), "did you mean 'airline'"),
+        ((firm, "anyon", None), "did you mean 'anyone'"),
+        ((firm, None, "stranded_00"), "did you mean 'stranded_0'"),
+    ):
+        with pytest.raises(EnvironmentFault, match=said) as caught:
+            check_names(*arguments)
+        assert caught.value.exit_code == 2
+    with pytest.raises(EnvironmentFault, match="no persona"):
+        await open_rehearsal(firm, "nobody", by="bea", customer=Customer())
+
+
+def test_a_personas_own_scenarios_come_first(airline):
+    found = scenarios_for(airline, "grieving")
+    assert "grieving" in found[0].personas
+    assert all(not s.personas or "grieving" in s.personas for s in found)
+
+
+def test_nothing_broken_and_nothing_unseen_is_saved(firm):
+    one = next(file for file in read_personas(firm) if file.name == "anyone")
+    before = one.path.read_bytes()
+    mode = one.path.stat().st_mode
+    broken = {
+        "patience: 4": ("patience: 99", r"anyone.yaml:\d+: patience: .*20"),
+        "name: anyone": ("name: other", "differs from the file's name"),
+        "goal:": ("gaol:", "did you mean 'goal'"),
+    }
+    for old, (new, said) in broken.items():
+        with pytest.raises(EnvironmentFault, match=said):
+            save_persona(one, one.text.replace(old, new))
+        assert one.path.read_bytes() == before
+    done = save_persona(one, one.text.replace("patience: 4", "patience: 5"))
+    assert done.persona.patience == 5 and one.path.stat().st_mode == mode
+    with pytest.raises(EnvironmentFault, match="changed meanwhile"):
+        save_persona(one, one.text)
+    assert load_environment(firm).personas["anyone"].patience == 5
+    assert sorted(p.name for p in one.path.parent.iterdir()) == ["anyone.yaml", "second.yaml"]
+
+
+def test_a_folder_that_cannot_be_written_is_said(firm, monkeypatch):
+    one = read_personas(firm)[0]
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    with pytest.raises(EnvironmentFault, match="No space left"):
+        save_persona(one, one.text + "\n")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+async def test_personas_are_read_and_a_broken_one_is_named(firm, size):
+    broken = firm / "personas" / "broken.yaml"
+    broken.write_text("name: broken\npatience: many\n")
+    async with opened(firm, size=size) as (app, pilot):
+        await says(pilot, "3 personas", "1 broken", "temperament", "A customer with one trouble")
+        await pilot.press("j")
+        await says(pilot, "broken.yaml:2: patience")
+        await pilot.press("enter")
+        await says(pilot, "not done")
+        await pilot.press("G")
+        await says(pilot, "sharp")
+        await pilot.press("k", "g", "space", "space")
+        assert app.screen._here().name == "anyone"
+        broken.unlink()
+        await says(pilot, "2 personas")
+
+
+async def test_a_persona_is_edited_in_place(firm):
+    path = firm / "personas" / "anyone.yaml"
+    async with opened(firm) as (app, pilot):
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+        area = app.screen.query_one(TextArea)
+        before = path.read_text()
+        area.text = before.replace("patience: 4", "patience: 0")
+        await stated(pilot, "patience", "greater than or equal to 1")
+        await pilot.press("ctrl+s")
+        await stated(pilot, "anyone.yaml:", "patience")
+        assert path.read_text() == before
+        area.text = before.replace("patience: 4", "patience: 7")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, Cast))
+        assert "patience: 7" in path.read_text()
+        await until(pilot, lambda: app.screen._here().persona.patience == 7)
+
+
+async def test_a_persona_in_the_persons_own_editor(firm, tmp_path, monkeypatch):
+    path = firm / "personas" / "anyone.yaml"
+    monkeypatch.delenv("VISUAL", raising=False)
+    async with opened(firm) as (app, pilot):
+        monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+        monkeypatch.setenv("EDITOR", editor(tmp_path, "true"))
+        await pilot.press("E")
+        await says(pilot, "nothing changed")
+        monkeypatch.setenv("EDITOR", editor(tmp_path, 'sed -i "s/patience: 4/patience: 8/" "$1"'))
+        await pilot.press("E")
+        await until(pilot, lambda: "patience: 8" in path.read_text())
+        await until(pilot, lambda: "patience: 8" in app.screen._here().text)
+        monkeypatch.setenv("EDITOR", editor(tmp_path, 'sed -i "s/patience: 8/patience: x/" "$1"'))
+        await pilot.press("E")
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+        await stated(pilot, "patience", "integer")
+        assert "patience: x" in app.screen.query_one(TextArea).text, "what was written is not lost"
+        assert "patience: 8" in path.read_text()
+
+
+async def test_a_bundled_firm_is_changed_only_after_a_question(monkeypatch):
+    async with opened("airline") as (app, pilot):
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await says(pilot, "comes with tutelage")
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, Cast))
+
+
+async def test_a_new_persona(firm):
+    async with opened(firm) as (app, pilot):
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+        app.screen.query_one(TextArea).text = "Night Owl"
+        await pilot.press("enter")
+        await stated(pilot, "is no name")
+        app.screen.query_one(TextArea).text = "night_owl"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Cast))
+        await until(pilot, lambda: app.screen._here().name == "night_owl")
+        assert (firm / "personas" / "night_owl.yaml").is_file()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+async def test_a_talk_from_its_opening_to_its_end(firm, size):
+    async with opened(firm, size=size) as (app, pilot):
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RehearsalScreen))
+        screen = await says(pilot, "[bold]nobody[/]", "customer angry", "your turn")
+        assert "\x1b" not in screen and "\u200d" not in screen
+        await write(pilot, "One moment, please.")
+        await pilot.press("enter")
+        await says(pilot, "bea for the agent", "One moment, please.", "which of the two", "שלום")
+        assert app.screen.query_one("#line", Input).value == ""
+        await write(pilot, "The first")
+        await pilot.press("enter")
+        await says(pilot, "the end: goal met")
+        await stated(pilot, "ctrl+r begins again")
+        await write(pilot, "More")
+        await pilot.press("enter")
+        await pilot.press("ctrl+r")
+        await stated(pilot, "your turn")
+        assert app.screen._seed == 2 and len(app.screen.query_one(Talk).children) == 1
+        await pilot.press("ctrl+d")
+        if size[0] == 80:
+            await says(pilot, "R1: Answer every message")
+            await pilot.press("pagedown", "pageup")
+        else:
+            assert "R1: Answer" not in text_of(app)
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, Help))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RehearsalScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Cast))
+
+
+async def test_the_scenario_is_chosen(firm):
+    async with opened(firm, "anyone") as (app, pilot):
+        await stated(pilot, "your turn")
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, Choice))
+        await write(pilot, "grief_3")
+        await pilot.press("down", "up", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RehearsalScreen))
+        await says(pilot, "grief_3")
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, Choice))
+        await write(pilot, "nothing like it")
+        await pilot.press("enter", "escape")
+        await until(pilot, lambda: isinstance(app.screen, RehearsalScreen))
+
+
+async def test_a_model_that_fails_says_so_and_can_be_tried_again(firm):
+    customer = Customer(failing=3)
+    async with opened(firm, "anyone", customer=customer) as (app, pilot):
+        await stated(pilot, "enter tries again")
+        await pilot.press("enter")
+        await stated(pilot, "your turn")
+        customer.failing = 3
+        await write(pilot, "Hello")
+        await pilot.press("enter")
+        await stated(pilot, "enter tries again")
+        assert app.screen.query_one("#line", Input).value == "Hello"
+        assert "bea for the agent" not in text_of(app)
+        await pilot.press("enter")
+        await says(pilot, "which of the two")
+
+
+async def test_a_model_that_cannot_be_had_is_one_sentence(firm):
+    async with opened(firm, "anyone", customer="nonsense:model") as (_, pilot):
+        await stated(pilot, "nonsense")
+
+
+def test_the_command_says_what_is_wrong(tmp_path):
+    done = tutelage("persona", "talk", "airline", "griefing", cwd=tmp_path)
+    assert done.returncode == 2 and "did you mean 'grieving'?" in done.stderr
+    done = tutelage("persona", "talk", "airlin", cwd=tmp_path)
+    assert done.returncode == 2 and "did you mean 'airline'?" in done.stderr
+    done = tutelage("takeover", tmp_path / "none")
+    assert done.returncode == 2 and "is no run" in done.stderr
+    done = tutelage("review", "none.db", cwd=tmp_path)
+    assert done.returncode == 2 and "no such library" in done.stderr
+    assert not list(tmp_path.iterdir())
+    for command in (("review",), ("persona", "talk"), ("takeover",), ("library", "undo")):
+        assert "Example" in tutelage(*command, "--help").stdout
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
+@pytest.mark.parametrize("view", ["cast", "broken", "edit", "new", "talk", "choice", "bundled"])
+def test_screens_look_as_they_did(snap_compare, firm, monkeypatch, view, size):
+    # Paths and the firm's name are shown; they must be the same every day.
+    monkeypatch.chdir(firm.parent)
+    if view == "broken":
+        (firm / "personas" / "a.yaml").write_text("name: a\npatience: many\n")
+    where = "world" if view != "bundled" else "airline"
+    app = PersonasApp(where, "anyone" if view in ("talk", "choice") else None,
+                      customer=Customer(), by="bea", seed=1)  # fmt: skip
+
+    async def before(pilot):
+        if view in ("talk", "choice"):
+            await stated(pilot, "your turn")
+            await write(pilot, "One moment")
+            await pilot.press("enter")
+            await says(pilot, "which of the two")
+            await stated(pilot, "your turn")
+        else:
+            await until(pilot, lambda: app.screen.files)
+        await pilot.press(*{"edit": ["e"], "new": ["n"], "choice": ["ctrl+o"]}.get(view, []))
+        await pilot.pause(0.7)
+        for cursor in (*app.screen.query(Input), *app.screen.query(TextArea)):
+            cursor.cursor_blink = False
+        await pilot.pause(0.3)
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
