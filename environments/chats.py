@@ -18,6 +18,7 @@ from .masking import PLACEHOLDER, Masker, lower_words
 from .rubric import RubricItem
 from .scenario import SpokenTurn
 
+_TAKEN_OUT = "## Data taken out"
 _PLACEHOLDERS = (
     "Words in square brackets, such as [name 1] or [code 2], stand for data that was taken out of real "
     "chats: use them as if they were the data."
@@ -300,4 +301,4 @@ def _config(
 
 def _policy(title: str, firm: Environment | None) -> str:
     text = firm.policy.text.rstrip() if firm else _POLICY.format(title=title).rstrip()
-    return f"{text}\n\n## Data taken out\n- X1: {_PLACEHOLDERS}\n"
+    return f"{text}\n" if _TAKEN_OUT in text else f"{text}\n\n{_TAKEN_OUT}\n- X1: {_PLACEHOLDERS}\n"
