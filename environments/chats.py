@@ -138,7 +138,8 @@ def import_chats(
     chats, left_out = read_chats(path, columns or Columns(), form=form, skip_broken=skip_broken)
     every = lower_words(turn.text for chat in chats for turn in chat.turns)
     taken = [chats[n * len(chats) // limit] for n in range(limit)] if len(chats) > limit else chats
-    kept = _kept_words(title, firm, keep)
+    kept, of_policy = _known_words(title, firm, keep)
+    every |= of_policy
     counts: Counter[str] = Counter()
     masked = _distinct(
         _masked(n, chat, every, kept, counts) for n, chat in enumerate(taken, start=1)
@@ -165,11 +166,21 @@ def import_chats(
     return Imported(out, len(masked), len(masked), later, len(personas), dict(counts), left_out)
 
 
-def _kept_words(title: str, firm: Environment | None, keep: Sequence[str]) -> frozenset[str]:
-    told = [title, *keep]
+def _known_words(
+    title: str, firm: Environment | None, keep: Sequence[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Words that are never masked (the firm's and its products' names), and ordinary ones."""
+    kept = set(_words(" ".join([title, *keep])))
+    ordinary: set[str] = set()
     if firm is not None:
-        told += [firm.config.title, firm.config.sells, firm.policy.text]
-    return frozenset(word.casefold() for text in told for word in re.findall(r"[^\W\d_]+", text))
+        told = f"{firm.config.title} {firm.config.sells} {firm.policy.text}"
+        kept |= {word for word in _words(told) if word[0].isupper()}
+        ordinary = {word for word in _words(told) if word[0].islower()}
+    return frozenset(map(str.casefold, kept)), frozenset(ordinary)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", text)
 
 
 def _masked(

@@ -204,7 +204,7 @@ def _overruled(rules: Sequence[str], contradiction: str, gap: Gap) -> str:
         return f"it contradicts itself: {' '.join(contradiction.split())}"
     wanted = [rule.id for rule in gap.wanted.rules]
     if not set(wanted) & set(rules):
-        return f"a second look finds that {', '.join(rules) or 'no rule'} decides, not {wanted[0]}"
+        return f"{', '.join(rules) or 'no rule'} would decide it, not {' or '.join(wanted)}"
     return ""
 
 
