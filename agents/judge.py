@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from tutelage.environments import Environment, Question, Scenario, check_score
 
+from .reply_faults import reply_faults
 from .templates import render
 from .transcript import Turn, replies
 from .voice import Voice
@@ -16,6 +19,14 @@ _RATE_REPLY = (
     "How good is the AGENT's last reply, from 1 (useless or harmful) to 5 (excellent)? "
     "Answer with one digit."
 )
+_OVERALL = "Which reply is better for this CUSTOMER and keeps to the policy?"
+_WARMER = "Which reply takes up what the CUSTOMER feels, in a warmer way?"
+_CLOSER = "Which reply comes closer to what a good agent does here?"
+FAULT_LOGIT = 1.0
+"""What a whole fault that code finds takes from a reply's log-odds of being the better one. The
+bundled model's own log-odds lie between 0.02 and 0.6, and favour the longer reply."""
+FAULT_RATING = 1.0
+"""What a whole fault takes from a rating of 1 to 5."""
 _RATE_DIALOGUE = (
     "How satisfied is this CUSTOMER with the AGENT at the end, from 1 (very dissatisfied) to 5 "
     "(very satisfied)? Answer with one digit."
@@ -71,16 +82,48 @@ class Judge:
     async def prefer_shown(
         self, scenario: Scenario, turns: Sequence[Turn], shown_a: str, shown_b: str
     ) -> float:
-        """The probability that reply B is better, in this one order; for calibration."""
-        task = (
-            f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\nReply B: {shown_b}\n\n"
-            "Which reply is better for this CUSTOMER and keeps to the policy? Answer A or B."
-        )
-        return (await self.voice.weigh(self._messages(scenario, turns, task), ("A", "B")))[1]
+        """The probability that reply B is better, in this one order.
+
+        Where the model tells its probabilities, several questions are asked of the same page and
+        their answers averaged: a small model reads no single one well, and all but the last line
+        of each comes from the cache. Faults that code finds are taken off in log-odds.
+        """
+        questions = [_OVERALL]
+        if self.voice.tells_probabilities:
+            questions += [_WARMER, *([_CLOSER] if scenario.expected else [])]
+        read: list[float] = []
+        for question in questions:
+            task = (
+                f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\n"
+                f"Reply B: {shown_b}\n\n{question} Answer A or B."
+            )
+            weights = await self.voice.weigh(self._messages(scenario, turns, task), ("A", "B"))
+            read.append(weights[1])
+        faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
+        return _shifted(fmean(read), FAULT_LOGIT * (faults[0] - faults[1]))
+
+    def _faults(self, scenario: Scenario, turns: Sequence[Turn], reply: str) -> float:
+        """How many faults code finds in a reply."""
+        known = (self.environment.policy.text, self.environment.config.today)
+        return sum(reply_faults(reply, turns, scenario, known).values())
 
     async def satisfaction(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
-        """How satisfied the customer is at the end of a dialogue, 1 to 5."""
-        return await self.rate(scenario, turns, _RATE_DIALOGUE)
+        """How satisfied the customer is at the end of a dialogue, 1 to 5, less the faults that code
+        finds in the replies, on the mean.
+        """
+        rated = await self.rate(scenario, turns, _RATE_DIALOGUE)
+        faults = [
+            self._faults(scenario, turns[:place], turn.text)
+            for place, turn in enumerate(turns)
+            if turn.speaker == "student" and place >= len(scenario.history)
+        ]
+        return max(1.0, rated - FAULT_RATING * (fmean(faults) if faults else 0.0))
+
+    async def rate_reply(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
+        """How good the last reply of a dialogue is, 1 to 5, less the faults that code finds in it."""
+        rated = await self.rate(scenario, turns, _RATE_REPLY)
+        *before, last = turns
+        return max(1.0, rated - FAULT_RATING * self._faults(scenario, before, last.text))
 
     async def rate(self, scenario: Scenario, turns: Sequence[Turn], task: str) -> float:
         """A rating 1-5 as the expected value over the five digits."""
@@ -97,7 +140,7 @@ class Judge:
         turn_scores: list[float] = []
         for index, turn in enumerate(turns):
             if turn.speaker == "student" and index >= len(scenario.history):
-                turn_scores.append(await self.rate(scenario, turns[: index + 1], _RATE_REPLY))
+                turn_scores.append(await self.rate_reply(scenario, turns[: index + 1]))
         satisfaction = await self.satisfaction(scenario, turns)
         checks: dict[str, float] = {}
         questions: dict[str, float] = {}
@@ -116,3 +159,11 @@ class Judge:
         scores = {**checks, **questions}
         rubric = sum(weights[id_] * score for id_, score in scores.items()) / sum(weights.values())
         return Judgement(satisfaction, rubric, checks, questions, turn_scores)
+
+
+def _shifted(probability: float, logits: float) -> float:
+    """A probability moved by some log-odds; as it is where they are none."""
+    if not logits:
+        return probability
+    kept = min(max(probability, 1e-6), 1 - 1e-6)
+    return 1 / (1 + math.exp(-math.log(kept / (1 - kept)) - logits))
