@@ -136,7 +136,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_firm(tmp_path, monkeypatch):
         raise shutil.Error([(str(source), str(folder), "[Errno 28] No space left on device")])
 
     monkeypatch.setattr(shutil, "copytree", copytree)
-    with pytest.raises(EnvironmentFault, match="cannot be written: .*No space left"):
+    with pytest.raises(EnvironmentFault, match=r"cannot be written: .*No space left"):
         new_environment("bakery", tmp_path / "bakery")
     assert not (tmp_path / "bakery").exists()
 
