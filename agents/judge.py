@@ -171,7 +171,7 @@ class Judge:
         faults = [
             self._faults(scenario, turns[:place], turn.text, turn.tools)
             for place, turn in enumerate(turns)
-            if turn.speaker == "student"
+            if turn.speaker == "student" and place >= len(scenario.history)
         ]
         return max(1.0, rated - FAULT_RATING * (fmean(faults) if faults else 0.0))
 

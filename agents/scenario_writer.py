@@ -111,19 +111,21 @@ def scenario_of(
     draft: ScenarioDraft, wanted: Wanted, environment: Environment, id_: str
 ) -> Scenario:
     """A draft as a scenario of the firm; rules that the policy does not have are left out."""
-    return Scenario(
-        id=id_,
-        title=_plain(draft.title),
-        topic=wanted.topic,
-        situation=_plain(draft.what_happened),
-        goal=_plain(draft.wants),
-        facts={_plain(fact.name): _plain(fact.value) for fact in draft.customer_knows},
-        opening=_plain(draft.first_words),
-        personas=[wanted.persona.name] if wanted.persona else [],
-        records={_plain(fact.name): _plain(fact.value) for fact in draft.screen_shows},
-        rules=[rule for rule in dict.fromkeys(draft.rules) if rule in environment.policy.rules],
-        expected=_plain(draft.good_agent),
-        source="generated",
+    return Scenario.model_validate(
+        {
+            "id": id_,
+            "title": _plain(draft.title),
+            "topic": wanted.topic,
+            "situation": _plain(draft.what_happened),
+            "goal": _plain(draft.wants),
+            "facts": {_plain(fact.name): _plain(fact.value) for fact in draft.customer_knows},
+            "opening": _plain(draft.first_words),
+            "personas": [wanted.persona.name] if wanted.persona else [],
+            "records": {_plain(fact.name): _plain(fact.value) for fact in draft.screen_shows},
+            "rules": [r for r in dict.fromkeys(draft.rules) if r in environment.policy.rules],
+            "expected": _plain(draft.good_agent),
+            "source": "generated",
+        }
     )
 
 

@@ -18,6 +18,7 @@ from .masking import PLACEHOLDER, Masker, lower_words
 from .rubric import RubricItem
 from .scenario import SpokenTurn
 
+_TAKEN_OUT = "## Data taken out"
 _PLACEHOLDERS = (
     "Words in square brackets, such as [name 1] or [code 2], stand for data that was taken out of real "
     "chats: use them as if they were the data."
@@ -137,7 +138,8 @@ def import_chats(
     chats, left_out = read_chats(path, columns or Columns(), form=form, skip_broken=skip_broken)
     every = lower_words(turn.text for chat in chats for turn in chat.turns)
     taken = [chats[n * len(chats) // limit] for n in range(limit)] if len(chats) > limit else chats
-    kept = _kept_words(title, firm, keep)
+    kept, of_policy = _known_words(title, firm, keep)
+    every |= of_policy
     counts: Counter[str] = Counter()
     masked = _distinct(
         _masked(n, chat, every, kept, counts) for n, chat in enumerate(taken, start=1)
@@ -164,11 +166,21 @@ def import_chats(
     return Imported(out, len(masked), len(masked), later, len(personas), dict(counts), left_out)
 
 
-def _kept_words(title: str, firm: Environment | None, keep: Sequence[str]) -> frozenset[str]:
-    told = [title, *keep]
+def _known_words(
+    title: str, firm: Environment | None, keep: Sequence[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Words that are never masked (the firm's and its products' names), and ordinary ones."""
+    kept = set(_words(" ".join([title, *keep])))
+    ordinary: set[str] = set()
     if firm is not None:
-        told += [firm.config.title, firm.config.sells, firm.policy.text]
-    return frozenset(word.casefold() for text in told for word in re.findall(r"[^\W\d_]+", text))
+        told = f"{firm.config.title} {firm.config.sells} {firm.policy.text}"
+        kept |= {word for word in _words(told) if word[0].isupper()}
+        ordinary = {word for word in _words(told) if word[0].islower()}
+    return frozenset(map(str.casefold, kept)), frozenset(ordinary)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", text)
 
 
 def _masked(
@@ -300,4 +312,4 @@ def _config(
 
 def _policy(title: str, firm: Environment | None) -> str:
     text = firm.policy.text.rstrip() if firm else _POLICY.format(title=title).rstrip()
-    return f"{text}\n\n## Data taken out\n- X1: {_PLACEHOLDERS}\n"
+    return f"{text}\n" if _TAKEN_OUT in text else f"{text}\n\n{_TAKEN_OUT}\n- X1: {_PLACEHOLDERS}\n"

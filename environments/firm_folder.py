@@ -45,7 +45,7 @@ def write_firm(
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
-        raise fault(target, f"cannot be written: {error.strerror}") from error
+        raise fault(target, f"cannot be written: {_why(error)}") from error
     try:
         (staging / "policy.md").write_text(policy, encoding="utf-8")
         write_yaml(staging / "environment.yaml", config)
@@ -61,7 +61,7 @@ def write_firm(
         staging.chmod(0o755)
         staging.rename(target)
     except OSError as error:
-        raise fault(target, f"cannot be written: {error.strerror}") from error
+        raise fault(target, f"cannot be written: {_why(error)}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -87,7 +87,7 @@ def add_scenarios(source: Path, target: Path, scenarios: Sequence[Scenario]) -> 
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
-        raise fault(target, f"cannot be written: {error.strerror}") from error
+        raise fault(target, f"cannot be written: {_why(error)}") from error
     try:
         shutil.copytree(source, staging, dirs_exist_ok=True)
         head = staging / "environment.yaml"
@@ -104,9 +104,14 @@ def add_scenarios(source: Path, target: Path, scenarios: Sequence[Scenario]) -> 
             staging.chmod(0o755)
             staging.rename(target)
     except OSError as error:
-        raise fault(target, f"cannot be written: {error.strerror}") from error
+        raise fault(target, f"cannot be written: {_why(error)}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _why(error: OSError) -> str:
+    """What the disk said; copytree gathers it file by file, as (from, to, why)."""
+    return str(error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror)
 
 
 def _with_train(head: Path, ids: Sequence[str]) -> str:

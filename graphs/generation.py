@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pydantic import ValidationError
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.scenario_writer import (
     Wanted,
@@ -162,7 +163,11 @@ async def _attempt(
         return outcome.model_copy(update={"reason": str(error)}), None
     others = [*environment.scenarios.values(), *taken]
     id_ = _free_id(draft.title, {one.id for one in others})
-    scenario = scenario_of(draft, gap.wanted, environment, id_)
+    try:
+        scenario = scenario_of(draft, gap.wanted, environment, id_)
+    except ValidationError as error:
+        reason = f"it is no scenario: {error.errors()[0]['msg']}"
+        return outcome.model_copy(update={"scenario": id_, "reason": reason}), None
     outcome = outcome.model_copy(update={"scenario": id_, "title": scenario.title})
     if reason := impossible(scenario, gap.wanted, environment.policy.text):
         return outcome.model_copy(update={"reason": reason}), None
@@ -199,7 +204,7 @@ def _overruled(rules: Sequence[str], contradiction: str, gap: Gap) -> str:
         return f"it contradicts itself: {' '.join(contradiction.split())}"
     wanted = [rule.id for rule in gap.wanted.rules]
     if not set(wanted) & set(rules):
-        return f"a second look finds that {', '.join(rules) or 'no rule'} decides, not {wanted[0]}"
+        return f"{', '.join(rules) or 'no rule'} would decide it, not {' or '.join(wanted)}"
     return ""
 
 

@@ -368,12 +368,15 @@ def _connect(
     names: Mapping[int, str],
 ) -> None:
     counts: Counter[tuple[str, str]] = Counter()
-    changes: Counter[tuple[str, str]] = Counter()
+    changes: defaultdict[tuple[str, str], float] = defaultdict(float)
     for path in paths:
         for before, after in pairwise(path):
-            ends = tuple(names[numbers[s.dialogue, s.turn]] for s in (before, after))
+            ends = (
+                names[numbers[before.dialogue, before.turn]],
+                names[numbers[after.dialogue, after.turn]],
+            )
             counts[ends] += 1
-            changes[ends] += after.score - before.score  # type: ignore[assignment]
+            changes[ends] += after.score - before.score
     for ends, count in counts.items():
         graph.add_edge(*ends, count=count, change=changes[ends] / count)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -293,3 +294,29 @@ def test_without_presidio_nothing_is_imported(tmp_path, monkeypatch):
     with pytest.raises(EnvironmentFault, match=r"pip install 'tutelage\[chats\]'"):
         import_chats(jsonl(tmp_path / "c.jsonl", CHAT), tmp_path / "firm")
     assert not (tmp_path / "firm").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no" + "." * 1900, "password " + ": =" * 600, "1 " * 900 + "a", "a-" * 950, "x" * 1900,
+        "my name " * 240, "." * 1900 + "@" + "a." * 20, "1" * 1900, "http://" + "a." * 900,
+        "12 a " * 380, "name " + "-" * 1900, "a." * 950, "no.= " * 380,
+    ],
+)  # fmt: skip
+def test_masking_a_hostile_line_ends_soon(line):
+    Masker().mask(["warm up"])
+    began = time.process_time()
+    Masker().mask([line])
+    assert time.process_time() - began < 1.5
+
+
+def test_a_name_that_the_policy_has_as_a_word_is_masked_where_it_is_told(tmp_path):
+    chat = [("user", "my name is Light and i ask for a Light fare, says the mother of Will too")]
+    made = import_chats(
+        jsonl(tmp_path / "c.jsonl", chat), tmp_path / "firm", firm=load_environment("airline")
+    )
+    opening = load_environment(made.folder).scenarios["chat_0001"].opening
+    assert (
+        opening == "my name is [name 1] and i ask for a Light fare, says the mother of [name 2] too"
+    )

@@ -27,7 +27,7 @@ WORDS = ("umbrella violin harbour candle lizard marble tunnel pepper saddle wind
 
 
 def draft(rule, **changed):
-    words = " ".join(f"{'abcdefghij'[int(rule[1:])]}{word}" for word in WORDS.split())
+    words = " ".join(f"{'abcdefghijk'[int(rule[1:])]}{word}" for word in WORDS.split())
     value = {
         "title": f"Case of {rule}", "what_happened": f"Beside {words} and {rule}, {SAYS}.",
         "wants": "have it mended before the orchard festival", "customer_knows": [],
@@ -38,7 +38,7 @@ def draft(rule, **changed):
 
 
 class Author(world.ScriptedTeacher):
-    """Writes for the rule it is asked for; R2 to R8 each go wrong in their own way, R9 is right."""
+    """Writes for the rule it is asked for: R9 is right, all others go wrong, each in its own way."""
 
     def answer(self, system, page, messages):
         if "You write training cases" in page:
@@ -50,6 +50,7 @@ class Author(world.ScriptedTeacher):
                 "R5": {"first_words": f"My code QX77Z is refused, {SAYS}."},
                 "R6": {"title": "Too easy"},
                 "R7": {"title": "Too hard"},
+                "R10": {"title": "\x00 \x07 "},
                 "R8": {"customer_knows": [{"name": "code", "value": "AB12C"}],
                        "screen_shows": [{"name": "ZZ99Z", "value": "all well"}]},
             }  # fmt: skip
@@ -77,7 +78,7 @@ class Wavering(world.ScriptedStudent):
 @pytest.fixture
 def firm(tmp_path):
     folder = world.build_firm(tmp_path / "world")
-    rules = "\n".join(f"- R{n}: Rule number {n} about matter {n}." for n in range(1, 10))
+    rules = "\n".join(f"- R{n}: Rule number {n} about matter {n}." for n in range(1, 11))
     (folder / "policy.md").write_text(f"# Policy\n{rules}\n")
     for path in (folder / "scenarios").glob("*.yaml"):
         value = yaml.safe_load(path.read_text()) | {"rules": ["R1"], "topic": "cures"}
@@ -96,7 +97,7 @@ async def outcomes(desk):
 async def test_only_possible_new_and_fitting_scenarios_are_taken(firm):
     found = train_coverage(firm)
     gaps = gaps_to_fill(firm, found)
-    assert sorted(gap.why for gap in gaps) == [f"rule R{n}" for n in range(2, 10)]
+    assert sorted(gap.why for gap in gaps) == sorted(f"rule R{n}" for n in range(2, 11))
     assert all(
         one.id in {s.id for s in firm.split("train")} for g in gaps for one in g.wanted.examples
     )
@@ -112,6 +113,7 @@ async def test_only_possible_new_and_fitting_scenarios_are_taken(firm):
     assert "QX77Z" in reasons["R5"]
     assert "always passes" in reasons["R6"] and "never passes" in reasons["R7"]
     assert "leads to what the screen shows" in reasons["R8"]
+    assert "it is no scenario" in reasons["R10"]
     for scenario in taken:
         assert scenario.source == "generated"
         assert re.search(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import world
 import yaml
+from tutelage.agents.transcript import Turn
 from tutelage.environments import EnvironmentFault, Scenario, load_environment
 from tutelage.graphs.dialogue import compile_dialogue
 from tutelage.graphs.states import played, states_of
@@ -62,3 +63,14 @@ def test_a_generated_scenario_outside_train_is_named(tmp_path):
 def test_a_plain_scenario_is_a_written_one():
     plain = Scenario(id="a", title="abc", situation="x" * 12, goal="abcdef")
     assert (plain.source, plain.history) == ("written", [])
+
+
+async def test_a_long_reply_of_the_history_costs_the_student_nothing(tmp_path):
+    environment = firm(tmp_path, BEFORE)
+    scenario = environment.scenarios["stranded_0"]
+    judge = world.seat(environment, None).judge
+    turns = [Turn(**line) for line in BEFORE]
+    cured = [*turns, Turn(speaker="student", text="Here is your candlelight, a moment please.")]
+    assert (await judge.assess(scenario, cured)).satisfaction == 5
+    unspoken = scenario.model_copy(update={"history": []})
+    assert (await judge.assess(unspoken, cured)).satisfaction < 5, "or the test is blind"

@@ -89,7 +89,9 @@ async def test_what_is_said_is_shown_as_it_is(tmp_path):
     async with opened(await written(tmp_path / "r", [STARTED, FIRST])) as (app, pilot):
         await says(pilot, "[bold]Why?[/]", "customer angry")
         await stated(pilot, "your turn")
-        rejected = ev.TurnRejected(dialogue="d", turn=1, text="How can I help\x1b[2J?", reasons=["x"])
+        rejected = ev.TurnRejected(
+            dialogue="d", turn=1, text="How can I help\x1b[2J?", reasons=["x"]
+        )
         await written(tmp_path / "r", [rejected])
         await says(pilot, "drawn again (x)")
         assert "\x1b" not in text_of(app)
