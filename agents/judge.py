@@ -189,7 +189,9 @@ class Judge:
             rated = 1 + 4 * _from_logit(ANCHOR_GAIN * _logit((forward + 1 - backward) / 2))
         else:
             rated = await self.rate(scenario, turns, _RATE_REPLY)
-        return max(1.0, rated - FAULT_RATING * self._faults(scenario, before, last.text, last.tools))
+        return max(
+            1.0, rated - FAULT_RATING * self._faults(scenario, before, last.text, last.tools)
+        )
 
     async def rate(self, scenario: Scenario, turns: Sequence[Turn], task: str) -> float:
         """A rating 1-5 as the expected value over the five digits."""
