@@ -29,6 +29,8 @@ def library(tmp_path):
 def endpoint():
     with recording() as started:
         yield started
+    if not started.bodies:
+        return  # skipped
     sent = json.dumps(started.bodies)
     assert ADVICE in sent, "the example was not coached"
     assert UNAPPROVED not in sent and REJECTED not in sent
@@ -135,7 +137,6 @@ def test_proxy_with_a_javascript_client(library, endpoint, tmp_path):
         os.environ.get("TUTELAGE_NODE_MODULES", EXAMPLES / "proxy_javascript/node_modules")
     )
     if not (modules / "openai").is_dir():
-        endpoint.bodies.append({"skipped": ADVICE})
         pytest.skip(f"needs npm's package openai in {modules} (npm install there)")
     shutil.copy(EXAMPLES / "proxy_javascript" / "client.mjs", tmp_path)
     (tmp_path / "node_modules").symlink_to(modules)
