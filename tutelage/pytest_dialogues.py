@@ -159,7 +159,7 @@ class Simulate:
         plan = [(seed + number, persona) for number in range(dialogues)]
         try:
             return run_blocking(_play(desk, scenario, plan, exchanges))
-        except ModelFault as fault:
+        except (ModelFault, NotPlayed) as fault:
             # The way through the graph tells a test's reader nothing; the cause, which may be the
             # app's own error, stays.
             raise fault.with_traceback(None)  # noqa: B904
