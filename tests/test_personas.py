@@ -88,8 +88,13 @@ async def test_patience_ends_and_a_broken_customer_ends_it_too(firm):
     class Endless(Customer):
         def answer(self, system, page, messages):
             said = len(re.findall(r"^AGENT: ", page, re.MULTILINE))
-            line = ("One thing.", "Quite another matter now.", "Where is somebody else then?",
-                    "Nobody ever answers here.", "Tell me about the weather outside.")[said]
+            line = (
+                "One thing.",
+                "Quite another matter now.",
+                "Where is somebody else then?",
+                "Nobody ever answers here.",
+                "Tell me about the weather outside.",
+            )[said]
             return json.dumps({"feeling": "calm", "i_want": "x", "customer_says": line,
                                "goal_met": False})  # fmt: skip
 
@@ -367,5 +372,3 @@ def test_screens_look_as_they_did(snap_compare, firm, monkeypatch, view, size):
         await pilot.pause(0.3)
 
     assert snap_compare(app, terminal_size=size, run_before=before)
-
-

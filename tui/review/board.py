@@ -43,6 +43,8 @@ from .split import Split
 
 EVERY = 0.5
 """Seconds between two looks at whether somebody else changed the library."""
+SETTLE = 0.06
+"""Seconds the cursor rests before its entry is drawn, so that a held key runs freely."""
 WIDE = 84
 """Cells from which the table has room for scenario and source."""
 _TONES = {"proposed": "strategy", "approved": "good", "rejected": "bad", "retired": "quiet"}
@@ -234,12 +236,13 @@ class Board(Screen[None]):
             "nothing fits the filter; escape clears it"
         )  # fmt: skip
         card = self.query_one(Card)
-        card.show(row, nothing)
-        card.scroll_home(animate=False)
-        if row is not None and row.entry.rules:
+        with self.app.batch_update():
+            card.show(row, nothing)
+            card.scroll_home(animate=False)
+            known = self.review.rules_known(row.entry) if row and row.entry.rules else ([], "")
+            card.show_rules(*(known or ([], "")))
+        if row is not None and known is None:
             self._fill_rules(row)
-        else:
-            card.show_rules([], "")
 
     @work(exclusive=True, group="rules")
     async def _fill_rules(self, row: Row) -> None:
@@ -261,7 +264,7 @@ class Board(Screen[None]):
             return
         if self._card_timer is not None:
             self._card_timer.stop()
-        self._card_timer = self.set_timer(0.03, self._draw_card)
+        self._card_timer = self.set_timer(SETTLE, self._draw_card)
 
     def on_data_table_row_selected(self) -> None:
         """Enter, or a second click, goes to the card to scroll it."""
