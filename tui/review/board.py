@@ -35,7 +35,7 @@ from ..external import EditorFault, edit_outside
 from ..keys import Keys
 from ..plain import clean, one_line
 from ..table import RowTable
-from .card import Card
+from .card import TONES, Card
 from .history import History
 from .merge import Merge
 from .rows import MARKS, ORDERS, SOURCES, STATUSES, Row, Wanted, chosen, rows_of
@@ -104,6 +104,7 @@ class Board(Screen[None]):
         self.marked: set[str] = set()
         self.wanted = Wanted()
         self._loaded = False
+        self._looking = False
         self._drawing = False
         self._card_timer: Timer | None = None
 
@@ -131,16 +132,20 @@ class Board(Screen[None]):
 
     # Reading
 
-    @work(exclusive=True, group="look")
+    @work(group="look")
     async def look(self) -> None:
         """Read anew where somebody changed the library."""
+        # A look that takes longer than the time between two must come to its end.
+        if self._looking or not self._loaded:
+            return
+        self._looking = True
         try:
-            version = await self.review.version()
+            if await self.review.version() != self.shelf.version:
+                await self._read(tell=True)
         except LibraryFault as error:
             self._refuse(error)
-            return
-        if self._loaded and version != self.shelf.version:
-            await self._read(tell=True)
+        finally:
+            self._looking = False
 
     @work(exclusive=True, group="read")
     async def reload(self) -> None:
@@ -402,7 +407,11 @@ class Board(Screen[None]):
             self.notify("nothing here waits for approval", timeout=3)
             return
         if len(strategies) > 1:
-            listed = Content("\n").join(Content(f"○ {clean(s.text)}") for s in strategies)
+            listed = Content("\n").join(
+                Content.assemble((f"{MARKS[s.status]} ", TONES[s.status]), clean(s.text),
+                                 ("" if s.status == "proposed" else f"  {s.status}", TONES[s.status]))
+                for s in strategies
+            )  # fmt: skip
             title = f"Approve these {len(strategies)} strategies for customers?"
             if not await self.app.push_screen_wait(Question(title, listed, "Approve", "Leave")):
                 return
@@ -461,10 +470,8 @@ class Board(Screen[None]):
             if old is not None and old.text == text:
                 return None
             said = "edited; it is proposed again"
-            try:
-                problem = await self._try(lambda: self.review.revise(seen, {id_: text}), said)
-            finally:
-                now = self._find(id_)
+            problem = await self._try(lambda: self.review.revise(seen, {id_: text}), said)
+            now = self._find(id_)
             if problem is None or now is None or now.entry == seen:
                 return problem
             # The person decides with both texts before them; saving again goes on from theirs.
