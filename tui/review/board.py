@@ -127,7 +127,7 @@ class Board(Screen[None]):
         self.query_one(RowTable).focus()
         self.app.theme_changed_signal.subscribe(self, self._repaint)
         self._draw()
-        self.reload()
+        self.look()
         self.set_interval(EVERY, self.look)
 
     # Reading
@@ -136,21 +136,16 @@ class Board(Screen[None]):
     async def look(self) -> None:
         """Read anew where somebody changed the library."""
         # A look that takes longer than the time between two must come to its end.
-        if self._looking or not self._loaded:
+        if self._looking:
             return
         self._looking = True
         try:
-            if await self.review.version() != self.shelf.version:
-                await self._read(tell=True)
+            if not self._loaded or await self.review.version() != self.shelf.version:
+                await self._read(tell=self._loaded)
         except LibraryFault as error:
             self._refuse(error)
         finally:
             self._looking = False
-
-    @work(exclusive=True, group="read")
-    async def reload(self) -> None:
-        """Read the library."""
-        await self._read()
 
     async def _read(self, tell: bool = False) -> None:
         try:
