@@ -90,6 +90,7 @@ class Review:
         self._firm = firm
         self._rules: dict[str, dict[str, Rule]] = {}
         self._missing: dict[str, str] = {}
+        self._run_firm: str | None = None
         self.user = user
         self.path = library.path
 
@@ -115,31 +116,49 @@ class Review:
         """The policy rules that an entry rests on, in order, each with its text where the firm can
         be loaded; and the reason why it cannot, or "".
         """
-        firm = self._firm or await self._firm_of(entry)
-        if not firm:
-            return [(id_, None) for id_ in entry.rules], "name the firm with --env"
-        if firm not in self._rules and firm not in self._missing:
+        if self._run_firm is None:
+            self._run_firm = await self._firm_of_run()
+        firm = self._firm_of(entry)
+        if firm and firm not in self._rules and firm not in self._missing:
             try:
                 self._rules[firm] = await asyncio.to_thread(_rules_of, firm)
             except EnvironmentFault as error:
                 problem = str(error).splitlines()[0]
                 self._missing[firm] = f"{problem}; name the firm with --env"
+        found = self.rules_known(entry)
+        assert found is not None
+        return found
+
+    def rules_known(self, entry: Entry) -> tuple[list[tuple[str, Rule | None]], str] | None:
+        """The same without reading anything; None where something has to be read first."""
+        if self._run_firm is None:
+            return None
+        firm = self._firm_of(entry)
+        if not firm:
+            return [(id_, None) for id_ in entry.rules], "name the firm with --env"
+        if firm not in self._rules and firm not in self._missing:
+            return None
         known = self._rules.get(firm, {})
         return [(id_, known.get(id_)) for id_ in entry.rules], self._missing.get(firm, "")
 
-    async def _firm_of(self, entry: Entry) -> str:
-        """The firm a run beside the library names (it may be a folder), else the provenance's."""
-        if (self.path.parent / FILE_NAME).is_file():
-            try:
-                async with await RunLog.open(self.path.parent, create=False) as log:
-                    for logged in await log.read(kinds=("run_started",)):
-                        if isinstance(logged.event, RunStarted):
-                            named = logged.event.options.get("environment")
-                            return str(named or logged.event.environment)
-            except RunFault:
-                pass
+    def _firm_of(self, entry: Entry) -> str:
         named = [s.provenance.environment for s in entry.strategies if s.provenance.environment]
-        return named[0] if named else ""
+        return self._firm or self._run_firm or (named[0] if named else "")
+
+    async def _firm_of_run(self) -> str:
+        """The firm that a run beside the library names (it may be a folder), or ""."""
+        if not (self.path.parent / FILE_NAME).is_file():
+            return ""
+        try:
+            async with await RunLog.open(self.path.parent, create=False) as log:
+                for logged in await log.read(kinds=("run_started",)):
+                    if isinstance(logged.event, RunStarted):
+                        named = logged.event.options.get("environment")
+                        return str(named or logged.event.environment)
+        except RunFault:
+            # A broken run is no reason not to review; the provenance names the firm too.
+            pass
+        return ""
 
     async def similar(self, entry: Entry) -> list[tuple[float, Entry]]:
         """The other entries, nearest first, with the likeness of their scenarios (0 to 1)."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
 
 from .entry import Entry
 from .vetting import vet
@@ -41,13 +40,23 @@ def lint(entries: Sequence[Entry]) -> list[Finding]:
         ]
         if strategy.provenance.evidence is None and strategy.provenance.source != "person":
             findings.append(Finding(strategy.id, "has no evidence", "try it in a coaching run"))
-    for (_, a), (_, b) in combinations(alive, 2):
-        if fuzz.token_set_ratio(a.text, b.text) >= DUPLICATE_FROM:
-            findings.append(Finding(a.id, f"says the same as {b.id}", f"reject {b.id}"))
-    for a, b in combinations(entries, 2):
-        if fuzz.token_set_ratio(a.scenario, b.scenario) >= DUPLICATE_FROM:
-            findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
+    for i, j in _alike([strategy.text for _, strategy in alive]):
+        a, b = alive[i][1], alive[j][1]
+        findings.append(Finding(a.id, f"says the same as {b.id}", f"reject {b.id}"))
+    for i, j in _alike([entry.scenario for entry in entries]):
+        a, b = entries[i], entries[j]
+        findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
     for entry in entries:
         if not any(s.status == "approved" for s in entry.strategies):
             findings.append(Finding(entry.id, "has no approved strategy", "approve or reject"))
     return findings
+
+
+def _alike(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """The places of every two texts that say the same, the earlier first."""
+    if len(texts) < 2:
+        return []
+    scores = process.cdist(
+        texts, texts, scorer=fuzz.token_set_ratio, score_cutoff=DUPLICATE_FROM
+    )  # fmt: skip
+    return [(int(i), int(j)) for i, j in zip(*scores.nonzero(), strict=True) if i < j]

@@ -1,4 +1,4 @@
-"""A library as a coaching run and a person leave it: evidence, rules, findings, hostile and foreign text."""
+"""A library as a run and a person leave it: evidence, rules, findings, hostile and foreign text."""
 
 from __future__ import annotations
 

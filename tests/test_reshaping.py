@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -70,11 +71,11 @@ class Shelf(RuleBasedStateMachine):
         before, cues = everything(self.library), len(one.cues)
         kind = data.draw(st.text("abc", min_size=1, max_size=3))
         scenario = f"a customer of another kind {kind}"
-        try:
-            new = self.library.split(one.id, going, scenario, "me", cues=one.cues[:1])
-        except LibraryFault as error:
-            assert "already" in str(error)
+        if Entry.new(scenario).id in {e.id for e in self.library.entries()}:
+            with pytest.raises(LibraryFault, match="already"):
+                self.library.split(one.id, going, scenario, "me", cues=one.cues[:1])
             return
+        new = self.library.split(one.id, going, scenario, "me", cues=one.cues[:1])
         assert [s.id for s in new.strategies] == going
         assert everything(self.library) == before, "a split loses and changes no strategy"
         assert len(new.cues) + len(self.library.entry(one.id).cues) == cues
@@ -130,14 +131,12 @@ class Shelf(RuleBasedStateMachine):
     def undo_any(self, data):
         version = data.draw(st.integers(1, self.library.version))
         before = self.library.version
-        try:
+        with contextlib.suppress(LibraryFault):
             self.library.undo("me", version)
-        except LibraryFault as error:
-            assert "cannot be undone alone" in str(error) or "was undone" in str(error)
-            assert self.library.version == before
-        else:
-            assert self.library.versions()[version - 1].undone_by == self.library.version
+            assert self.library.versions()[version - 1].undone_by == before + 1
             self.remember()
+            return
+        assert self.library.version == before, "what is refused changes nothing"
 
     @rule(data=st.data())
     def roll_back(self, data):

@@ -164,7 +164,7 @@ async def test_marked_rows_are_changed_together_after_a_question(path):
 
 
 async def test_undo_and_redo(path):
-    async with opened(path) as (app, pilot):
+    async with opened(path) as (_app, pilot):
         await pilot.press("u")
         await says(pilot, "bea has no change left to undo")
         await pilot.press("j", "a")

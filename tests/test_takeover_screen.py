@@ -81,7 +81,7 @@ async def test_a_person_speaks_in_a_running_dialogue_and_hands_back(tmp_path):
             await pilot.pause()
         one = (await played(log))["d"]
         assert one.taken_over and one.judged is None
-        assert [event.by for event in one.spoken if event.speaker == "student"][0] == "bea"
+        assert next(event.by for event in one.spoken if event.speaker == "student") == "bea"
         assert await log.inbox.holder("d") is None
 
 
@@ -142,7 +142,7 @@ async def test_the_dialogue_that_began_last_is_offered(tmp_path):
     with pytest.raises(RunFault, match=r"did you mean 'r1.stranded'.*under way: d, r1"):
         await dialogue_under_way(folder, "r1.strandd")
     await written(folder, [ev.DialogueEnded(dialogue="r1.stranded", reason="goal_met", turns=1)])
-    with pytest.raises(RunFault, match="r1.stranded is over; under way: d"):
+    with pytest.raises(RunFault, match=r"r1\.stranded is over; under way: d"):
         await dialogue_under_way(folder, "r1.stranded")
     await written(folder, [ev.DialogueEnded(dialogue="d", reason="goal_met", turns=1)])
     with pytest.raises(RunFault, match="no dialogue is under way"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.css.scalar import Scalar
 from textual.events import Resize
 from textual.geometry import clamp
 from textual.widgets import Footer
@@ -38,6 +37,6 @@ class Keys(Footer):
         lines = -(-len(words) // columns)
         self.styles.layout = "grid"
         self.styles.grid_size_columns = -(-len(words) // lines)
-        self.styles.grid_columns = [Scalar.parse("1fr")]
-        self.styles.grid_rows = [Scalar.parse("1")]
+        self.styles.grid_columns = "1fr"
+        self.styles.grid_rows = "1"
         self.styles.height = min(lines, MOST_LINES)

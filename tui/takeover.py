@@ -15,7 +15,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
-from textual.worker import WorkerCancelled
+from textual.worker import WorkerError
 from tutelage.graphs.events import TurnSpoken
 from tutelage.graphs.review import user_name
 from tutelage.graphs.run_log import RunFault
@@ -93,10 +93,10 @@ class Takeover(Screen[None]):
     async def on_unmount(self) -> None:
         """Hand back before the loop goes."""
         self._worker.cancel()
-        with contextlib.suppress(WorkerCancelled):
+        with contextlib.suppress(WorkerError):
             await self._worker.wait()
 
-    @work(exclusive=True, group="seat", exit_on_error=False)
+    @work(exclusive=True, group="seat")
     async def sit(self) -> None:
         """Hold the seat: beat, and hear what is said."""
         try:
@@ -151,7 +151,8 @@ class Takeover(Screen[None]):
             state = (f"your turn: the customer waits ({left:.0f} s left)", "bold $accent")
         else:
             state = ("the customer is thinking...", "$customer")
-        parts = [state] + ([("   " + self._told, "$error")] if self._told else [])
+        told = self._told and not seat.over
+        parts = [state] + ([("   " + self._told, "$error")] if told else [])
         self.query_one("#state", Static).update(Content.assemble(*parts))
 
     @work(exclusive=True, group="act")

@@ -76,6 +76,7 @@ class Cast(Screen[None]):
         self._first = first
         self._stamp: object = None
         self._agreed = False
+        self._looking = False
 
     def compose(self) -> ComposeResult:
         """List and file."""
@@ -94,9 +95,13 @@ class Cast(Screen[None]):
         self.look()
         self.set_interval(EVERY, self.look)
 
-    @work(exclusive=True, group="look")
+    @work(group="look")
     async def look(self) -> None:
         """Read the files anew where one changed."""
+        # A look that takes longer than the time between two must come to its end.
+        if self._looking:
+            return
+        self._looking = True
         try:
             stamp = await asyncio.to_thread(personas_stamp, self.casting.firm)
             if stamp == self._stamp:
@@ -105,6 +110,8 @@ class Cast(Screen[None]):
         except EnvironmentFault as error:
             self._refuse(error)
             return
+        finally:
+            self._looking = False
         self._stamp = stamp
         self._draw()
 

@@ -131,15 +131,19 @@ class RehearsalScreen(Screen[None]):
     def _state(self, said: str, tone: str) -> None:
         self.query_one("#state", Static).update(Content.styled(clean(said), tone))
 
-    @work(exclusive=True, group="say")
-    async def action_say(self) -> None:
+    def action_say(self) -> None:
         """Say what stands in the line, and hear the answer."""
         text = " ".join(self.query_one("#line", Input).value.split())
         rehearsal = self._rehearsal
         if rehearsal is None or self._busy or rehearsal.over:
             return
         if text or not rehearsal.turns:
-            await self._hear(rehearsal, text if rehearsal.turns else "")
+            self.speak(rehearsal, text if rehearsal.turns else "")
+
+    @work(exclusive=True, group="talk")
+    async def speak(self, rehearsal: Rehearsal, reply: str) -> None:
+        """Say something and hear the answer; a talk that begins again ends it."""
+        await self._hear(rehearsal, reply)
 
     def action_again(self) -> None:
         """Begin again, with another seed."""

@@ -35,7 +35,7 @@ from ..external import EditorFault, edit_outside
 from ..keys import Keys
 from ..plain import clean, one_line
 from ..table import RowTable
-from .card import Card
+from .card import TONES, Card
 from .history import History
 from .merge import Merge
 from .rows import MARKS, ORDERS, SOURCES, STATUSES, Row, Wanted, chosen, rows_of
@@ -43,6 +43,8 @@ from .split import Split
 
 EVERY = 0.5
 """Seconds between two looks at whether somebody else changed the library."""
+SETTLE = 0.06
+"""Seconds the cursor rests before its entry is drawn, so that a held key runs freely."""
 WIDE = 84
 """Cells from which the table has room for scenario and source."""
 _TONES = {"proposed": "strategy", "approved": "good", "rejected": "bad", "retired": "quiet"}
@@ -102,6 +104,7 @@ class Board(Screen[None]):
         self.marked: set[str] = set()
         self.wanted = Wanted()
         self._loaded = False
+        self._looking = False
         self._drawing = False
         self._card_timer: Timer | None = None
 
@@ -124,26 +127,25 @@ class Board(Screen[None]):
         self.query_one(RowTable).focus()
         self.app.theme_changed_signal.subscribe(self, self._repaint)
         self._draw()
-        self.reload()
+        self.look()
         self.set_interval(EVERY, self.look)
 
     # Reading
 
-    @work(exclusive=True, group="look")
+    @work(group="look")
     async def look(self) -> None:
         """Read anew where somebody changed the library."""
+        # A look that takes longer than the time between two must come to its end.
+        if self._looking:
+            return
+        self._looking = True
         try:
-            version = await self.review.version()
+            if not self._loaded or await self.review.version() != self.shelf.version:
+                await self._read(tell=self._loaded)
         except LibraryFault as error:
             self._refuse(error)
-            return
-        if self._loaded and version != self.shelf.version:
-            await self._read(tell=True)
-
-    @work(exclusive=True, group="read")
-    async def reload(self) -> None:
-        """Read the library."""
-        await self._read()
+        finally:
+            self._looking = False
 
     async def _read(self, tell: bool = False) -> None:
         try:
@@ -234,12 +236,13 @@ class Board(Screen[None]):
             "nothing fits the filter; escape clears it"
         )  # fmt: skip
         card = self.query_one(Card)
-        card.show(row, nothing)
-        card.scroll_home(animate=False)
-        if row is not None and row.entry.rules:
+        with self.app.batch_update():
+            card.show(row, nothing)
+            card.scroll_home(animate=False)
+            known = self.review.rules_known(row.entry) if row and row.entry.rules else ([], "")
+            card.show_rules(*(known or ([], "")))
+        if row is not None and known is None:
             self._fill_rules(row)
-        else:
-            card.show_rules([], "")
 
     @work(exclusive=True, group="rules")
     async def _fill_rules(self, row: Row) -> None:
@@ -261,7 +264,7 @@ class Board(Screen[None]):
             return
         if self._card_timer is not None:
             self._card_timer.stop()
-        self._card_timer = self.set_timer(0.03, self._draw_card)
+        self._card_timer = self.set_timer(SETTLE, self._draw_card)
 
     def on_data_table_row_selected(self) -> None:
         """Enter, or a second click, goes to the card to scroll it."""
@@ -399,7 +402,11 @@ class Board(Screen[None]):
             self.notify("nothing here waits for approval", timeout=3)
             return
         if len(strategies) > 1:
-            listed = Content("\n").join(Content(f"○ {clean(s.text)}") for s in strategies)
+            listed = Content("\n").join(
+                Content.assemble((f"{MARKS[s.status]} ", TONES[s.status]), clean(s.text),
+                                 ("" if s.status == "proposed" else f"  {s.status}", TONES[s.status]))
+                for s in strategies
+            )  # fmt: skip
             title = f"Approve these {len(strategies)} strategies for customers?"
             if not await self.app.push_screen_wait(Question(title, listed, "Approve", "Leave")):
                 return
@@ -458,10 +465,8 @@ class Board(Screen[None]):
             if old is not None and old.text == text:
                 return None
             said = "edited; it is proposed again"
-            try:
-                problem = await self._try(lambda: self.review.revise(seen, {id_: text}), said)
-            finally:
-                now = self._find(id_)
+            problem = await self._try(lambda: self.review.revise(seen, {id_: text}), said)
+            now = self._find(id_)
             if problem is None or now is None or now.entry == seen:
                 return problem
             # The person decides with both texts before them; saving again goes on from theirs.

@@ -55,6 +55,7 @@ class History(Screen[None]):
         self._review, self._entry = review, entry
         self._versions: list[Version] = []
         self._base: int | None = None
+        self._reading = False
 
     def compose(self) -> ComposeResult:
         """Versions and difference."""
@@ -71,14 +72,20 @@ class History(Screen[None]):
         self.read()
         self.set_interval(EVERY, self.read)
 
-    @work(exclusive=True, group="read")
+    @work(group="read")
     async def read(self) -> None:
         """Read the versions anew where there are new ones."""
+        # A look that takes longer than the time between two must come to its end.
+        if self._reading:
+            return
+        self._reading = True
         try:
             versions = await self._review.versions()
         except LibraryFault as error:
             self._refuse(error)
             return
+        finally:
+            self._reading = False
         if len(versions) != len(self._versions) or not versions:
             self._versions = versions
             self._draw()
