@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -35,6 +35,7 @@ from .states import played
 from .text_space import distances, points
 
 NEIGHBOURS = 2
+MOST_FAULTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,10 @@ def gaps_to_fill(
     return gaps[:most]
 
 
-async def generate(desk: Desk, gaps: Sequence[Gap], options: GenerationOptions) -> list[Scenario]:
-    """Write scenarios for gaps until there are enough.
+async def generate(
+    desk: Desk, gaps: Sequence[Gap], options: GenerationOptions
+) -> AsyncIterator[Scenario]:
+    """Write scenarios for gaps until there are enough, and yield each as it is taken.
 
     Each is checked by code and by a second look of the teacher (possible under the policy), by its
     distance to all others (new), and by playing it (of fitting difficulty). One that is refused is
@@ -109,25 +112,39 @@ async def generate(desk: Desk, gaps: Sequence[Gap], options: GenerationOptions) 
         gaps: what to write for, in order.
         options: how many, and how they are tried.
 
-    Returns:
+    Yields:
         The scenarios that were taken, with their provenance in `origin`.
+
+    Raises:
+        ModelFault: where a model fails `MOST_FAULTS` times in a row.
     """
     taken: list[Scenario] = []
+    faults = 0
     for position, gap in enumerate(gaps):
         failures: list[str] = []
         for attempt in range(options.tries):
             if len(taken) >= options.number or desk.meter.spent:
-                return taken
-            outcome, scenario = await _attempt(
-                desk, gap, taken, failures, options, options.seed + 100 * position + attempt
-            )
+                return
+            scenario = None
+            try:
+                outcome, scenario = await _attempt(
+                    desk, gap, taken, failures, options, options.seed + 100 * position + attempt
+                )
+                faults = 0
+            except ModelFault as error:
+                faults += 1
+                if faults == MOST_FAULTS:
+                    raise
+                outcome = ScenarioGenerated(
+                    scenario="", title="nothing", gap=gap.why, taken=False, reason=str(error)
+                )
             await desk.record(outcome)
             await desk.record_usage()
             if outcome.taken and scenario is not None:
                 taken.append(scenario)
+                yield scenario
                 break
             failures.append(f"{outcome.title}: {outcome.reason}")
-    return taken
 
 
 def with_scenarios(environment: Environment, scenarios: Sequence[Scenario]) -> Environment:
@@ -157,10 +174,7 @@ async def _attempt(
     """Write one scenario and look at it; the event says what came of it."""
     environment = desk.environment
     outcome = ScenarioGenerated(scenario="", title="nothing", gap=gap.why, taken=False)
-    try:
-        draft = await write_scenario(desk.teacher, gap.wanted, failures, seed)
-    except ModelFault as error:
-        return outcome.model_copy(update={"reason": str(error)}), None
+    draft = await write_scenario(desk.teacher, gap.wanted, failures, seed)
     others = [*environment.scenarios.values(), *taken]
     id_ = _free_id(draft.title, {one.id for one in others})
     try:
@@ -176,10 +190,7 @@ async def _attempt(
     if distance < options.new_from:
         reason = f"it is not new: {nearest} says the same"
         return outcome.model_copy(update={"reason": reason}), None
-    try:
-        ruling = await rule_on(desk.teacher, scenario, seed)
-    except ModelFault as error:
-        return outcome.model_copy(update={"reason": str(error)}), None
+    ruling = await rule_on(desk.teacher, scenario, seed)
     if reason := _overruled(ruling.rules, ruling.contradiction, gap):
         return outcome.model_copy(update={"reason": reason}), None
     passed, plays = await _played(desk, scenario, options, seed)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Text = str | Mapping[str, float]
 """A text, or several with a weight each (a title beside what was said)."""
+MOST_TERMS = 4000
+"""Terms that count, the commonest first: what bounds the memory of a long run."""
 MOST_LINKED = 1500
 """Points that are linked pair by pair; any further one joins the cluster that is nearest."""
 
@@ -31,9 +33,10 @@ def points(texts: Sequence[Text], embeddings: Embeddings | None = None) -> np.nd
     """
     parts = [{text: 1.0} if isinstance(text, str) else dict(text) for text in texts]
     if not parts:
-        return np.zeros((0, 1))
+        return np.zeros((0, 1), dtype=np.float32)
     if embeddings is not None:
-        rows = np.asarray(embeddings.embed_documents([" ".join(part) for part in parts]))
+        documents = [" ".join(part) for part in parts]
+        rows = np.asarray(embeddings.embed_documents(documents), dtype=np.float32)
     else:
         counted: list[dict[str, float]] = []
         for part in parts:
@@ -43,10 +46,13 @@ def points(texts: Sequence[Text], embeddings: Embeddings | None = None) -> np.nd
                     weights[term] = max(weights.get(term, 0.0), weight)
             counted.append(weights)
         held = Counter(term for weights in counted for term in weights)
-        columns = {term: column for column, term in enumerate(sorted(held))}
-        rows = np.zeros((len(parts), max(len(columns), 1)))
+        kept = sorted(term for term, _ in held.most_common(MOST_TERMS))
+        columns = {term: column for column, term in enumerate(kept)}
+        rows = np.zeros((len(parts), max(len(columns), 1)), dtype=np.float32)
         for row, weights in enumerate(counted):
             for term, weight in weights.items():
+                if term not in columns:
+                    continue
                 rarity = math.log((1 + len(parts)) / (1 + held[term])) + 1
                 rows[row, columns[term]] = weight * rarity
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)

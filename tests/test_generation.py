@@ -9,6 +9,7 @@ import shutil
 import pytest
 import world
 import yaml
+from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.environments import EnvironmentFault, load_environment
 from tutelage.environments.firm_folder import add_scenarios
@@ -20,6 +21,8 @@ from tutelage.graphs.generation import (
     train_coverage,
     with_scenarios,
 )
+
+from tutelage import generate_run
 
 SAYS = world.TROUBLES["broken"][1]
 WORDS = ("umbrella violin harbour candle lizard marble tunnel pepper saddle window blanket orchard "
@@ -103,7 +106,7 @@ async def test_only_possible_new_and_fitting_scenarios_are_taken(firm):
     )
     desk = world.seat(firm, None, teacher=Author(), student=Wavering())
     desk.student = Hinting(desk.student)
-    taken = await generate(desk, gaps, OPTIONS)
+    taken = [one async for one in generate(desk, gaps, OPTIONS)]
     told = await outcomes(desk)
     reasons = {event.gap[5:]: event.reason for event in told}
     assert {rule for one in taken for rule in one.rules} == {"R2", "R9"}, reasons
@@ -143,14 +146,14 @@ async def test_a_spent_budget_ends_it_and_keeps_what_was_taken(firm):
     desk = world.seat(
         firm, None, teacher=Author(), student=Wavering(), meter=Meter(budget_tokens=200)
     )
-    assert len(await generate(desk, gaps, OPTIONS)) <= 1
+    assert len([one async for one in generate(desk, gaps, OPTIONS)]) <= 1
     assert len(await outcomes(desk)) < 4
 
 
 async def test_scenarios_are_added_to_split_train_and_comments_stay(firm, tmp_path):
     gaps = [gap for gap in gaps_to_fill(firm, train_coverage(firm)) if gap.why == "rule R9"]
     desk = world.seat(firm, None, teacher=Author(), student=Wavering())
-    taken = await generate(desk, gaps, OPTIONS)
+    taken = [one async for one in generate(desk, gaps, OPTIONS)]
     (scenario,) = taken
     head = firm.path / "environment.yaml"
     head.write_text("# mine\n" + head.read_text() + "# the end\n")
@@ -202,3 +205,42 @@ def test_cells_are_filled_each_persona_and_topic_in_turn(tmp_path, airline):
     cells = [gap.wanted for gap in gaps[3:]]
     assert len({cell.persona.name for cell in cells}) >= 7
     assert all(cell.rules and cell.examples for cell in cells)
+
+
+def seated(firm, monkeypatch, **roles):
+    monkeypatch.setattr(
+        generate_run, "open_desk", lambda environment, **_: world.seat(environment, None, **roles)
+    )
+
+
+def test_the_command_writes_a_firm_and_reports_coverage(firm, tmp_path, monkeypatch, capsys):
+    seated(firm, monkeypatch, teacher=Author(), student=Wavering())
+    request = generate_run.GenerateRequest(
+        environment=str(firm.path), number=1, exchanges=2, tries=1
+    )
+    generate_run.generate_run(request, tmp_path / "plus", tmp_path / "run", as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    plus = load_environment(tmp_path / "plus")
+    (id_,) = told["scenarios"]
+    assert plus.scenarios[id_].source == "generated" and plus.split_of(id_) == "train"
+    assert told["coverage"]["before"]["rules_met"] + 1 == told["coverage"]["after"]["rules_met"]
+    assert [event["taken"] for event in told["outcomes"]].count(True) == 1
+    assert all(event["reason"] for event in told["outcomes"] if not event["taken"])
+    with pytest.raises(EnvironmentFault, match="already"):
+        generate_run.generate_run(request, tmp_path / "plus", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_what_was_taken_is_kept_where_a_model_fails(firm, tmp_path, monkeypatch):
+    class Failing(Author):
+        def answer(self, system, page, messages):
+            if "You write training cases" in page and self.seen > 12:
+                raise RuntimeError("the endpoint has gone")
+            return super().answer(system, page, messages)
+
+    seated(firm, monkeypatch, teacher=Failing(), student=Wavering())
+    request = generate_run.GenerateRequest(environment=str(firm.path), number=9, exchanges=2)
+    with pytest.raises(ModelFault, match="the endpoint has gone"):
+        generate_run.generate_run(request, tmp_path / "plus", tmp_path / "run")
+    plus = load_environment(tmp_path / "plus")
+    assert ["R2"] in [one.rules for one in plus.scenarios.values() if one.source == "generated"]

@@ -13,7 +13,7 @@ from rich.text import Text
 import tutelage
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, result_table, talk
-from tutelage.environments import EnvironmentFault, Problem, load_environment
+from tutelage.environments import EnvironmentFault, Problem, Scenario, load_environment
 from tutelage.environments.firm_folder import add_scenarios
 from tutelage.graphs.coverage import Coverage
 from tutelage.graphs.desk import open_desk
@@ -72,7 +72,7 @@ def generate_run(
             expected="a new folder, or the firm's own to add to it",
         )  # fmt: skip
         raise EnvironmentFault([problem], 2)
-    kept = f"nothing was added to a firm; the log is in {folder}"
+    kept = f"what was taken so far is in {target}; the log is in {folder}"
     run_until_done(_generate(request, target, folder, as_json), kept)
 
 
@@ -102,15 +102,20 @@ async def _generate(request: GenerateRequest, target: Path, folder: Path, as_jso
         concurrency=request.concurrency,
         seed=request.seed,
     )
+    taken: list[Scenario] = []
     async with await TalkingLog.open(folder) as log:
         started = RunStarted(
             command="generate", environment=environment.name, models=desk.models,
             options=request.model_dump(), version=tutelage.__version__,
         )  # fmt: skip
         async with under_way(log, desk, started) as ending:
-            taken = await generate(desk, gaps, options)
-            if taken:
-                await asyncio.to_thread(add_scenarios, environment.path, target, taken)
+            try:
+                async for scenario in generate(desk, gaps, options):
+                    taken.append(scenario)
+            finally:
+                # Also where a person stops it or a model fails: what was taken is kept.
+                if taken:
+                    add_scenarios(environment.path, target, taken)
             ending.reason = "the budget is spent" if desk.meter.spent else "done"
         outcomes = [
             logged.event
