@@ -13,7 +13,7 @@ from tutelage.graphs.speech import Listener
 
 Line = TurnSpoken | TurnRejected
 LINE_KINDS = ("turn_spoken", "turn_rejected")
-TICK = 0.1
+TICK = 0.15
 """Seconds between two looks at the log."""
 SILENCE = 60.0
 """A run that gives no sign of life for so many seconds (and has not ended) was stopped; loading
