@@ -1,6 +1,4 @@
-"""Reshaping: what a person does to entries (revise, split, merge) as pure functions of the library's
-state, so that a library can apply them in one transaction.
-"""
+"""Reshaping: what a person does to entries (revise, split, merge, undo) as pure functions."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from screens import says, stated, text_of, until, write
+from screens import listen, says, stated, text_of, told, until, write
 from test_command_line import tutelage
 from test_review import editor
 from textual.widgets import Input, TextArea
@@ -59,6 +59,7 @@ def firm(tmp_path):
 @contextlib.asynccontextmanager
 async def opened(firm, name=None, size=(160, 48), customer=None, **options):
     app = PersonasApp(firm, name, customer=customer or Customer(), by="bea", seed=1, **options)
+    listen(app)
     async with app.run_test(size=size, notifications=True) as pilot:
         view = RehearsalScreen if name else Cast
         await until(pilot, lambda: isinstance(app.screen, view))
@@ -189,7 +190,7 @@ async def test_personas_are_read_and_a_broken_one_is_named(firm, size):
         await pilot.press("j")
         await says(pilot, "broken.yaml:2: patience")
         await pilot.press("enter")
-        await says(pilot, "not done")
+        await told(pilot, "not done")
         await pilot.press("G")
         await says(pilot, "sharp")
         await pilot.press("k", "g", "space", "space")
@@ -224,7 +225,7 @@ async def test_a_persona_in_the_persons_own_editor(firm, tmp_path, monkeypatch):
         monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
         monkeypatch.setenv("EDITOR", editor(tmp_path, "true"))
         await pilot.press("E")
-        await says(pilot, "nothing changed")
+        await told(pilot, "nothing changed")
         monkeypatch.setenv("EDITOR", editor(tmp_path, 'sed -i "s/patience: 4/patience: 8/" "$1"'))
         await pilot.press("E")
         await until(pilot, lambda: "patience: 8" in path.read_text())
