@@ -188,7 +188,8 @@ async def test_personas_are_read_and_a_broken_one_is_named(firm, size):
     async with opened(firm, size=size) as (app, pilot):
         await says(pilot, "3 personas", "1 broken", "temperament", "A customer with one trouble")
         await pilot.press("j")
-        await says(pilot, "broken.yaml:2: patience")
+        problems = app.screen.query_one("#problems")
+        await until(pilot, lambda: "broken.yaml:2: patience" in problems.content.plain)
         await pilot.press("enter")
         await told(pilot, "not done")
         await pilot.press("G")
