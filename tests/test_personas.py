@@ -371,6 +371,7 @@ def test_screens_look_as_they_did(snap_compare, firm, monkeypatch, view, size):
         await pilot.pause(0.7)
         for cursor in (*app.screen.query(Input), *app.screen.query(TextArea)):
             cursor.cursor_blink = False
+            cursor.refresh()  # switching it off alone leaves the last blink on the screen
         await pilot.pause(0.3)
 
     assert snap_compare(app, terminal_size=size, run_before=before)

@@ -624,6 +624,7 @@ def test_screens_look_as_they_did(snap_compare, path, keys, size):
         await pilot.pause(0.6)
         for cursor in (*app.screen.query(Input), *app.screen.query(TextArea)):
             cursor.cursor_blink = False
+            cursor.refresh()  # switching it off alone leaves the last blink on the screen
         await pilot.pause(0.2)
 
     with open_review(path, by="bea") as review:
