@@ -1,6 +1,4 @@
-"""Review: a library as a person reviews it: its rows, what to look at, the policy rules at stake, and
-changes made in that person's name.
-"""
+"""Review: a library as a person reviews it, and the changes made in that person's name."""
 
 from __future__ import annotations
 

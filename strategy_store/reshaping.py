@@ -1,4 +1,4 @@
-"""Reshaping: what a person does to entries (revise, split, merge), as functions of the state."""
+"""Reshaping: what a person does to entries (revise, split, merge, undo) as pure functions."""
 
 from __future__ import annotations
 

@@ -41,6 +41,24 @@ async def stated(pilot, *words: str) -> str:
     return await until(pilot, look)
 
 
+def listen(app) -> None:
+    """Keep what the app tells in passing: a toast may be gone before a busy machine looks."""
+    app.heard = []
+    notify = app.notify
+
+    def heard(message, *, title="", **options):
+        app.heard.append(f"{title} {message}")
+        notify(message, title=title, **options)
+
+    app.notify = heard
+
+
+async def told(pilot, *words: str) -> None:
+    """Wait until the app tells something with all of the words; what it told is then forgotten."""
+    await until(pilot, lambda: any(all(w in said for w in words) for said in pilot.app.heard))
+    pilot.app.heard.clear()
+
+
 async def write(pilot, text: str) -> None:
     """Type a text into what has the focus, key by key as a person does."""
     names = {

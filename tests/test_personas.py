@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from screens import says, stated, text_of, until, write
+from screens import listen, says, stated, text_of, told, until, write
 from test_command_line import tutelage
 from test_review import editor
 from textual.widgets import Input, TextArea
@@ -59,6 +59,7 @@ def firm(tmp_path):
 @contextlib.asynccontextmanager
 async def opened(firm, name=None, size=(160, 48), customer=None, **options):
     app = PersonasApp(firm, name, customer=customer or Customer(), by="bea", seed=1, **options)
+    listen(app)
     async with app.run_test(size=size, notifications=True) as pilot:
         view = RehearsalScreen if name else Cast
         await until(pilot, lambda: isinstance(app.screen, view))
@@ -187,9 +188,10 @@ async def test_personas_are_read_and_a_broken_one_is_named(firm, size):
     async with opened(firm, size=size) as (app, pilot):
         await says(pilot, "3 personas", "1 broken", "temperament", "A customer with one trouble")
         await pilot.press("j")
-        await says(pilot, "broken.yaml:2: patience")
+        problems = app.screen.query_one("#problems")
+        await until(pilot, lambda: "broken.yaml:2: patience" in problems.content.plain)
         await pilot.press("enter")
-        await says(pilot, "not done")
+        await told(pilot, "not done")
         await pilot.press("G")
         await says(pilot, "sharp")
         await pilot.press("k", "g", "space", "space")
@@ -224,7 +226,7 @@ async def test_a_persona_in_the_persons_own_editor(firm, tmp_path, monkeypatch):
         monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
         monkeypatch.setenv("EDITOR", editor(tmp_path, "true"))
         await pilot.press("E")
-        await says(pilot, "nothing changed")
+        await told(pilot, "nothing changed")
         monkeypatch.setenv("EDITOR", editor(tmp_path, 'sed -i "s/patience: 4/patience: 8/" "$1"'))
         await pilot.press("E")
         await until(pilot, lambda: "patience: 8" in path.read_text())
@@ -369,6 +371,7 @@ def test_screens_look_as_they_did(snap_compare, firm, monkeypatch, view, size):
         await pilot.pause(0.7)
         for cursor in (*app.screen.query(Input), *app.screen.query(TextArea)):
             cursor.cursor_blink = False
+            cursor.refresh()  # switching it off alone leaves the last blink on the screen
         await pilot.pause(0.3)
 
     assert snap_compare(app, terminal_size=size, run_before=before)
