@@ -148,6 +148,8 @@ class AppStudent(BaseChatModel):
         return "app"
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        if self.firm_prompt:
+            return self.app.bound._get_ls_params(stop, **kwargs)
         return {"ls_provider": "app", "ls_model_name": self.title, "ls_model_type": "chat"}
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:

@@ -39,7 +39,7 @@ class StrategyMiddleware(AgentMiddleware):
         embeddings: Any = None,
     ):
         super().__init__()
-        self.placement = placement
+        self.placement: Placement | None = placement
         self.deployment = Deployment(library, top, threshold, token_budget, embeddings=embeddings)
 
     def wrap_model_call(

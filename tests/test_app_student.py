@@ -269,7 +269,7 @@ async def test_a_model_with_tools_bound_plays_under_the_firms_prompt(firm, libra
         reply = await desk.student.reply(firm.scenarios["stranded_0"], TURNS, None)
     assert reply.tools == [ToolUse(name="refund", arguments={"booking": "X4"})]
     assert endpoint.bodies[0]["messages"][0]["content"].startswith("# World")
-    assert desk.models["student"] == "app:r"
+    assert desk.models["student"] == "openai:r"
 
 
 async def test_an_app_that_needs_a_person_or_gives_no_reply_is_a_fault_in_one_sentence(firm):

@@ -59,7 +59,7 @@ def audited(library, dialogue, placement, tmp_path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "tutelage", "library", "show", str(library.path), "--prompt",
          "--dialogue", str(file), "--placement", placement],
-        capture_output=True, timeout=60,
+        capture_output=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.decode().removesuffix("\n")
@@ -167,7 +167,7 @@ def test_a_wrong_dialogue_says_where(library, tmp_path, text, said):
     done = subprocess.run(
         [sys.executable, "-m", "tutelage", "library", "show", str(library.path), "--prompt",
          "--dialogue", str(file)],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
@@ -178,7 +178,7 @@ def test_the_command_reads_a_whole_request_from_stdin(library):
     done = subprocess.run(
         [sys.executable, "-m", "tutelage", "library", "show", str(library.path), "--prompt",
          "--dialogue", "-"],
-        input=json.dumps(request), capture_output=True, text=True, timeout=60,
+        input=json.dumps(request), capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     user, system = json.loads(done.stdout)
     assert user == request["messages"][0] and system["role"] == "system"

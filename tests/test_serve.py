@@ -24,6 +24,8 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
+from smoke import smoke_model
+from tutelage.agents.chat_models import chat_model
 from tutelage.strategy_store import Deployment, Library
 
 from tutelage.proxy import HttpUpstream, Proxy, Served, proxy_app
@@ -296,6 +298,28 @@ def test_a_model_that_fails_in_the_middle_says_so_in_the_stream(library):
             list(stream)
 
 
+@pytest.mark.weights
+def test_the_embedded_model_behind_the_proxy(library):
+    spec = f"local:{smoke_model()}"
+    proxy = Proxy(Deployment(library), "smol", ModelUpstream(chat_model(spec), spec))
+    with serving(proxy) as url:
+        speak = client(url).chat.completions.create
+        answer = speak(model="smol", messages=ASK, max_tokens=8, seed=1, user="left out")
+        assert answer.choices[0].finish_reason == "length"
+        assert answer.usage.completion_tokens == 8
+        chunks = list(speak(model="smol", messages=ASK, max_tokens=8, seed=1, stream=True))
+        streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        assert streamed == answer.choices[0].message.content
+        form = {"type": "json_schema", "json_schema": {"name": "a", "schema": {
+            "type": "object", "properties": {"h": {"type": "integer"}}, "required": ["h"]}}}  # fmt: skip
+        shaped = speak(model="smol", messages=ASK, max_tokens=40, response_format=form)
+        assert set(json.loads(shaped.choices[0].message.content)) == {"h"}
+        with pytest.raises(openai.BadRequestError, match="cannot call tools"):
+            speak(
+                model="smol", messages=ASK, tools=[{"type": "function", "function": {"name": "f"}}]
+            )
+
+
 # The command
 
 
@@ -323,13 +347,13 @@ def test_the_command_serves_curl_and_keeps_keys_off_the_screen(library, endpoint
         answer = subprocess.run(
             [curl, "-sS", f"{url}/chat/completions", "-H", "Authorization: Bearer other-key",
              "-H", "Content-Type: application/json", "-d", body],
-            capture_output=True, text=True, timeout=30,
+            capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert json.loads(answer.stdout)["choices"][0]["message"]["content"], answer.stderr
         streamed = subprocess.run(
             [curl, "-sSN", f"{url}/chat/completions", "-H", "Content-Type: application/json", "-d",
              json.dumps({"model": "recorder", "messages": ASK, "stream": True})],
-            capture_output=True, text=True, timeout=30,
+            capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert streamed.stdout.rstrip().endswith("data: [DONE]")
     assert process.returncode == 0
@@ -351,7 +375,7 @@ def test_what_cannot_be_served_is_one_sentence(library, args, code, said):
     key = "k" if "203" in args[-1] else ""
     done = subprocess.run(
         [sys.executable, "-m", "tutelage", "serve", str(library.path), *args],
-        capture_output=True, text=True, timeout=60, env={**os.environ, "TUTELAGE_SERVE_KEY": key},
+        capture_output=True, text=True, timeout=240, env={**os.environ, "TUTELAGE_SERVE_KEY": key},
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert said in " ".join(done.stderr.split()) and "Traceback" not in done.stderr

@@ -152,7 +152,7 @@ def _played(tmp_path, **env) -> list[str]:
     )
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("LANG", "OTEL"))}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240,
         env={**mine, **env},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -67,7 +67,7 @@ class ModelUpstream:
             # What fails at once gets a status of its own; later it can only be told in the stream.
             first = await anext(chunks)
         except StopAsyncIteration:
-            first = AIMessageChunk("")
+            first = AIMessageChunk(content="")
         except Exception as error:
             raise self._failed(error) from error
         return self._events(head, first, chunks, usage)

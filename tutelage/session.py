@@ -174,6 +174,8 @@ def line_of(event: Event) -> Text | None:
         case TurnSpoken():
             mood = f" ({event.feeling})" if event.feeling else ""
             given = f"  [{len(event.strategies)} strategies]" if event.strategies else ""
+            if event.tools:
+                given += f"  [called {', '.join(used.name for used in event.tools)}]"
             style = _SPEAKER_STYLES[event.speaker]
             return _line(event.dialogue, style, f"{event.speaker}{mood}: {event.text}{given}")
         case TurnRejected():

@@ -12,7 +12,12 @@ SPEC_HELP = "provider:model, for example `local:qwen2.5-coder-1.5b` or `openai:g
 
 Env = Annotated[str, typer.Argument(metavar="ENV", help="A bundled firm's name, or a folder.")]
 Student = Annotated[
-    str | None, typer.Option(metavar=SPEC, help=f"The model under coaching: {SPEC_HELP}")
+    str | None,
+    typer.Option(
+        metavar=SPEC,
+        help=f"The model under coaching: {SPEC_HELP} Or an app: `app:my_app:agent`, "
+        "`app:file.py:agent`, `app:NAME@http://host/v1`.",
+    ),
 ]
 Teacher = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that coaches.")]
 Customer = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that plays customers.")]
