@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint import Endpoint, recording
+from endpoint import USAGE, Endpoint, recording
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -35,10 +35,10 @@ def stage(body: dict[str, Any]) -> Any:
     if form == "Draft":
         return json.dumps({"advice": [], "strategies": [SORRY]})
     if "You review chats" in system:
-        if "Answer A or B" in page:
-            a, b = (re.search(rf"Reply {x}: (.*)", page)[1] for x in "AB")
-            return "A" if "sorry" in a.casefold() >= b.casefold() else "B"
-        return "4" if "one digit" in page else "Yes"
+        if "Answer A or B" not in page:
+            return sure("4" if "one digit" in page else "Yes", body)
+        kind = ["sorry" in re.search(rf"Reply {x}: (.*)", page)[1] for x in "AB"]
+        return sure("B" if kind == [False, True] else "A", body)
     if body.get("tools"):
         called = [m for m in messages if m.get("tool_calls")]
         if not called:
@@ -46,7 +46,23 @@ def stage(body: dict[str, Any]) -> Any:
         if len(called) == 1:
             return ("move_slot", {"order_number": "OK58299", "day": "2026-10-16"})
     said = "It comes on Sunday between 9 and 11, to your door."
-    return f"I am sorry for the wait. {said}" if "sorry" in page else said
+    # The teacher is sorry, and so is a student that is told to be.
+    kind = "next reply decides this chat" in page or SORRY in page
+    return f"I am sorry for the wait. {said}" if kind else said
+
+
+def sure(answer: str, body: dict[str, Any]) -> dict[str, Any]:
+    """One token with all of the probability, as endpoints that give log-probabilities say it."""
+    token = {"token": answer, "logprob": 0.0}
+    choice = {
+        "index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop",
+        "logprobs": {"content": [{**token, "top_logprobs": [token]}]},
+    }  # fmt: skip
+    return {
+        "status": 200,
+        "body": {"id": "c1", "object": "chat.completion", "created": 1, "model": body["model"],
+                 "choices": [choice], "usage": USAGE},
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -27,8 +27,13 @@ class Score(TypedDict):
 
 
 Evaluator = Callable[..., Awaitable[Score]]
-_ANY = Scenario(
-    id="any", title="any chat", situation="not described", goal="not described", expected=""
+_ANY = Scenario.model_validate(
+    {
+        "id": "any",
+        "title": "any chat",
+        "situation": "not described",
+        "goal": "not described",
+    }
 )
 
 

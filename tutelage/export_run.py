@@ -80,12 +80,13 @@ async def _firm_of(log: RunLog, run: Path, env: str | None) -> Environment:
     began = next((e.event for e in await log.read(kinds=("run_started",))), None)
     if not isinstance(began, RunStarted):
         raise RunFault(f"{run}: the log holds no run", 2)
+    faults: list[str] = []
     for name in [env] if env else [began.options.get("environment"), began.environment]:
         try:
             return await asyncio.to_thread(load_environment, str(name))
         except EnvironmentFault as error:
-            fault = error
-    raise RunFault(f"{run}: its firm cannot be loaded; name it with --env. {fault}", 2)
+            faults.append(str(error))
+    raise RunFault(f"{run}: its firm cannot be loaded; name it with --env. {faults[-1]}", 2)
 
 
 def _write(records: list[dict[str, Any]], out: Path | None, said: str) -> None:
