@@ -58,9 +58,9 @@ HELP = {
     ),
 }
 BOARD_ACTIONS = ("follow", "replay", "compare", "order", "unfilter", "scroll_transcript")
-BEAT = 0.5
+BEAT = 1.0
 """Seconds between two drawings of the board: a table draws all its rows or none."""
-SETTLE = 0.06
+SETTLE = 0.2
 """Seconds the cursor must rest before a dialogue is read: a held key must not wait for the disk."""
 
 
@@ -166,7 +166,7 @@ class WatchApp(Shell):
 
     def _changed(self, batch: list[Logged]) -> None:
         """Take in what is new; the words of the transcript are drawn at once, all else at a beat."""
-        if not self.query(Board):
+        if not self._standing:
             return
         for logged in batch:
             if isinstance(logged.event, Line) and logged.event.dialogue == self.chosen:
@@ -184,8 +184,7 @@ class WatchApp(Shell):
 
     def _beat(self) -> None:
         """Draw the board, the headline and the tab, where something in them changed."""
-        if not self.query(Board):
-            # Timers may still ring while the screen is taken down.
+        if not self._standing:
             return
         picture, speaking = self.feed.picture, self.feed.speaking
         board = self.query_one(Board)
@@ -233,7 +232,7 @@ class WatchApp(Shell):
 
     async def _show_lines(self, name: str) -> None:
         lines = await self.feed.lines(name)
-        if name == self.chosen:
+        if name == self.chosen and self._standing:
             # What came in while the log was read may be in both.
             self._lines, self._lines_of = lines | self._lines, name
             self._draw_transcript(fresh=True)
@@ -292,7 +291,8 @@ class WatchApp(Shell):
         picture = self.feed.picture
         series = series_of(picture)
         intervals = await asyncio.to_thread(intervals_of, series)
-        self.query_one(Rounds).show(picture, series, intervals)
+        if self._standing:
+            self.query_one(Rounds).show(picture, series, intervals)
 
     # What a person does
 
@@ -300,9 +300,14 @@ class WatchApp(Shell):
         """Keys of the board work on the board only, those of the tabs where tabs are shown."""
         if action in ("tab", "filter", *BOARD_ACTIONS) and self._covered:
             return False
-        if action in BOARD_ACTIONS and self.is_mounted:
+        if action in BOARD_ACTIONS and self._standing:
             return self.query_one(TabbedContent).active == "dialogues"
         return True
+
+    @property
+    def _standing(self) -> bool:
+        """Whether the board is there: timers ring and messages come while it is taken down, too."""
+        return bool(self.query(Board))
 
     @property
     def _covered(self) -> bool:
@@ -311,6 +316,8 @@ class WatchApp(Shell):
 
     def on_board_rebuilt(self) -> None:
         """Say how many rows are hidden."""
+        if not self._standing:
+            return
         board = self.query_one(Board)
         more = self.query_one("#more", Static)
         more.display = board.hidden > 0
@@ -320,28 +327,22 @@ class WatchApp(Shell):
         )
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        """Show the dialogue under the cursor."""
-        name = event.row_key.value if event.row_key is not None else None
+        """Show the dialogue under the cursor; a person who moves about is no longer moved."""
+        name = event.row_key.value if event.row_key is not None and self._standing else None
         if name is not None and name != self.chosen and name == self.query_one(Board).under_cursor:
+            self.following = False
             self._choose(name)
 
     def on_data_table_row_selected(self) -> None:
         """A click or enter on the row under the cursor opens the replay."""
-        self.following = False
         self.action_replay()
 
     def on_tabbed_content_tab_activated(self) -> None:
         """Draw the tab that is shown now."""
+        if not self._standing:
+            return
         self._draw_tab()
         self.refresh_bindings()
-
-    def on_key(self) -> None:
-        """A person who moves about no longer wants to be moved."""
-        self.following = False
-
-    def on_click(self) -> None:
-        """The same for the mouse."""
-        self.following = False
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is written."""
@@ -364,7 +365,8 @@ class WatchApp(Shell):
         self.query_one(TabbedContent).active = name
         inner = {"dialogues": "#board", "workshop": "#workshop-cards", "rounds": "#rounds-view",
                  "usage": "#usage-box"}[name]  # fmt: skip
-        self.query_one(inner).focus()
+        # At once and not at the next message: the next key may already wait.
+        self.screen.set_focus(self.query_one(inner))
 
     def action_filter(self) -> None:
         """Write a filter for the board."""

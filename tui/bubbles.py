@@ -86,7 +86,7 @@ def bubbles(
         cards.append(Card("judge", judgement(judged)))
     if ended is not None:
         cards.append(Card("ended", Content.styled(ending(ended), "$quiet")))
-    return cards
+    return cards or [Card("ended", Content.styled("waiting for the first words…", "$quiet"))]
 
 
 def ending(ended: DialogueEnded) -> str:

@@ -13,10 +13,11 @@ from tutelage.graphs.speech import Listener
 
 Line = TurnSpoken | TurnRejected
 LINE_KINDS = ("turn_spoken", "turn_rejected")
-TICK = 0.1
+TICK = 0.15
 """Seconds between two looks at the log."""
-SILENCE = 15.0
-"""A run that gives no sign of life for so many seconds (and has not ended) was stopped."""
+SILENCE = 60.0
+"""A run that gives no sign of life for so many seconds (and has not ended) was stopped; loading
+weights on a busy machine may take half of that."""
 
 
 class Feed:

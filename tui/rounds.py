@@ -123,7 +123,7 @@ class Rounds(VerticalScroll):
         widget = self.query_one("#plot", PlotextPlot)
         plot = widget.plt
         plot.clear_figure()
-        places = list(range(1, len(series) + 1))
+        places = [float(place) for place in range(1, len(series) + 1)]
         known = [p for p, one in zip(places, series, strict=True) if one.scores]
         means = [fmean(one.scores) for one in series if one.scores]
         ranges = [intervals.get(one.label) for one in series if one.scores]

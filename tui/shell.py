@@ -36,6 +36,7 @@ class Shell(App[None]):
 
     def __init__(self, theme: str | None = None) -> None:
         super().__init__()
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
         install(self, theme)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from textual.app import App
 from textual.theme import BUILTIN_THEMES, Theme
@@ -90,7 +91,7 @@ THEMES = (
 )
 
 
-def install(app: App[object], name: str | None = None) -> None:
+def install(app: App[Any], name: str | None = None) -> None:
     """Give an app our themes and choose one.
 
     Args:

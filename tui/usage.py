@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from tutelage.graphs.picture import RunPicture
 
+from .headline import clock
 from .plain import clean, one_line
 
 _BAR = 24
@@ -45,7 +45,7 @@ def usage(picture: RunPicture, style: Callable[[str], str]) -> RenderableType:
         ),
     ]
     for seen in reversed(picture.faults):
-        at = datetime.fromtimestamp(seen.at).strftime("%H:%M:%S")
+        at = clock(seen.at - picture.began_at)
         where = one_line(seen.fault.dialogue or seen.fault.where, 60)
         parts.append(
             Text.assemble((f"{at}  ", style("$quiet")), (f"{where}  ", style("bold")),
