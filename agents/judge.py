@@ -205,15 +205,20 @@ class Judge:
         endpoint's prompt cache serves all but the last line of each. What a scenario's history
         holds is read but not judged: the student did not say it.
         """
-        turn_scores: list[float] = []
-        for index, turn in enumerate(turns):
-            if turn.speaker == "student" and index >= len(scenario.history):
-                turn_scores.append(await self.rate_reply(scenario, turns[: index + 1]))
+        turn_scores = await self.rate_replies(scenario, turns)
         satisfaction = await self.satisfaction(scenario, turns, turn_scores)
         answers = await self.answer_rubric(scenario, turns)
         return Judgement(
             satisfaction, answers.score, answers.checks, answers.questions, turn_scores
         )
+
+    async def rate_replies(self, scenario: Scenario, turns: Sequence[Turn]) -> list[float]:
+        """Every reply rated 1 to 5, in order; those of a scenario's history are left out."""
+        return [
+            await self.rate_reply(scenario, turns[: index + 1])
+            for index, turn in enumerate(turns)
+            if turn.speaker == "student" and index >= len(scenario.history)
+        ]
 
     async def answer_rubric(self, scenario: Scenario, turns: Sequence[Turn]) -> RubricAnswers:
         """Every rubric item of a whole dialogue: checks by code, questions by the model.

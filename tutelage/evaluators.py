@@ -54,7 +54,8 @@ def satisfaction(environment: Environment, judge: Model | None = None) -> Evalua
 
     async def satisfaction(inputs: Any, outputs: Any, reference_outputs: Any = None) -> Score:
         scenario, turns = _read(environment, inputs, outputs)
-        score = await seated.satisfaction(scenario, turns)
+        ratings = await seated.rate_replies(scenario, turns)
+        score = await seated.satisfaction(scenario, turns, ratings)
         return Score(key="satisfaction", score=score, comment="1 to 5, the judge's expected value")
 
     return satisfaction
