@@ -132,12 +132,13 @@ class Hinting:
     def __init__(self, student):
         self.student, self.voice = student, student.voice
 
-    async def reply(self, scenario, turns, retrieved=(), seed=0):
+    async def reply(self, scenario, turns, retrieved=(), seed=0, hear=None):
         return await self.student.reply(
             scenario.model_copy(update={"records": {"note": scenario.title}}),
             turns,
             retrieved,
             seed,
+            hear,
         )
 
 
