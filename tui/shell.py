@@ -24,10 +24,6 @@ class Shell(App[None]):
     """
 
     TITLE = "tutelage"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
-        (0, "-narrow"),
-        (110, "-wide"),
-    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?", tooltip="This help"),
         Binding("t", "next_theme", "Theme", show=False, tooltip="Next theme"),
