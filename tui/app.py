@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -60,6 +62,10 @@ HELP = {
 BOARD_ACTIONS = ("follow", "replay", "compare", "order", "unfilter", "scroll_transcript")
 BEAT = 1.0
 """Seconds between two drawings of the board: a table draws all its rows or none."""
+CROWD, CROWDED_BEAT = 16, 2.0
+"""From so many dialogues speaking at once, the board is drawn every so many seconds."""
+MOVING, LONGEST_REST = 0.5, 4.0
+"""Seconds after a move in which the board is not drawn anew, unless it was not for so many."""
 SETTLE = 0.2
 """Seconds the cursor must rest before a dialogue is read: a held key must not wait for the disk."""
 
@@ -95,6 +101,7 @@ class WatchApp(Shell):
         self._lines: dict[int, Line] = {}
         self._lines_of: str | None = None
         self._stale = False
+        self._moved_at = self._drawn_at = 0.0
         self._speakers: dict[str, str] = {}
         self._tellings = 0
 
@@ -177,15 +184,19 @@ class WatchApp(Shell):
         if self._tellings < 2:
             self._tellings += 1
             self._stale = True
-            self._beat()
+            self._beat(at_once=True)
             if self._tellings == 2:
                 # The second telling brings the feelings: all that lay on disk is seen.
                 self.loaded.set()
+                if not self.is_headless:
+                    # What is there now stays; collections that go through it make keys wait.
+                    gc.freeze()
 
-    def _beat(self) -> None:
+    def _beat(self, at_once: bool = False) -> None:
         """Draw the board, the headline and the tab, where something in them changed."""
-        if not self._standing:
+        if not self._standing or not (at_once or self._is_time()):
             return
+        self._drawn_at = time.monotonic()
         picture, speaking = self.feed.picture, self.feed.speaking
         board = self.query_one(Board)
         speakers = {name: one.speaker for name, one in speaking.items()}
@@ -206,6 +217,13 @@ class WatchApp(Shell):
             if self._stale or picture.ended is None:
                 self._draw_headline()
         self._stale = False
+
+    def _is_time(self) -> bool:
+        """Whether to draw now: a table draws slowly, and who moves about in it is answered first."""
+        now = time.monotonic()
+        rest = CROWDED_BEAT if len(self.feed.speaking) >= CROWD else 0.9 * BEAT
+        moving = now - self._moved_at < MOVING
+        return now - self._drawn_at >= (LONGEST_REST if moving else rest)
 
     def _follow(self) -> None:
         """Stay with a dialogue to its end, then go to the one that began last and goes on."""
@@ -331,6 +349,7 @@ class WatchApp(Shell):
         name = event.row_key.value if event.row_key is not None and self._standing else None
         if name is not None and name != self.chosen and name == self.query_one(Board).under_cursor:
             self.following = False
+            self._moved_at = time.monotonic()
             self._choose(name)
 
     def on_data_table_row_selected(self) -> None:
