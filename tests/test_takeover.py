@@ -26,7 +26,7 @@ class SlowStudent(ScriptedStudent):
     """Leaves time to take over between two of its replies."""
 
     async def _agenerate(self, *arguments, **options):
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)
         return self._generate(*arguments, **options)
 
 
