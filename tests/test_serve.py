@@ -304,10 +304,10 @@ def test_the_embedded_model_behind_the_proxy(library):
     proxy = Proxy(Deployment(library), "smol", ModelUpstream(chat_model(spec), spec))
     with serving(proxy) as url:
         speak = client(url).chat.completions.create
-        answer = speak(model="smol", messages=ASK, max_tokens=8, seed=1, user="left out")
+        answer = speak(model="smol", messages=ASK, max_tokens=8, temperature=0, user="left out")
         assert answer.choices[0].finish_reason == "length"
         assert answer.usage.completion_tokens == 8
-        chunks = list(speak(model="smol", messages=ASK, max_tokens=8, seed=1, stream=True))
+        chunks = list(speak(model="smol", messages=ASK, max_tokens=8, temperature=0, stream=True))
         streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
         assert streamed == answer.choices[0].message.content
         form = {"type": "json_schema", "json_schema": {"name": "a", "schema": {
