@@ -82,7 +82,7 @@ def coaching_graph(
     library: Library | None = None,
     options: CoachingOptions | None = None,
     retrieval: Retrieval | None = None,
-    placement: Placement = "after",
+    placement: Placement | None = None,
     meter: Meter | None = None,
     log: Log | None = None,
     checkpointer: BaseCheckpointSaver | None = None,
@@ -98,7 +98,7 @@ def coaching_graph(
         library: takes what is kept; what it already holds is used by the student from the start.
         options: rounds, dialogues, concurrency, seed.
         retrieval: how strategies are looked up.
-        placement: where in the student's prompt they stand.
+        placement: where in the student's prompt they stand; as the library knows where None.
         meter: counts usage and holds the budget, which ends the run when spent.
         log: a RunLog makes the run durable: with the same log, what is done is not done again.
         checkpointer: LangGraph's, for those who nest the graph.

@@ -111,7 +111,7 @@ def open_desk(
     teacher: Model | None = None,
     library: Library | None = None,
     retrieval: Retrieval | None = None,
-    placement: Placement = "after",
+    placement: Placement | None = None,
     meter: Meter | None = None,
     log: Log | None = None,
     embeddings: Any = None,
@@ -124,7 +124,8 @@ def open_desk(
             embedded local model where none is given.
         library: where strategies are looked up; None for the plain student.
         retrieval: how they are looked up.
-        placement: where in the student's prompt they stand.
+        placement: where in the student's prompt they stand; what the library knows to suit this
+            student where None.
         meter: counts usage and holds the budget.
         log: where events are written; None keeps them to those who stream the graph.
         embeddings: a LangChain `Embeddings` for dense retrieval beside BM25.
@@ -137,6 +138,8 @@ def open_desk(
         "student": student, "customer": customer, "judge": judge, "teacher": teacher
     }  # fmt: skip
     voices = {role: voice_of(role, model or DEFAULT_MODEL, meter) for role, model in given.items()}
+    if placement is None:
+        placement = library.placement_for(voices["student"].spec) if library else "after"
     return Desk(
         environment=environment,
         customer=Customer(voices["customer"], environment),

@@ -60,7 +60,7 @@ def dialogue_graph(
     library: Library | None = None,
     max_exchanges: int = MAX_EXCHANGES,
     retrieval: Retrieval | None = None,
-    placement: Placement = "after",
+    placement: Placement | None = None,
     meter: Meter | None = None,
     checkpointer: BaseCheckpointSaver | None = None,
 ) -> CompiledStateGraph:
@@ -76,7 +76,7 @@ def dialogue_graph(
         library: approved strategies are looked up in it at every student turn.
         max_exchanges: exchanges after which a dialogue is ended, 1 to 20.
         retrieval: how strategies are looked up.
-        placement: where in the student's prompt they stand.
+        placement: where in the student's prompt they stand; as the library knows where None.
         meter: counts usage.
         checkpointer: LangGraph's, for those who nest the graph.
 

@@ -2,12 +2,13 @@
 
 from .entry import Entry, Evidence, Provenance, Status, Strategy, mask
 from .library import ALL_STATUSES, Library, LibraryFault
-from .prompt import Placement, coach_messages, strategies_text
+from .prompt import PLACEMENTS, Placement, coach_messages, strategies_text
 from .retrieval import Index, Retrieved, query_of
 from .vetting import vet
 
 __all__ = [
     "ALL_STATUSES",
+    "PLACEMENTS",
     "Entry",
     "Evidence",
     "Index",

@@ -20,6 +20,7 @@ from .vetting import vet
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
+    from .prompt import Placement
     from .retrieval import Index
     from .retriever import LibraryRetriever
 
@@ -217,6 +218,40 @@ class Library:
         for id_ in dict.fromkeys([*before, *after]):
             changes += _differences(before.get(id_), after.get(id_))
         return changes
+
+    def placement_for(self, student: str) -> Placement:
+        """Where in this student's prompt the strategies stand best, as was measured; `after` where
+        nobody measured it. Deployment reads it from here.
+
+        Args:
+            student: the model's spec, as in `provider:model`.
+        """
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT value FROM library WHERE name = ?", (f"placement {student}",)
+            ).fetchone()
+        return json.loads(row[0])["placement"] if row else "after"
+
+    def set_placement(self, student: str, placement: Placement, by: str, measured: str) -> None:
+        """Keep what a student follows best; a change of version with its author like any other.
+
+        Args:
+            student: the model's spec.
+            placement: where the strategies shall stand.
+            by: who or which run measured it.
+            measured: what was measured, in a few words.
+        """
+        value = json.dumps({"placement": placement, "measured": measured})
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "INSERT OR REPLACE INTO library VALUES (?, ?)", (f"placement {student}", value)
+            )
+            self._connection.execute(
+                "INSERT INTO versions (at, author, action) VALUES (?, ?, ?)",
+                (now, by, f"placement for {student}: {placement} ({measured})"),
+            )
 
     def counts(self) -> dict[str, int]:
         """How many entries, strategies, and strategies of each status."""
