@@ -164,8 +164,13 @@ def compile_coaching(
     async def strategy_step_node(state: CoachingState) -> dict[str, Any]:
         """For each weak state the teacher writes strategies; only what really helps is kept."""
         number = state.get("round", 1)
-        dialogues = await _of_round(log, number)
-        others = [found for one in dialogues for found in states_of(one, environment)]
+        # States of earlier rounds too: a strategy must do no harm wherever it would be retrieved.
+        others = [
+            found
+            for one in (await played(log)).values()
+            if one.started.purpose == "train"
+            for found in states_of(one, environment)
+        ]
 
         async def teach(weak: Weak) -> bool:
             kept = await strategy_step(

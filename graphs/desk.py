@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langgraph.config import get_stream_writer
@@ -23,6 +24,8 @@ from tutelage.strategy_store import Library, Placement, Retrieved, Status, query
 from .events import BudgetUsed, Event
 from .run_log import Log
 
+T = TypeVar("T")
+R = TypeVar("R")
 Model = str | BaseChatModel
 REMOTE_CONCURRENCY = 8
 """Dialogues at a time where every model answers from elsewhere."""
@@ -57,6 +60,8 @@ class Desk:
     embeddings: Any = None
     fixed: tuple[Retrieved, ...] = ()
     """Given at every turn in place of what would be retrieved; for arms that compare."""
+    keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while something enters the library, so that what it is compared with stays."""
     _told: dict[Role, int] = field(default_factory=dict)
 
     @property
@@ -86,6 +91,16 @@ class Desk:
                 self._told[role] = usage.calls
                 await self.record(BudgetUsed(role=role, **vars(usage)))
 
+    async def side_by_side(self, items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
+        """Work on all items at once where every model answers from elsewhere, else in turn: a model in
+        this process reads each prompt anew where they compete for its slots.
+        """
+        if any(spec.startswith("local:") for spec in self.models.values()):
+            return [await work(item) for item in items]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_awaited(work, item)) for item in items]
+        return [task.result() for task in tasks]
+
     async def retrieve(self, turns: Sequence[Turn], scenario_id: str) -> list[Retrieved]:
         """The strategies for the state that the dialogue is in; empty without a library."""
         if self.fixed:
@@ -100,6 +115,10 @@ class Desk:
             token_budget=self.retrieval.token_budget,
             exclude_scenarios=(scenario_id,) if self.retrieval.leave_out_own else (),
         )
+
+
+async def _awaited(work: Callable[[T], Awaitable[R]], item: T) -> R:
+    return await work(item)
 
 
 def open_desk(

@@ -141,7 +141,7 @@ class StrategyTried(_Event):
 
     kind: Literal["strategy_tried"] = "strategy_tried"
     proposal: str
-    phase: Literal["choose", "accept"]
+    phase: Literal["choose", "accept", "elsewhere"]
     dialogue: str
     turn: int
     seed: int
@@ -171,6 +171,8 @@ class StrategyDecided(_Event):
     preference: float | None = None
     ci95: tuple[float, float] | None = None
     pairs: int = 0
+    elsewhere: int = Field(default=0, description="Other states it was tried on after acceptance.")
+    narrowed: str = Field(default="", description="How the entry was narrowed, if it was.")
 
 
 class StateClosed(_Event):

@@ -1,6 +1,6 @@
 """What is learned: entries, strategies, the library, its versions, retrieval."""
 
-from .entry import Entry, Evidence, Provenance, Status, Strategy, mask
+from .entry import Entry, Evidence, Provenance, Status, Strategy, Uplift, mask
 from .library import ALL_STATUSES, Library, LibraryFault
 from .prompt import PLACEMENTS, Placement, coach_messages, strategies_text
 from .retrieval import Index, Retrieved, query_of
@@ -19,6 +19,7 @@ __all__ = [
     "Retrieved",
     "Status",
     "Strategy",
+    "Uplift",
     "coach_messages",
     "mask",
     "query_of",

@@ -321,6 +321,22 @@ class Library:
         self._change(by, change)
         return self.strategy(id_)[1]
 
+    def revise(self, entry: Entry, by: str, action: str) -> None:
+        """Put an entry in the place of the one with its id, as one version; `action` says why.
+
+        Raises:
+            LibraryFault: where there is none of that id, or a text may not enter a prompt.
+        """
+        self.entry(entry.id)
+        for strategy in entry.strategies:
+            self._vetted(strategy.text)
+
+        def change(state: dict[str, Entry]) -> str:
+            state[entry.id] = entry
+            return action
+
+        self._change(by, change)
+
     def rollback(self, version: int, by: str) -> int:
         """Make a new version with the content of an old one; returns its number."""
         old = {entry.id: entry for entry in self.at(version)}

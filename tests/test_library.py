@@ -307,7 +307,9 @@ def test_an_example_shows_the_exchange_masked_and_never_what_is_hostile():
     def given(after):
         evidence = Evidence(customer="I am K7QX2P, where is it?", after=after, preference=0.9)
         origin = Provenance(source="teacher", evidence=evidence)
-        one = Entry.new("a customer who waits", strategies=[Strategy.new("Offer two ways.", origin)])
+        one = Entry.new(
+            "a customer who waits", strategies=[Strategy.new("Offer two ways.", origin)]
+        )
         return [Retrieved(one, one.strategies, 1.0, 1.0, None)]
 
     talk = [SystemMessage("policy"), HumanMessage("help")]

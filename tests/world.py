@@ -133,6 +133,8 @@ class ScriptedJudge(Scripted):
     def answer(self, system, page, messages):
         transcript, _, task = page.rpartition("\n\n") if "Reply A:" not in page else (
             page.partition("Two possible next replies")[0], "", page)  # fmt: skip
+        if "Answer Keep or Break" in page:
+            return "Keep"
         if "Reply A:" in page:
             a = re.search(r"Reply A: (.*?)\n\nReply B:", page, re.DOTALL)[1]
             b = re.search(r"Reply B: (.*?)\n\nWhich", page, re.DOTALL)[1]
