@@ -41,9 +41,8 @@ async def breach(environment: Environment, voice: Voice, text: str) -> Breach | 
     """The rule that a strategy would break, or None: by code first, then by a model that reads.
 
     One question for each of the nearest rules, at most RULES_ASKED calls: does the order keep the
-    rule or break it? The embedded 1.5B model, read by log-probabilities, put six orders that break a
-    rule at 0.64 or more and six that keep it at 0.58 or less (benchmarks/policy_check); asked which of
-    two orders breaks it, in both orders, it told none apart.
+    rule or break it? Read by log-probabilities even a 1.5B model tells most apart
+    (benchmarks/policy_check); asked instead which of two orders breaks it, it told none apart.
 
     Args:
         environment: the firm.
