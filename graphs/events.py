@@ -200,10 +200,24 @@ class RoundEnded(_Event):
         default=None, description="On dialogues never learned from."
     )
     validation_rubric: float | None = None
+    improved: bool | None = Field(
+        default=None, description="Validation against the best round before; None: not played."
+    )
+    library_version: int | None = None
     proposed: int
     kept: int
     dropped: int
     seconds: float = 0.0
+
+
+class LibrarySettled(_Event):
+    """Which library the run leaves: the best on the validation dialogues, which may not be the last."""
+
+    kind: Literal["library_settled"] = "library_settled"
+    round: int = Field(description="Whose library was best; 0 is before anything was taught.")
+    version: int = Field(description="The library's version after that round.")
+    rolled_back: bool
+    reason: str
 
 
 class BudgetUsed(_Event):
@@ -250,6 +264,7 @@ Event = Annotated[
     | StrategyDecided
     | StateClosed
     | RoundEnded
+    | LibrarySettled
     | BudgetUsed
     | Fault
     | RunEnded,

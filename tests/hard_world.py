@@ -20,7 +20,10 @@ KINDS = {
 }
 HARMS = {"late": "anchor", "gift": "ribbon"}
 """Kind to the neighbour's cure, which makes things worse there."""
-POLICY = "- R1: Answer every message within the hour.\n- R2: Never offer a voucher for a price difference."
+POLICY = (
+    "- R1: Answer every message within the hour.\n"
+    "- R2: Never offer a voucher for a price difference."
+)
 SENTENCES = (
     "a customer whose walls became damp once more",
     "somebody annoyed that repaired cellars are wet anew",

@@ -94,7 +94,7 @@ async def test_a_student_that_ignores_advice_teaches_the_loop_nothing(firm, tmp_
         desk = world.seat(firm, library, student=Deaf())
         final = await compile_coaching(desk, OPTIONS).ainvoke({})
         assert final["kept"] == 0 and library.counts()["strategies"] == 0
-        assert "converged" in final["stop"]
+        assert "coaching does not help this student" in final["stop"]
 
 
 async def test_a_poisoned_teacher_gets_nothing_in(firm, tmp_path):

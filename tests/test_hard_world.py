@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import hard_world
 import pytest
 import world
@@ -83,7 +85,7 @@ async def test_the_same_advice_in_other_words_is_merged_with_its_history(firm, l
 
 
 async def test_advice_that_breaks_a_rule_is_refused_with_the_rule(firm, library):
-    _, summary, desk = await coached(firm, library)
+    _, _, desk = await coached(firm, library)
     assert "voucher" not in hard_world.words_of(library)
     refused = [
         reason
@@ -121,7 +123,7 @@ async def test_a_poisoned_teacher_gets_nothing_in_and_the_student_is_not_blamed(
 
 
 async def test_a_student_that_ignores_advice_is_found_out_early(firm, library):
-    final, summary, _ = await coached(firm, library, student=hard_world.Deaf())
+    final, _, _ = await coached(firm, library, student=hard_world.Deaf())
     assert "coaching does not help this student" in final["stop"]
     assert final["round"] == 1 and library.entries() == []
 
@@ -139,3 +141,52 @@ async def test_refinement_is_told_why_the_last_try_failed(firm, library):
     assert pages
     assert all(world.HARM in page.split("Tried before")[1] for page in pages)
     assert any("in place of" in page for page in pages), "the reply that shows it is quoted"
+
+
+async def test_without_the_gate_the_neighbour_is_harmed(firm, library):
+    options = replace(OPTIONS, step=replace(OPTIONS.step, gate_states=0))
+    desk = hard_world.seat(firm, library)
+    await compile_coaching(desk, options, run="hard").ainvoke({})
+    said = await said_on_test(firm, library)
+    harm = [r for r in said["late"] if "anchor" in r] + [r for r in said["gift"] if "ribbon" in r]
+    assert harm, "this world must need the gate, else the test of the gate shows nothing"
+
+
+async def test_a_library_that_got_worse_is_rolled_back_to_the_best(firm, library):
+    class Turns(hard_world.Student):
+        """Takes advice well, until the library holds two entries: then all advice confuses it."""
+
+        def answer(self, system, page, messages):
+            if len(library.entries()) > 1 and any(m.type == "system" for m in messages[1:]):
+                return world.HARM
+            return super().answer(system, page, messages)
+
+    options = replace(OPTIONS, states_per_round=1, rounds=6)
+    desk = hard_world.seat(firm, library, student=Turns())
+    await compile_coaching(desk, options, run="hard").ainvoke({})
+    summary, _ = await summarise(desk.log)
+    settled = summary.settled
+    assert settled is not None and settled.rolled_back
+    best = max(e.validation_csat for e in summary.rounds if e.validation_csat is not None)
+    kept = next(e for e in summary.rounds if e.round == settled.round)
+    assert kept.validation_csat == best > summary.rounds[-1].validation_csat
+    assert library.entries() == library.at(settled.version)
+    assert "rolled back to version" in library.versions()[-1].action
+
+
+async def test_what_a_person_changed_meanwhile_is_not_rolled_back(firm, library):
+    class Turns(hard_world.Student):
+        def answer(self, system, page, messages):
+            if len(library.entries()) > 1 and any(m.type == "system" for m in messages[1:]):
+                if not any(v.author == "a person" for v in library.versions()):
+                    library.approve(None, "a person")
+                return world.HARM
+            return super().answer(system, page, messages)
+
+    options = replace(OPTIONS, states_per_round=1, rounds=6)
+    desk = hard_world.seat(firm, library, student=Turns())
+    await compile_coaching(desk, options, run="hard").ainvoke({})
+    summary, _ = await summarise(desk.log)
+    assert summary.settled is not None and not summary.settled.rolled_back
+    assert "a person changed the library" in summary.settled.reason
+    assert library.counts()["approved"]

@@ -115,7 +115,9 @@ class ScriptedTeacher(Scripted):
                                "feels": "annoyed"})  # fmt: skip
         if "You coach the agent" in page:
             self.tries += 1
-            digest = int(hashlib.sha256(f"{self.cure_of(told)}{self.tries}".encode()).hexdigest(), 16)
+            digest = int(
+                hashlib.sha256(f"{self.cure_of(told)}{self.tries}".encode()).hexdigest(), 16
+            )
             word = self.cure_of(told) if random.Random(digest).random() < 0.7 else HARM
             text = f"Speak of {word} in the first sentence of the answer."
             return json.dumps({"advice": [], "strategies": [text]})

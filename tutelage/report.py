@@ -37,6 +37,9 @@ def coach_table(
         _tokens(summary),
         Text(_verdict(summary)),
     ]
+    if summary.settled is not None:
+        did = "rolled back" if summary.settled.rolled_back else "kept as it is"
+        parts.append(Text(f"library {did}: {summary.settled.reason}"))
     if example := _example(summary):
         title = f"{'kept' if example.verdict == 'kept' else 'dropped'}: {example.scenario}"
         body = Text()

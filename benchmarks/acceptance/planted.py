@@ -69,7 +69,7 @@ def by_betting(
 def by_fixed_t_test(
     world: World, rng: np.random.Generator, before: float, after: float, planned: int
 ) -> tuple[bool, int]:
-    """The rule it replaced: a fixed number of pairs, one-sided t test at level 0.1, checks not fallen."""
+    """The rule it replaced: a fixed number of pairs, a t test at level 0.1, checks not fallen."""
     pairs = [world.pair(rng, before, after) for _ in range(planned)]
     preferences = np.array([pair.preference for pair in pairs])
     p = stats.ttest_1samp(preferences, 0.5, alternative="greater").pvalue
