@@ -10,12 +10,14 @@ from scipy import stats
 
 from .experiment import e_value
 
-ALPHA = 0.05
+ALPHA = 0.1
 """The chance, at most, that a strategy without any effect passes the sequential test."""
 MIN_SPREAD = 0.02
 """Least preference away from one half (0-0.5) that counts in full, however quiet the judge is."""
 MIN_GAIN = 0.1
 """Least mean gain (0-1) that is worth an entry, however certain it is."""
+CODE_COUNTS = 3.0
+"""Clear preferences that winning all code checks is worth: code does not err, judges do."""
 LEAST_LOOKED_AT = 4
 """Pairs before a strategy whose mean gain is not above zero is given up."""
 
@@ -61,14 +63,14 @@ def spread(null: Sequence[Pair]) -> float:
 
 def gain(pair: Pair, unit: float) -> float:
     """What one pair says for the strategy, -1 to 1: the preference in units of the null's spread, and
-    the share of code checks won or lost, which count as they are.
+    the share of code checks won or lost, which counts CODE_COUNTS times.
 
     Where the strategy changes nothing, before and after may change places, so the gain is symmetric
     about zero whatever the judge's biases: that is what the test rests on.
     """
     checks = 0.0
     if pair.checks_before is not None and pair.checks_after is not None:
-        checks = pair.checks_after - pair.checks_before
+        checks = CODE_COUNTS * (pair.checks_after - pair.checks_before)
     return float(np.clip((pair.preference - 0.5) / unit + checks, -1.0, 1.0))
 
 

@@ -523,7 +523,8 @@ async def validation_scores(log: Log) -> dict[int, dict[str, float]]:
     """Round to cell to satisfaction of the validation dialogues; round 0 is before the first."""
     scores: dict[int, dict[str, float]] = {}
     for one in (await played(log)).values():
-        if one.started.purpose == "validation" and one.valid and one.judged is not None:
+        counts = one.started.purpose == "validation" and one.started.round >= 0
+        if counts and one.valid and one.judged is not None:
             cell = f"{one.started.scenario}.{one.started.persona}.{one.started.seed}"
             scores.setdefault(one.started.round, {})[cell] = one.judged.satisfaction
     return scores

@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from tutelage.agents.meter import Meter, tallied
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
-from tutelage.strategy_store import Library, Placement
+from tutelage.strategy_store import Library, Placement, Retrieved, Strategy
 
 from .desk import Desk, Model, Retrieval, open_desk
 from .events import (
@@ -25,6 +25,7 @@ from .events import (
     TurnRejected,
     TurnSpoken,
 )
+from .uplift import parted
 
 MAX_EXCHANGES = 6
 
@@ -39,6 +40,7 @@ class DialogueRequest(TypedDict, total=False):
     round: int
     purpose: str
     arm: str
+    coin: str
 
 
 class DialogueState(DialogueRequest, total=False):
@@ -161,7 +163,8 @@ def compile_dialogue(
 
     async def student(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)
-        retrieved = await desk.retrieve(turns, state.get("scenario", ""))
+        fitting = await desk.retrieve(turns, state.get("scenario", ""))
+        retrieved, withheld = parted(fitting, state.get("coin", ""))
         began = time.monotonic()
         with tallied() as used:
             text = await desk.student.reply(
@@ -171,12 +174,8 @@ def compile_dialogue(
         await desk.record(
             TurnSpoken(
                 dialogue=state.get("dialogue", ""), turn=turn, speaker="student", text=text,
-                strategies=[
-                    StrategyGiven(id=strategy.id, entry=found.entry.id, text=strategy.text,
-                                  scenario=found.entry.scenario, similarity=found.similarity)
-                    for found in retrieved
-                    for strategy in found.strategies
-                ],
+                strategies=[_shown(found, s) for found in retrieved for s in found.strategies],
+                withheld=[_shown(found, strategy) for found, strategy in withheld],
                 tokens=used.input + used.output, usd=used.usd, seconds=time.monotonic() - began,
             )
         )  # fmt: skip
@@ -220,3 +219,10 @@ def compile_dialogue(
     compiled = graph.compile(checkpointer=checkpointer, name="dialogue")
     # Each exchange is two steps; the graph ends itself long before, this only bounds a defect.
     return compiled.with_config(recursion_limit=2 * max_exchanges + 8)
+
+
+def _shown(found: Retrieved, strategy: Strategy) -> StrategyGiven:
+    return StrategyGiven(
+        id=strategy.id, entry=found.entry.id, text=strategy.text,
+        scenario=found.entry.scenario, similarity=found.similarity,
+    )  # fmt: skip

@@ -19,8 +19,9 @@ from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from .experiment import BOUNDS, Outcome, decided, scenario_differences
 from .run_log import Log, MemoryLog
 from .states import Played, played
+from .uplift import ABLATED, coin_of
 
-Arm = Literal["none", "generic", "library", "teacher"]
+Arm = Literal["none", "generic", "library", "teacher", "ablated"]
 ARMS: tuple[Arm, ...] = ("none", "generic", "library", "teacher")
 GENERIC_ADVICE = (
     "Show that you understand how the customer feels, answer exactly what was asked within the "
@@ -95,6 +96,7 @@ def plan_cells(environment: Environment, options: EvaluationOptions) -> list[Dia
                     seed=options.seed + number * options.repeats + repeat,
                     round=0,
                     purpose=options.split,
+                    coin=coin_of(scenario.id, persona, repeat + lap * options.repeats),
                 )
             )
     return cells
@@ -123,7 +125,7 @@ def desk_of(desk: Desk, arm: Arm) -> Desk:
             entry = Entry.new(scenario="any customer", strategies=[strategy])
             given = Retrieved(entry, [strategy], 1.0, 1.0, None)
             return replace(desk, library=None, fixed=(given,))
-        case "library":
+        case "library" | "ablated":
             # An entry never helps in the very scenario that it was learned from.
             return replace(desk, retrieval=replace(desk.retrieval, leave_out_own=True))
         case "teacher":
@@ -157,9 +159,10 @@ def compile_evaluation(
     environment = desk.environment
     cells = plan_cells(environment, options)
     scenarios = list(dict.fromkeys(cell.get("scenario", "") for cell in cells))
-    if "library" in options.arms:
+    if needing := {"library", ABLATED} & set(options.arms):
         if desk.library is None:
-            raise EvaluationFault("the arm `library` needs a library: name one with --library", 2)
+            arm = sorted(needing)[-1]
+            raise EvaluationFault(f"the arm `{arm}` needs a library: name one with --library", 2)
         found = leaks(desk.library, desk.retrieval.statuses, environment, set(scenarios))
         if found:
             raise EvaluationFault(
@@ -178,7 +181,12 @@ def compile_evaluation(
         now = set(scenarios[done : done + batch])
         for arm, graph in graphs.items():
             plan: list[DialogueRequest] = [
-                {**cell, "arm": arm, "dialogue": dialogue_name(cell, arm, student)}
+                {
+                    **cell,
+                    "arm": arm,
+                    "dialogue": dialogue_name(cell, arm, student),
+                    "coin": cell.get("coin", "") if arm == ABLATED else "",
+                }
                 for cell in cells
                 if cell.get("scenario") in now
             ]

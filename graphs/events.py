@@ -64,6 +64,9 @@ class TurnSpoken(_Event):
     feeling: str = ""
     goal_met: bool = False
     strategies: list[StrategyGiven] = Field(default_factory=list)
+    withheld: list[StrategyGiven] = Field(
+        default_factory=list, description="What fitted and was withheld at random (--ablate)."
+    )
     tokens: int = Field(
         default=0, description="Input and output of the reply, for a student's turn."
     )

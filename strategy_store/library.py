@@ -6,7 +6,7 @@ import asyncio
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rapidfuzz import process
 
-from .entry import Entry, Status, Strategy, mask
+from .entry import Entry, Status, Strategy, Uplift, mask
 from .vetting import vet
 
 if TYPE_CHECKING:
@@ -336,6 +336,34 @@ class Library:
             return action
 
         self._change(by, change)
+
+    def measured(self, uplifts: Mapping[str, Uplift], by: str) -> int:
+        """Keep what each strategy was measured to add, beside it, as one version.
+
+        Args:
+            uplifts: by a strategy's id; ids that are not here (any more) are passed over.
+            by: who or which run measured.
+
+        Returns:
+            How many strategies have a new measurement.
+        """
+        there = {s.id for entry in self.entries() for s in entry.strategies}
+        found = {id_: uplift for id_, uplift in uplifts.items() if id_ in there}
+
+        def change(state: dict[str, Entry]) -> str:
+            for id_, entry in state.items():
+                state[id_] = entry.model_copy(
+                    update={
+                        "strategies": [
+                            s.model_copy(update={"uplift": found[s.id]}) if s.id in found else s
+                            for s in entry.strategies
+                        ]
+                    }
+                )
+            return f"measured the uplift of {len(found)} strategies"
+
+        self._change(by, change)
+        return len(found)
 
     def rollback(self, version: int, by: str) -> int:
         """Make a new version with the content of an old one; returns its number."""

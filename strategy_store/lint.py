@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from rapidfuzz import fuzz
 
-from .entry import Entry
+from .entry import Entry, Strategy
 from .vetting import vet
+from .wording import opposed
 
 DUPLICATE_FROM = 90.0
 """Similarity (0-100, rapidfuzz token_set_ratio) from which two texts say the same."""
+
+NO_EFFECT = 0.2
+"""Points of satisfaction within which a measured uplift is none, if its interval lies there whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +28,13 @@ class Finding:
     proposal: str
 
 
-def lint(entries: Sequence[Entry]) -> list[Finding]:
-    """Near-duplicates, texts that may not enter a prompt, strategies without evidence, entries
-    that give nothing.
+def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> list[Finding]:
+    """Near-duplicates, contradictions, texts that may not enter a prompt, strategies that were
+    measured to do harm or nothing, strategies without evidence, entries that give nothing.
+
+    Args:
+        entries: the library's.
+        rules: the policy's, by id, to look for contradictions with; code finds the plain ones only.
     """
     findings: list[Finding] = []
     alive = [
@@ -39,11 +47,20 @@ def lint(entries: Sequence[Entry]) -> list[Finding]:
         findings += [
             Finding(strategy.id, reason, "edit or reject it") for reason in vet(strategy.text)
         ]
+        findings += _measured(strategy)
+        findings += [
+            Finding(strategy.id, f"contradicts rule {id_}: {rule!r}", "reject it")
+            for id_, rule in (rules or {}).items()
+            if opposed(strategy.text, rule)
+        ]
         if strategy.provenance.evidence is None and strategy.provenance.source != "person":
             findings.append(Finding(strategy.id, "has no evidence", "try it in a coaching run"))
     for (_, a), (_, b) in combinations(alive, 2):
         if fuzz.token_set_ratio(a.text, b.text) >= DUPLICATE_FROM:
             findings.append(Finding(a.id, f"says the same as {b.id}", f"reject {b.id}"))
+        elif opposed(a.text, b.text):
+            told = f"contradicts {b.id}: {b.text!r}"
+            findings.append(Finding(a.id, told, "keep the one that was measured to help"))
     for a, b in combinations(entries, 2):
         if fuzz.token_set_ratio(a.scenario, b.scenario) >= DUPLICATE_FROM:
             findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
@@ -51,3 +68,17 @@ def lint(entries: Sequence[Entry]) -> list[Finding]:
         if not any(s.status == "approved" for s in entry.strategies):
             findings.append(Finding(entry.id, "has no approved strategy", "approve or reject"))
     return findings
+
+
+def _measured(strategy: Strategy) -> list[Finding]:
+    """What its measured uplift says against a strategy."""
+    uplift = strategy.uplift
+    if uplift is None:
+        return []
+    told = f"satisfaction {uplift.csat:+.2f}, rubric {uplift.rubric:+.2f}, {uplift.scenarios} scenarios"
+    if uplift.helps is False:
+        return [Finding(strategy.id, f"was measured to do harm ({told})", "retire it")]
+    ci95 = uplift.csat_ci95
+    if uplift.helps is None and ci95 and ci95[0] > -NO_EFFECT and ci95[1] < NO_EFFECT:
+        return [Finding(strategy.id, f"was measured to add nothing ({told})", "retire it")]
+    return []

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -42,7 +43,7 @@ class CoachRequest(BaseModel):
     dialogues: int = 8
     validation: int = 4
     states: int = 4
-    pairs: int = 6
+    pairs: int = 16
     refinements: int = 1
     exchanges: int = 6
     concurrency: int | None = None
@@ -159,6 +160,8 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
     _say_unpriced(desk, request)
     async with await TalkingLog.open(folder) as log:
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
+        placement = desk.library.placement_for(desk.student.voice.spec)
+        desk.student = replace(desk.student, placement=placement)
         started = RunStarted(
             command="coach",
             environment=environment.name,

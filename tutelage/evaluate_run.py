@@ -36,9 +36,10 @@ from tutelage.graphs.events import RunStarted
 from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary, summarise
+from tutelage.graphs.uplift import ABLATED, uplifts
 from tutelage.judge_run import calibrated, chosen_items, remembered, trust_line
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
-from tutelage.strategy_store import Library
+from tutelage.strategy_store import Library, Uplift
 
 QUICK_ITEMS = 14
 """Calibration items put to a judge that was never calibrated, two a flaw."""
@@ -64,6 +65,7 @@ class EvaluateRequest(BaseModel):
     seed: int = 0
     sequential: bool = False
     proposed: bool = False
+    ablate: bool = False
 
     def options(self) -> EvaluationOptions:
         """The same for the evaluation graph.
@@ -84,11 +86,14 @@ class EvaluateRequest(BaseModel):
                     )
         if len(set(self.arms)) < len(self.arms) or not self.arms:
             raise EvaluationFault("name each arm once, and at least one", 2)
+        # Repeats go in twos, of which the second withholds what the first gave.
+        repeats = self.repeats + self.repeats % 2 if self.ablate else self.repeats
+        arms = [*self.arms, ABLATED] if self.ablate and ABLATED not in self.arms else self.arms
         return EvaluationOptions(
-            arms=tuple(self.arms),  # type: ignore[arg-type]
+            arms=tuple(arms),  # type: ignore[arg-type]
             split=self.split,  # type: ignore[arg-type]
             dialogues=self.dialogues,
-            repeats=self.repeats,
+            repeats=repeats,
             max_exchanges=self.exchanges,
             concurrency=self.concurrency,
             seed=self.seed,
@@ -118,6 +123,8 @@ class Evaluation(BaseModel):
     students: list[StudentResult]
     judge: Figures
     summary: RunSummary
+    uplifts: dict[str, dict[str, Uplift]] = Field(default_factory=dict)
+    """Student to strategy to what it adds by itself; empty without --ablate."""
 
     @property
     def fidelity(self) -> float:
@@ -162,6 +169,9 @@ def evaluate_run(
         for difference in student.csat.values():
             result(difference.verdict)
         result("")
+        if found := evaluation.uplifts.get(student.student):
+            result_table(uplift_table(found))
+            result("")
     result(trust_line(evaluation.judge))
     result(
         f"customer: {evaluation.fidelity:.2f} of lines in character at the first draw, "
@@ -219,6 +229,14 @@ async def _evaluate(
         student_result(spec, outcomes_of(dialogues, names[spec]), options, stops[spec])
         for spec in specs
     ]
+    measured: dict[str, dict[str, Uplift]] = {}
+    if ABLATED in options.arms and library is not None:
+        for spec in specs:
+            prefix = f"{names[spec]}." if names[spec] else ""
+            own = [one for name, one in dialogues.items() if name.startswith(prefix)]
+            measured[spec] = uplifts(own, student=spec, run=folder.name, seed=options.seed)
+        # One student's figures stand in the library, the first's; the others' are in the document.
+        await asyncio.to_thread(library.measured, measured[specs[0]], f"run {folder.name}")
     evaluation = Evaluation(
         environment=environment.name,
         request=request,
@@ -228,6 +246,7 @@ async def _evaluate(
         students=students,
         judge=judge,
         summary=summary,
+        uplifts=measured,
     )
     return evaluation, dialogues
 
@@ -304,6 +323,10 @@ def as_document(evaluation: Evaluation) -> dict[str, Any]:
             "warnings": warnings_of(evaluation.judge),
         },
         "customer": {"fidelity": evaluation.fidelity, "invalid": evaluation.invalid},
+        "uplift": {
+            student: {id_: uplift.model_dump() for id_, uplift in found.items()}
+            for student, found in evaluation.uplifts.items()
+        },
         "models": evaluation.models,
         "command": evaluation.command,
         "version": evaluation.version,
@@ -355,6 +378,23 @@ def arms_table(student: StudentResult) -> Table:
             " ".join(f"{share:.2f}" for share in figures.pass_k.values()) or "-",
             f"{figures.tokens or 0:,.0f}", f"{figures.usd or 0:.4f}",
             "-" if figures.seconds is None else f"{figures.seconds:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def uplift_table(found: Mapping[str, Uplift]) -> Table:
+    """What each strategy adds by itself; the library holds the same beside the strategy."""
+    table = Table(box=None, pad_edge=False, title="uplift of single strategies, withheld at random",
+                  title_justify="left")  # fmt: skip
+    table.add_column("strategy")
+    for name in ("satisfaction", "rubric", "given", "withheld", "scenarios", "verdict"):
+        table.add_column(name, justify="right")
+    for id_, uplift in sorted(found.items(), key=lambda item: -item[1].csat):
+        verdict = {True: "helps", False: "harms", None: "not certain"}[uplift.helps]
+        table.add_row(
+            id_, _estimate(uplift.csat, uplift.csat_ci95),
+            _estimate(uplift.rubric, uplift.rubric_ci95), str(uplift.given),
+            str(uplift.withheld), str(uplift.scenarios), verdict,
         )  # fmt: skip
     return table
 

@@ -39,6 +39,14 @@ def evaluate(
     proposed: Annotated[
         bool, typer.Option("--proposed", help="Use strategies nobody approved yet as well.")
     ] = False,
+    ablate: Annotated[
+        bool,
+        typer.Option(
+            "--ablate",
+            help="Also play an arm in which strategies are withheld at random; keeps each one's own "
+            "uplift in the library.",
+        ),
+    ] = False,
     run: o.Run = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with --run DIR; ended dialogues are not redone.")
@@ -78,5 +86,6 @@ def evaluate(
         seed=seed,
         sequential=sequential,
         proposed=proposed,
+        ablate=ablate,
     )
     evaluate_run(request, run, resume=resume, report=report, as_json=json)
