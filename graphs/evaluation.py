@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from tutelage.environments import Environment, Split
-from tutelage.strategy_store import Entry, Library, Provenance, Retrieved, Status, Strategy
+from tutelage.strategy_store import Library, Status
 
+from .baselines import always
 from .coaching import play
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
@@ -21,7 +22,7 @@ from .run_log import Log, MemoryLog
 from .states import Played, played
 from .uplift import ABLATED, coin_of
 
-Arm = Literal["none", "generic", "library", "teacher", "ablated"]
+Arm = Literal["none", "generic", "library", "teacher", "ablated", "playbook", "global"]
 ARMS: tuple[Arm, ...] = ("none", "generic", "library", "teacher")
 GENERIC_ADVICE = (
     "Show that you understand how the customer feels, answer exactly what was asked within the "
@@ -57,6 +58,8 @@ class EvaluationOptions:
     max_exchanges: int = MAX_EXCHANGES
     concurrency: int | None = None
     seed: int = 0
+    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The texts that are always in the prompt, for the arms playbook and global."""
     sequential: bool = False
     """Stop as soon as library and none differ (or the first and last arm, where one is missing)."""
 
@@ -115,16 +118,17 @@ def leaks(
     ]
 
 
-def desk_of(desk: Desk, arm: Arm) -> Desk:
-    """The same desk with the student of an arm: alone, generally advised, coached, or the teacher."""
+def desk_of(desk: Desk, arm: Arm, given: Sequence[str] = ()) -> Desk:
+    """The same desk with the student of an arm: alone, generally advised, coached, always given
+    the same texts, or the teacher.
+    """
     match arm:
         case "none":
             return replace(desk, library=None)
         case "generic":
-            strategy = Strategy.new(GENERIC_ADVICE, Provenance(source="teacher"))
-            entry = Entry.new(scenario="any customer", strategies=[strategy])
-            given = Retrieved(entry, [strategy], 1.0, 1.0, None)
-            return replace(desk, library=None, fixed=(given,))
+            return replace(desk, library=None, fixed=always([GENERIC_ADVICE]))
+        case "playbook" | "global":
+            return replace(desk, library=None, fixed=always(given))
         case "library" | "ablated":
             # An entry never helps in the very scenario that it was learned from.
             return replace(desk, retrieval=replace(desk.retrieval, leave_out_own=True))
@@ -170,7 +174,8 @@ def compile_evaluation(
                 f"measure memory and not help: {'; '.join(found[:3])}. Evaluate on another split."
             )
     graphs = {
-        arm: compile_dialogue(desk_of(desk, arm), options.max_exchanges) for arm in options.arms
+        arm: compile_dialogue(desk_of(desk, arm, options.given.get(arm, ())), options.max_exchanges)
+        for arm in options.arms
     }
     concurrency = options.concurrency or fitting_concurrency(desk)
     batch = len(scenarios) if not options.sequential else 2

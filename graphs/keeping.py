@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rapidfuzz import fuzz
 from tutelage.agents.transcript import as_messages
 from tutelage.strategy_store import (
     Entry,
@@ -18,7 +17,7 @@ from tutelage.strategy_store import (
     query_of,
 )
 from tutelage.strategy_store.library import MAX_CUES
-from tutelage.strategy_store.lint import DUPLICATE_FROM
+from tutelage.strategy_store.wording import same_words
 
 from .acceptance import Decision, Pair, check_means, gain, null_threshold
 from .desk import Desk
@@ -163,12 +162,7 @@ def _rival(index: Index, home: State, threshold: float) -> Entry | None:
 def _worded_alike(rival: Entry, entry: Entry) -> str:
     """Why no comparison is needed, where each new text is one of the rival's in nearly its words."""
     for strategy in entry.strategies:
-        same = [
-            old
-            for old in rival.strategies
-            if fuzz.token_set_ratio(old.text, strategy.text) >= DUPLICATE_FROM
-        ]
-        if not same:
+        if not any(same_words(old.text, strategy.text) for old in rival.strategies):
             return ""
     return f"says the same as {rival.strategies[0].id}"
 

@@ -10,7 +10,7 @@ from rapidfuzz import fuzz
 
 from .entry import Entry, Strategy
 from .vetting import vet
-from .wording import opposed
+from .wording import opposed, same_words
 
 DUPLICATE_FROM = 90.0
 """Similarity (0-100, rapidfuzz token_set_ratio) from which two texts say the same."""
@@ -56,7 +56,7 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
         if strategy.provenance.evidence is None and strategy.provenance.source != "person":
             findings.append(Finding(strategy.id, "has no evidence", "try it in a coaching run"))
     for (_, a), (_, b) in combinations(alive, 2):
-        if fuzz.token_set_ratio(a.text, b.text) >= DUPLICATE_FROM:
+        if fuzz.token_set_ratio(a.text, b.text) >= DUPLICATE_FROM and same_words(a.text, b.text):
             findings.append(Finding(a.id, f"says the same as {b.id}", f"reject {b.id}"))
         elif opposed(a.text, b.text):
             told = f"contradicts {b.id}: {b.text!r}"

@@ -30,6 +30,8 @@ _LEAD = re.compile(
 )
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = re.compile(r"(?<![.!?:]\s)(?<!^)\b[A-Z][\w'-]*")
+SAME_FROM = 0.8
+"""Share of content words in common from which two texts say the same."""
 _REACH = 3
 """Content words between a verb and its object, at most."""
 
@@ -73,6 +75,14 @@ def is_order(text: str) -> bool:
     """
     rest = _LEAD.sub("", text.strip(), count=1)
     return bool(rest) and not (_SUBJECT.match(rest) or _GERUND.match(rest) or _MODAL.match(rest))
+
+
+def same_words(first: str, second: str) -> bool:
+    """Whether two texts say the same in nearly the same content words. One word of six that differs is
+    enough to tell them apart: it may be the one that matters.
+    """
+    a, b = set(content_words(first)), set(content_words(second))
+    return len(a & b) >= SAME_FROM * len(a | b) if a | b else first.split() == second.split()
 
 
 def opposed(first: str, second: str) -> bool:

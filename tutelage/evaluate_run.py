@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -22,6 +22,7 @@ from tutelage.console import result, result_json, result_table, talk
 from tutelage.environments import Environment, load_environment, nearest
 from tutelage.environments.calibration_set import calibrated_firms
 from tutelage.evaluation_report import write_evaluation
+from tutelage.graphs.baselines import Baseline
 from tutelage.graphs.calibration import Figures, warnings_of
 from tutelage.graphs.desk import Desk, Retrieval, open_desk
 from tutelage.graphs.evaluation import (
@@ -31,6 +32,7 @@ from tutelage.graphs.evaluation import (
     compile_evaluation,
     contrast,
     outcomes_of,
+    plan_cells,
 )
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
@@ -40,6 +42,7 @@ from tutelage.graphs.uplift import ABLATED, uplifts
 from tutelage.judge_run import calibrated, chosen_items, remembered, trust_line
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library, Uplift
+from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN
 
 QUICK_ITEMS = 14
 """Calibration items put to a judge that was never calibrated, two a flaw."""
@@ -66,6 +69,25 @@ class EvaluateRequest(BaseModel):
     sequential: bool = False
     proposed: bool = False
     ablate: bool = False
+    playbook: str | None = None
+    global_: str | None = None
+
+    def baselines(self) -> dict[str, Baseline]:
+        """What the arms playbook and global were learned to say, by arm.
+
+        Raises:
+            EvaluationFault: where such an arm has no file, or a file has no arm.
+            BaselineFault: where a file cannot be read.
+        """
+        files = {"playbook": self.playbook, "global": self.global_}
+        for arm, path in files.items():
+            if arm in self.arms and path is None:
+                raise EvaluationFault(
+                    f"the arm `{arm}` needs --{arm} FILE; `tutelage baseline {arm}` makes one", 2
+                )
+            if path is not None and arm not in self.arms:
+                raise EvaluationFault(f"--{arm} is given, but {arm} is not among --arms", 2)
+        return {arm: Baseline.read(Path(path)) for arm, path in files.items() if path is not None}
 
     def options(self) -> EvaluationOptions:
         """The same for the evaluation graph.
@@ -98,6 +120,7 @@ class EvaluateRequest(BaseModel):
             concurrency=self.concurrency,
             seed=self.seed,
             sequential=self.sequential,
+            given={arm: tuple(learned.texts) for arm, learned in self.baselines().items()},
         )
 
 
@@ -110,6 +133,16 @@ class StudentResult(BaseModel):
     csat: dict[str, Paired]
     rubric: dict[str, Paired]
     stop: str
+
+
+class ArmCost(BaseModel):
+    """What an arm costs beside its replies: calls to learn it (None: not known here), texts given a
+    turn, and the tokens that these add to a turn's prompt (by the rough measure of retrieval).
+    """
+
+    learning_calls: int | None
+    texts_a_turn: float
+    tokens_a_turn: float
 
 
 class Evaluation(BaseModel):
@@ -125,6 +158,7 @@ class Evaluation(BaseModel):
     summary: RunSummary
     uplifts: dict[str, dict[str, Uplift]] = Field(default_factory=dict)
     """Student to strategy to what it adds by itself; empty without --ablate."""
+    costs: dict[str, ArmCost] = Field(default_factory=dict)
 
     @property
     def fidelity(self) -> float:
@@ -166,6 +200,9 @@ def evaluate_run(
     for student in evaluation.students:
         result_table(arms_table(student))
         result("")
+        if evaluation.costs:
+            result_table(cost_table(student, evaluation.costs))
+            result("")
         for difference in student.csat.values():
             result(difference.verdict)
         result("")
@@ -184,6 +221,8 @@ async def _evaluate(
     request: EvaluateRequest, options: EvaluationOptions, folder: Path, resume: bool
 ) -> tuple[Evaluation, dict[str, Played]]:
     environment = await asyncio.to_thread(load_environment, request.environment)
+    baselines = request.baselines()
+    _refuse_leaks(baselines, environment, options)
     library = await asyncio.to_thread(_library, request)
     meter = Meter(request.budget_tokens, request.budget_usd)
     statuses = ("approved", "proposed") if request.proposed else ("approved",)
@@ -247,8 +286,42 @@ async def _evaluate(
         judge=judge,
         summary=summary,
         uplifts=measured,
+        costs=arm_costs(dialogues.values(), baselines),
     )
     return evaluation, dialogues
+
+
+def _refuse_leaks(
+    baselines: Mapping[str, Baseline], environment: Environment, options: EvaluationOptions
+) -> None:
+    """A baseline may not have learned from the scenarios that it is compared on."""
+    tested = {cell.get("scenario", "") for cell in plan_cells(environment, options)}
+    for arm, learned in baselines.items():
+        if learned.environment == environment.name and (both := tested & set(learned.scenarios)):
+            raise EvaluationFault(
+                f"the arm `{arm}` was learned in {len(both)} scenarios of this evaluation "
+                f"({', '.join(sorted(both)[:3])}), which would measure memory; evaluate on another split"
+            )
+
+
+def arm_costs(dialogues: Iterable[Played], baselines: Mapping[str, Baseline]) -> dict[str, ArmCost]:
+    """What each arm gave a turn, and what it cost to learn."""
+    given: dict[str, list[list[str]]] = {}
+    for one in dialogues:
+        for event in one.spoken:
+            if event.speaker == "student":
+                texts = [strategy.text for strategy in event.strategies]
+                given.setdefault(one.started.arm, []).append(texts)
+    costs: dict[str, ArmCost] = {}
+    for arm, turns in given.items():
+        letters = sum(len(text) for texts in turns for text in texts)
+        free = 0 if arm in ("none", "generic", "teacher") else None
+        costs[arm] = ArmCost(
+            learning_calls=baselines[arm].calls if arm in baselines else free,
+            texts_a_turn=sum(map(len, turns)) / len(turns),
+            tokens_a_turn=letters / CHARS_PER_TOKEN / len(turns),
+        )
+    return costs
 
 
 def _library(request: EvaluateRequest) -> Library | None:
@@ -327,6 +400,7 @@ def as_document(evaluation: Evaluation) -> dict[str, Any]:
             student: {id_: uplift.model_dump() for id_, uplift in found.items()}
             for student, found in evaluation.uplifts.items()
         },
+        "costs": {arm: cost.model_dump() for arm, cost in evaluation.costs.items()},
         "models": evaluation.models,
         "command": evaluation.command,
         "version": evaluation.version,
@@ -382,6 +456,25 @@ def arms_table(student: StudentResult) -> Table:
     return table
 
 
+def cost_table(student: StudentResult, costs: Mapping[str, ArmCost]) -> Table:
+    """Effect against the first arm beside what it costs: calls to learn, texts and tokens a turn."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm")
+    first = next(iter(student.arms), "")
+    for name in (f"satisfaction against {first}", "calls to learn", "texts/turn", "tokens/turn"):
+        table.add_column(name, justify="right")
+    for arm in student.arms:
+        cost, found = costs.get(arm), student.csat.get(f"{arm}-{first}")
+        if cost is None:
+            continue
+        learned = "-" if cost.learning_calls is None else f"{cost.learning_calls:,}"
+        table.add_row(
+            arm, "-" if found is None else _estimate(found.diff, found.ci95), learned,
+            f"{cost.texts_a_turn:.1f}", f"{cost.tokens_a_turn:.0f}",
+        )  # fmt: skip
+    return table
+
+
 def uplift_table(found: Mapping[str, Uplift]) -> Table:
     """What each strategy adds by itself; the library holds the same beside the strategy."""
     table = Table(box=None, pad_edge=False, title="uplift of single strategies, withheld at random",
@@ -421,5 +514,5 @@ def _command(request: EvaluateRequest) -> str:
         elif value is True:
             words.append(f"--{name}")
         else:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{name.rstrip('_').replace('_', '-')}", str(value)]
     return shlex.join(words)

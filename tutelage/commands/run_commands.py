@@ -1,9 +1,10 @@
-"""The commands that stand at the top: coach, simulate, evaluate, watch, doctor."""
+"""The commands that stand at the top: coach, simulate, evaluate, baseline, watch, doctor."""
 
 from __future__ import annotations
 
 import typer
 
+from .baseline import baseline
 from .coach import coach
 from .doctor import doctor
 from .evaluate import evaluate
@@ -16,5 +17,6 @@ def register(app: typer.Typer) -> None:
     app.command()(coach)
     app.command()(simulate)
     app.command()(evaluate)
+    app.command()(baseline)
     app.command()(watch)
     app.command()(doctor)
