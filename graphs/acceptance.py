@@ -10,7 +10,7 @@ from scipy import stats
 
 from .experiment import e_value
 
-ALPHA = 0.1
+ALPHA = 0.05
 """The chance, at most, that a strategy without any effect passes the sequential test."""
 MIN_SPREAD = 0.02
 """Least preference away from one half (0-0.5) that counts in full, however quiet the judge is."""

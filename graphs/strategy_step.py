@@ -46,8 +46,8 @@ class StepOptions:
     alternatives: int = 2
     """Proposals that the teacher writes side by side, each a candidate beside the handbook's."""
     choose_pairs: int = 2
-    accept_pairs: int = 16
-    """Comparisons of the sequential test at most; a clear case takes 5, a hopeless one 4 or fewer."""
+    accept_pairs: int = 24
+    """Comparisons of the sequential test at most; a clear case takes 6, a hopeless one 4 or fewer."""
     fresh_states: int = 2
     similar_states: int = 2
     gate_states: int = 8

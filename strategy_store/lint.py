@@ -47,7 +47,8 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
         findings += [
             Finding(strategy.id, reason, "edit or reject it") for reason in vet(strategy.text)
         ]
-        findings += _measured(strategy)
+        if against := measured_against(strategy):
+            findings.append(Finding(strategy.id, against, "retire it"))
         findings += [
             Finding(strategy.id, f"contradicts rule {id_}: {rule!r}", "reject it")
             for id_, rule in (rules or {}).items()
@@ -70,15 +71,15 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
     return findings
 
 
-def _measured(strategy: Strategy) -> list[Finding]:
-    """What its measured uplift says against a strategy."""
+def measured_against(strategy: Strategy) -> str:
+    """What its measured uplift says against a strategy; "" where it says nothing."""
     uplift = strategy.uplift
     if uplift is None:
-        return []
+        return ""
     told = f"satisfaction {uplift.csat:+.2f}, rubric {uplift.rubric:+.2f}, {uplift.scenarios} scenarios"
     if uplift.helps is False:
-        return [Finding(strategy.id, f"was measured to do harm ({told})", "retire it")]
+        return f"was measured to do harm ({told})"
     ci95 = uplift.csat_ci95
     if uplift.helps is None and ci95 and ci95[0] > -NO_EFFECT and ci95[1] < NO_EFFECT:
-        return [Finding(strategy.id, f"was measured to add nothing ({told})", "retire it")]
-    return []
+        return f"was measured to add nothing ({told})"
+    return ""

@@ -79,9 +79,9 @@ async def test_kept_strategies_say_where_they_come_from(firm, tmp_path):
                 assert strategy.status == "proposed"
                 assert origin.run == "world" and origin.environment == "world"
                 assert firm.split_of(origin.scenario) == "train"
-                assert 5 <= origin.evidence.pairs <= OPTIONS.step.accept_pairs
+                assert 6 <= origin.evidence.pairs <= OPTIONS.step.accept_pairs
                 assert origin.evidence.gain > origin.evidence.gain_threshold
-                assert origin.evidence.p <= 0.1
+                assert origin.evidence.p <= 0.05
         assert library.index().search("anything") == [], "nothing unapproved is found in production"
 
 

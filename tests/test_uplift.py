@@ -188,3 +188,44 @@ def test_options_are_checked_before_anything_is_played():
     assert EvaluateRequest(environment="x", repeats=3).options() == EvaluationOptions(
         arms=("none", "generic", "library", "teacher"), repeats=3
     )
+
+
+def test_compression_leaves_out_what_adds_nothing_and_keeps_every_measured_effect(tmp_path):
+    nothing = Uplift(
+        csat=0.0, csat_ci95=(-0.1, 0.1), rubric=0.0, rubric_ci95=(-0.05, 0.05), given=20,
+        withheld=20, scenarios=12,
+    )  # fmt: skip
+    helps = nothing.model_copy(update={"csat": 0.6, "csat_ci95": (0.3, 0.9)})
+    texts = {
+        "Name the wait before anything else.": helps,
+        "Before anything else, name the wait.": None,
+        "Thank them for writing.": nothing,
+        "Offer two ways forward.": None,
+    }
+    origin = Provenance(source="person")
+    with Library.open(tmp_path / "l.db", create=True) as library:
+        for number, (text, uplift) in enumerate(texts.items()):
+            scenario = "a customer who waited for hours at the gate" + ("", " today")[number == 1]
+            if number > 1:
+                scenario = f"a customer number {'abcd'[number]} with another trouble"
+            entry = Entry.new(scenario, cues=[f"cue {'abcd'[number]} of mine"],
+                              strategies=[Strategy.new(text, origin)])  # fmt: skip
+            library.add(entry, "t")
+            if uplift:
+                library.measured({entry.strategies[0].id: uplift}, "run r")
+        before = {s.text: s for e in library.entries() for s in e.strategies}
+    path = str(tmp_path / "l.db")
+    shown = CliRunner().invoke(app, ["library", "compress", path])
+    assert "2 strategies would be left out" in shown.output
+    done = CliRunner().invoke(app, ["library", "compress", path, "--apply", "--by", "me"])
+    assert done.exit_code == 0 and "now 2 entries, 2 strategies" in done.output
+    with Library.open(path) as library:
+        after = {s.text: s for e in library.entries() for s in e.strategies}
+        assert after.keys() == before.keys(), "nothing is erased"
+        retired = [text for text, s in after.items() if s.status == "retired"]
+        assert retired == ["Before anything else, name the wait.", "Thank them for writing."]
+        kept = after["Name the wait before anything else."]
+        assert kept.uplift == helps and kept.also == ["Before anything else, name the wait."]
+        entry, _ = library.strategy(kept.id)
+        assert {"cue a of mine", "cue b of mine"} <= set(entry.cues)
+        assert {v.author for v in library.versions()[-3:]} == {"me"}

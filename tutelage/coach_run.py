@@ -43,7 +43,7 @@ class CoachRequest(BaseModel):
     dialogues: int = 8
     validation: int = 4
     states: int = 4
-    pairs: int = 16
+    pairs: int = 24
     refinements: int = 1
     exchanges: int = 6
     concurrency: int | None = None

@@ -23,7 +23,7 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 ACCURACIES = (0.6, 0.7, 0.8, 0.9, 0.97)
-PLANNED = 16
+PLANNED = 24
 
 
 def main() -> None:

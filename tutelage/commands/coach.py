@@ -25,9 +25,9 @@ def coach(
     pairs: Annotated[
         int,
         typer.Option(
-            min=5, max=100, help="Comparisons at most to accept a strategy; a clear case takes 5."
+            min=6, max=100, help="Comparisons at most to accept a strategy; a clear case takes 6."
         ),
-    ] = 16,
+    ] = 24,
     refinements: Annotated[
         int, typer.Option(min=0, max=10, help="Times a dropped strategy is written anew.")
     ] = 1,

@@ -233,6 +233,52 @@ def rollback(library: File, version: Annotated[int, typer.Argument(min=0)], by: 
 
 
 @app.command()
+def compress(
+    library: File,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Do it; else only say what would be done.")
+    ] = False,
+    by: By = "",
+    json: o.Json = False,
+) -> None:
+    """Make the library smaller without losing a measured effect.
+
+    Retires what `tutelage evaluate --ablate` measured to harm or to add nothing, and merges
+    strategies that say the same for scenarios described alike. What was measured to help stays.
+
+    Example: `tutelage library compress runs/x/library.db --apply`
+    """
+    from dataclasses import asdict
+
+    from tutelage.console import result, result_json
+    from tutelage.strategy_store import Library, compression
+
+    with Library.open(library) as opened:
+        entries = opened.entries()
+        before, steps = compression.size_of(entries), compression.plan(entries)
+        if apply:
+            compression.apply(opened, steps, by or _user())
+        after = compression.size_of(opened.entries())
+    if json:
+        sizes = {"before": asdict(before), "after": asdict(after)}
+        result_json({**sizes, "applied": apply, "steps": [asdict(step) for step in steps]})
+        return
+    for step in steps:
+        result(f"{step.strategy}: {step.reason}")
+    result(
+        f"{before.entries} entries, {before.strategies} strategies, {before.tokens_a_turn:.0f} tokens a "
+        "turn where one fits"
+    )
+    if apply:
+        result(
+            f"now {after.entries} entries, {after.strategies} strategies, "
+            f"{after.tokens_a_turn:.0f} tokens"
+        )
+    elif steps:
+        result(f"{len(steps)} strategies would be left out: add --apply")
+
+
+@app.command()
 def place(
     library: File,
     env: o.Env,
