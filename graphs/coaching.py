@@ -230,7 +230,7 @@ def compile_coaching(
         stop = ""
         if desk.meter.spent:
             stop = "the budget is spent"
-        elif not total and (useless := of_no_use(*await _all_gains(log, null))):
+        elif not total and (useless := await _no_use(desk, log, null)):
             stop = useless
         elif stale >= options.stale_rounds:
             stop = (
@@ -576,8 +576,12 @@ async def _settle(desk: Desk, log: Log, run: str) -> None:
     )
 
 
-async def _all_gains(log: Log, null: Null) -> tuple[list[float], int]:
-    """The gain of every trial on its own state so far, and how many replies were the same."""
+async def _no_use(desk: Desk, log: Log, null: Null) -> str:
+    """Why coaching this student is of no use, or "". Never said of a library that holds something:
+    the replies it is compared with are coached ones.
+    """
+    if desk.library is not None and await asyncio.to_thread(desk.library.entries):
+        return ""
     unit = spread(null.pairs)
     tried = [
         logged.event
@@ -588,7 +592,8 @@ async def _all_gains(log: Log, null: Null) -> tuple[list[float], int]:
         gain(Pair("", e.before, e.after, e.preference, e.checks_before, e.checks_after), unit)
         for e in tried
     ]
-    return gains, sum(event.before.strip() == event.after.strip() for event in tried)
+    same = sum(event.before.strip() == event.after.strip() for event in tried)
+    return of_no_use(gains, same)
 
 
 async def _closed(log: Log) -> set[tuple[str, int, int]]:

@@ -97,8 +97,12 @@ class Desk:
         """
         if any(spec.startswith("local:") for spec in self.models.values()):
             return [await work(item) for item in items]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_awaited(work, item)) for item in items]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_awaited(work, item)) for item in items]
+        except* Exception as faults:
+            # One clear fault reads better than a group of them, and callers know what to do with it.
+            raise faults.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def retrieve(self, turns: Sequence[Turn], scenario_id: str) -> list[Retrieved]:

@@ -14,6 +14,8 @@ from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
 from tutelage.strategy_store import Library
 
+from tutelage.report import coach_table, write_report
+
 OPTIONS = CoachingOptions(
     rounds=3, dialogues=8, validation_dialogues=4, states_per_round=8, concurrency=4,
     max_exchanges=3,
@@ -190,3 +192,26 @@ async def test_what_a_person_changed_meanwhile_is_not_rolled_back(firm, library)
     assert summary.settled is not None and not summary.settled.rolled_back
     assert "a person changed the library" in summary.settled.reason
     assert library.counts()["approved"]
+
+
+async def test_the_report_shows_the_curve_and_which_library_stays(firm, library, tmp_path):
+    _, summary, desk = await coached(firm, library)
+    page = tmp_path / "report.html"
+    write_report(page, summary, await played(desk.log), library.entries())
+    text = page.read_text()
+    assert "<svg" in text and "held out" in text and "before anything was taught" in text
+    assert "The library was kept as it is" in text
+    table = coach_table(summary, {}, tmp_path, tmp_path / "l.db", page, 3)
+    assert "library kept as it is: the library after round" in table
+
+
+async def test_a_teacher_that_fails_at_one_state_costs_that_state_only(firm, library):
+    class Stumbles(hard_world.Teacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" in page and "damp" in page:
+                raise ConnectionResetError("reset by peer")
+            return super().answer(system, page, messages)
+
+    _, summary, _ = await coached(firm, library, teacher=Stumbles())
+    assert any("reset by peer" in fault for fault in summary.faults)
+    assert {"ribbon", "anchor"} <= hard_world.words_of(library).keys()
