@@ -105,8 +105,9 @@ class Customer:
             if final:
                 line = line.model_copy(update={"goal_met": True})
             reasons = breaks(
-                line.customer_says, line.goal_met, turns, known, samples=persona.lines, final=final
-            )
+                line.customer_says, line.goal_met, turns, known, samples=persona.lines,
+                private=(persona.temperament, persona.stop), final=final,
+            )  # fmt: skip
             if reasons == ["missing stop"]:
                 # The words say goodbye; only the flag was forgotten.
                 line, reasons = line.model_copy(update={"goal_met": True}), []

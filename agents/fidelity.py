@@ -17,29 +17,38 @@ HOLDS_FROM = 90.0
 HELD_WORDS = 5
 """Words from which a text is long enough to be held by accident no more."""
 
+_DONE = (
+    r"(?:changed|cancel+ed|processed|updated|approved|confirmed|accepted|refunded|repaid|credited"
+    r"|waived|issued|rebooked)"
+)
 _AGENT_VOICE = re.compile(
     r"how (?:can|may) i (?:help|assist)"
     r"|\b(?:i|we)(?:'ve| have|'ll| will| can)?(?: now| just)? "
     r"(?:process(?:ed)?|issued?|cancel+ed|rebook(?:ed)?|refund(?:ed)?|arranged?|updated?|credit(?:ed)?)"
     r" (?:it |this |that )?(?:for you|you\b|your)"
-    r"|\byour (?:booking|order|refund|request|account|reservation) (?:has been|is now|was) "
-    r"(?:changed|cancel+ed|processed|updated|approved|confirmed)"
+    rf"|\byour (?:[\w-]+ ){{1,3}}(?:has been|have been|is now|was) {_DONE}"
+    rf"|\bthe (?:amount|fare|fee|exit fee|money|refund) (?:is|has been|will be) {_DONE}(?! \?)"
+    r"|\bwe will (?:stop|process|refund|credit|rebook|arrange|issue) "
+    r"|\bno (?:compensation|refund|money) can be (?:paid|given)\b|\boutside our control\b"
+    r"|\b(?:technician|courier|driver|colleague)s? will (?:visit|call|contact|reach) you\b"
     r"|(?:could|can|would|may) you (?:please )?(?:provide|share|confirm|give) (?:me )?(?:with )?your"
-    r"|please (?:provide|share|confirm) your"
+    r"|please (?:provide|share|confirm) your|\bplease send us (?:the|your)\b"
     r"|thank you for (?:contacting|reaching out|choosing|calling|your patience)"
     r"|is there anything else (?:i|we) can"
     r"|i(?:'d| would) be (?:happy|glad) to (?:help|assist)"
     r"|(?:happy|glad|here) to (?:help|assist) you"
     r"|we apologi[sz]e for"
-    r"|i(?:'m| am) (?:so |very )?sorry (?:to hear|for the inconvenience|for any|for your loss)"
+    r"|i(?:'m| am) (?:so |very )?sorry (?:to hear (?:about|of|that you)|for the inconvenience|for any"
+    r"|for (?:your|the) loss)"
     r"|\bi can (?:now )?(?:offer|send|give|refund|credit|book|transfer) (?:it (?:for|to) )?you\b"
     r"|\bi(?:'ll| will)(?: now)? (?:transfer|book|send|credit|move|put) (?:you|it|that|the line|your) "
     r"(?:[\w ]{0,20} )?(?:to|for|on) you\b"
+    r"|\bi(?:'ll| will) transfer \b"
     r"|\beach (?:traveller|customer|passenger) (?:gets|receives)\b"
     r"|\b(?:under|by|per) our (?:policy|rules)"
     r"|i understand that you(?:'re| are) (?:disappointed|upset|frustrated|angry)"
     r"|\bi have (?:now )?(?:put|booked|moved|rebooked|transferred) you\b"
-    r"|i (?:can(?:'t|not)|am unable to|'m unable to) (?:help|assist)(?: you)?(?: with)?",
+    r"|i (?:can(?:'t|not)|am unable to|'m unable to) (?:help|assist)(?! it\b)(?: you)?(?: with)?",
     re.IGNORECASE,
 )
 _LEAK = re.compile(
@@ -49,10 +58,30 @@ _LEAK = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _CODE = re.compile(r"\b(?=[\w:]*\d)[A-Za-z0-9][A-Za-z0-9:-]*\b")
-_DATE = re.compile(
-    r"\b\d{1,2}(?:st|nd|rd|th)?(?: of)? (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*",
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH = rf"(?P<month>{'|'.join(_MONTHS)})[a-z]*"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_DATES = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"\b{_DAY}(?: of)? {_MONTH}\b",
+        rf"\b{_MONTH} {_DAY}\b",
+        r"\b(?P<day>\d{1,2})/(?P<month>\d{1,2})(?:/\d{2,4})?\b",
+    )
+]
+_WEEKDAY = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b", re.IGNORECASE)
+_TIMES = re.compile(r"\b\d+ ?x ?\d+\b")
+_KIN = re.compile(
+    r"\b(?:mother|father|husband|wife|widow|widower|son|daughter|brother|sister|aunt|uncle|cousin"
+    r"|grand(?:mother|father|son|daughter))\b",
     re.IGNORECASE,
 )
+_NUMBERS = [
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve"),
+]
+_COUNTED = re.compile(rf"\b(\d{{1,2}}|{'|'.join(_NUMBERS)}) ([a-z]{{3,}})\b", re.IGNORECASE)
+_QUOTED = re.compile(r"[\"\u201c][^\"\u201d]*[\"\u201d]")
 _NAME = re.compile(r"(?<=[a-z0-9,;] )[A-Z][a-z]{2,}\b")
 """A capitalised word inside a sentence: a name, a place, a weekday."""
 _COMMON_NAMES = frozenset(
@@ -61,14 +90,24 @@ _COMMON_NAMES = frozenset(
         "mr mrs miss sir madam god christmas easter english internet okay please thanks",
     )
 )
-_ASKS_DATA = re.compile(
-    r"\b(?:code|name|number|postcode|address|receipts?|e-?mail|certificate|photos?)\b[^.?!]*\?\s*$",
+_ASKS = re.compile(
+    r"\?\s*$|\bi need\b|\bplease (?:send|give|tell)\b[^.?!]*[.?!]?\s*$", re.IGNORECASE
+)
+_ANYTHING_ELSE = re.compile(
+    r"\b(?:anything|something) (?:else|more|that is not clear)\b", re.IGNORECASE
+)
+_REPLIES = re.compile(
+    r"\b(?:yes|yeah|yep|no|nope|please|sure|both|either|neither|the (?:first|second|later|other))\b",
     re.IGNORECASE,
 )
 _GOODBYE = re.compile(
-    r"\b(?:good ?bye|bye|that(?:'s| is) all|have a (?:good|nice) (?:day|one)|i give up|forget it)\b",
+    r"\b(?:good ?bye|bye|that(?:'s| is) (?:all|everything)|have a (?:good|nice|pleasant) (?:day|one)"
+    r"|i give up|forget it|good (?:day|evening|night) to you|we are (?:finished|done) here"
+    r"|the matter is closed|ta-ta|cheerio|god bless you)\b",
     re.IGNORECASE,
 )
+SHINGLE = 4
+"""Words in a row, shared with a text that is meant for nobody's ears, that give a script away."""
 
 
 def breaks(
@@ -78,6 +117,7 @@ def breaks(
     known: str,
     *,
     samples: Sequence[str] = (),
+    private: Sequence[str] = (),
     final: bool = False,
 ) -> list[str]:
     """Say how a customer's line breaks character; empty where it does not.
@@ -88,44 +128,24 @@ def breaks(
         turns: the dialogue before it.
         known: everything the customer may speak of (persona, situation, facts), as one text.
         samples: lines that were shown for style only.
+        private: texts of the script that nobody says of himself (temper, stop rule).
         final: whether the line ends the dialogue by the agenda anyway, so no stop is missing.
 
     Returns:
-        Any of `empty`, `role flip`, `leaked instructions`, `invented: X`, `repeated line`,
-        `copied the agent`, `copied a sample`, `premature stop`, `missing stop`.
+        Any of `empty`, `role flip`, `leaked instructions`, `invented: X`, `contradicted: X`,
+        `repeated line`, `copied the agent`, `copied a sample`, `premature stop`, `missing stop`.
     """
-    reasons: list[str] = []
     if not line.strip():
         return ["empty"]
-    if _AGENT_VOICE.search(line):
+    reasons: list[str] = []
+    if _AGENT_VOICE.search(_QUOTED.sub("", line)):
         reasons.append("role flip")
-    if _LEAK.search(line):
+    if _LEAK.search(line) or any(_shares(line, text) for text in private):
         reasons.append("leaked instructions")
-    heard = " ".join([known, *(turn.text for turn in turns)]).casefold()
-    bare = re.sub(r"[\s,.-]", "", heard)
-    for code in _CODE.findall(line):
-        plain = re.sub(r"[-.]", "", code).casefold()
-        if len(plain) > 2 and plain not in bare:
-            reasons.append(f"invented: {code}")
-    for name in (*_DATE.findall(line), *_NAME.findall(line)):
-        if name.casefold() not in heard and name.casefold() not in _COMMON_NAMES:
-            reasons.append(f"invented: {name}")
-    for turn in turns:
-        if turn.speaker == "student" and _holds(line, turn.text):
-            reasons.append("copied the agent")
-            break
-        if fuzz.token_sort_ratio(line.casefold(), turn.text.casefold()) >= REPEATS_FROM:
-            own = turn.speaker == "customer"
-            # Two lines of a few words ("ok", "yes please") may well be the same.
-            if not own or len(line.split()) > 3:
-                reasons.append("repeated line" if own else "copied the agent")
-                break
-    if any(
-        fuzz.token_sort_ratio(line.casefold(), sample.casefold()) >= REPEATS_FROM
-        or _holds(line, sample)
-        for sample in samples
-    ):
-        reasons.append("copied a sample")
+    heard = " ".join([known, *(turn.text for turn in turns)])
+    reasons += _unsupported(line, heard)
+    if reason := _repeats(line, turns, samples):
+        reasons.append(reason)
     answered = any(turn.speaker == "student" for turn in turns)
     if goal_met and (not answered or line.rstrip().endswith("?") or _walks_off(line, turns)):
         reasons.append("premature stop")
@@ -134,17 +154,101 @@ def breaks(
     return reasons
 
 
+def _unsupported(line: str, heard: str) -> list[str]:
+    """Codes, dates, names, kin and counts of a line that stand nowhere in what was heard."""
+    reasons: list[str] = []
+    known_dates = {date for date, _ in _dates(heard)}
+    rest = line
+    for date, words in _dates(line):
+        rest = rest.replace(words, " ")
+        if date not in known_dates:
+            reasons.append(f"invented: {words}")
+    folded = heard.casefold()
+    bare = re.sub(r"[\s,.-]", "", folded)
+    for code in _CODE.findall(_TIMES.sub("", rest)):
+        plain = re.sub(r"[-.]", "", code).casefold()
+        if len(plain) > 2 and plain not in bare:
+            reasons.append(f"invented: {code}")
+    for name in dict.fromkeys([*_NAME.findall(rest), *_WEEKDAY.findall(rest)]):
+        if name.casefold() not in folded and name.casefold() not in _COMMON_NAMES:
+            reasons.append(f"invented: {name}")
+    kin = {word.casefold() for word in _KIN.findall(heard)}
+    reasons += [
+        f"contradicted: {word}" for word in _KIN.findall(line) if kin and word.casefold() not in kin
+    ]
+    counts = _counts(heard)
+    reasons += [
+        f"contradicted: {number} {thing}"
+        for thing, numbers in _counts(line).items()
+        for number in numbers
+        if thing in counts and number not in counts[thing]
+    ]
+    return reasons
+
+
+def _dates(text: str) -> list[tuple[tuple[int, int], str]]:
+    """The dates of a text as (day, month), each with its words."""
+    found: list[tuple[tuple[int, int], str]] = []
+    for pattern in _DATES:
+        for match in pattern.finditer(text):
+            month = match["month"].casefold()[:3]
+            number = int(month) if month.isdigit() else _MONTHS.index(month) + 1
+            found.append(((int(match["day"]), number), match[0]))
+    return found
+
+
+def _counts(text: str) -> dict[str, set[str]]:
+    """How many of each thing a text speaks of: the things' first five letters to the numbers."""
+    found: dict[str, set[str]] = {}
+    for number, thing in _COUNTED.findall(text.casefold()):
+        spelled = _NUMBERS[int(number)] if number.isdigit() and int(number) <= 12 else number
+        found.setdefault(thing[:5], set()).add(spelled)
+    return found
+
+
+def _repeats(line: str, turns: Sequence[Turn], samples: Sequence[str]) -> str:
+    for turn in turns:
+        own = turn.speaker == "customer"
+        alike = fuzz.token_sort_ratio(line.casefold(), turn.text.casefold()) >= REPEATS_FROM
+        # Two lines of a few words ("ok", "yes please") may well be the same.
+        if own and alike and len(line.split()) > 3:
+            return "repeated line"
+        if not own and (alike or _holds(line, turn.text)):
+            return "copied the agent"
+    if any(
+        fuzz.token_sort_ratio(line.casefold(), sample.casefold()) >= REPEATS_FROM
+        or _holds(line, sample)
+        for sample in samples
+    ):
+        return "copied a sample"
+    return ""
+
+
 def _walks_off(line: str, turns: Sequence[Turn]) -> bool:
-    """Whether the agent just asked for data, and the line leaves without giving any."""
-    return bool(_ASKS_DATA.search(turns[-1].text)) and not _CODE.search(line)
+    """Whether the agent just asked for something, and the line leaves without an answer."""
+    last = turns[-1].text
+    if not _ASKS.search(last) or _ANYTHING_ELSE.search(last):
+        return False
+    return not _CODE.search(line) and not _REPLIES.search(line)
+
+
+def _shares(line: str, text: str) -> bool:
+    """Whether a line says words in a row of a text that is not meant to be said."""
+    said, hidden = (re.findall(r"\w+", t.casefold()) for t in (line, text))
+    rows = {tuple(hidden[i : i + SHINGLE]) for i in range(len(hidden) - SHINGLE + 1)}
+    return any(tuple(said[i : i + SHINGLE]) in rows for i in range(len(said) - SHINGLE + 1))
 
 
 def _holds(line: str, text: str) -> bool:
-    """Whether a line holds the text, or a sentence of it, nearly word for word."""
+    """Whether a line holds the text, or a sentence of it, nearly word for word.
+
+    A statement that is handed back as a question is a check of what was heard, and no copy.
+    """
+    asks_back = line.rstrip().endswith("?")
     parts = {text, *re.split(r"(?<=[.!?])\s", text)}
     return any(
         len(part.split()) >= HELD_WORDS
         and fuzz.partial_ratio(part.casefold(), line.casefold()) >= HOLDS_FROM
         for part in parts
-        if len(part) <= len(line) + 2
+        if len(part) <= len(line) + 2 and not (asks_back and not part.rstrip().endswith("?"))
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from tutelage.environments import Environment, Question, Scenario, check_score
 
+from .reply_faults import reply_faults
 from .templates import render
 from .transcript import Turn, replies
 from .voice import Voice
@@ -16,6 +19,16 @@ _RATE_REPLY = (
     "How good is the AGENT's last reply, from 1 (useless or harmful) to 5 (excellent)? "
     "Answer with one digit."
 )
+_OVERALL = "Which reply is better for this CUSTOMER and keeps to the policy?"
+_WARMER = "Which reply takes up what the CUSTOMER feels, in a warmer way?"
+_CLOSER = "Which reply comes closer to what a good agent does here?"
+FAULT_LOGIT = 1.0
+"""What a whole fault that code finds takes from a reply's log-odds of being the better one. The
+bundled model's own log-odds lie between 0.02 and 0.6, and favour the longer reply."""
+ANCHOR_GAIN = 4.0
+"""How much a reply's log-odds against what a good agent does are stretched into its rating."""
+FAULT_RATING = 1.0
+"""What a whole fault takes from a rating of 1 to 5."""
 _RATE_DIALOGUE = (
     "How satisfied is this CUSTOMER with the AGENT at the end, from 1 (very dissatisfied) to 5 "
     "(very satisfied)? Answer with one digit."
@@ -71,16 +84,85 @@ class Judge:
     async def prefer_shown(
         self, scenario: Scenario, turns: Sequence[Turn], shown_a: str, shown_b: str
     ) -> float:
-        """The probability that reply B is better, in this one order; for calibration."""
-        task = (
-            f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\nReply B: {shown_b}\n\n"
-            "Which reply is better for this CUSTOMER and keeps to the policy? Answer A or B."
-        )
-        return (await self.voice.weigh(self._messages(scenario, turns, task), ("A", "B")))[1]
+        """The probability that reply B is better, in this one order.
 
-    async def satisfaction(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
-        """How satisfied the customer is at the end of a dialogue, 1 to 5."""
-        return await self.rate(scenario, turns, _RATE_DIALOGUE)
+        Where the model tells its probabilities, several questions are asked of the same page and
+        their answers averaged: a small model reads no single one well, and all but the last line
+        of each comes from the cache. Faults that code finds are taken off in log-odds.
+        """
+        questions = [_OVERALL]
+        if self.voice.tells_probabilities:
+            questions += [_WARMER, *([_CLOSER] if scenario.expected else [])]
+        read = await self._read_pair(scenario, turns, shown_a, shown_b, questions)
+        faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
+        return _from_logit(_logit(read) + FAULT_LOGIT * (faults[0] - faults[1]))
+
+    async def _read_pair(
+        self,
+        scenario: Scenario,
+        turns: Sequence[Turn],
+        shown_a: str,
+        shown_b: str,
+        questions: Sequence[str],
+    ) -> float:
+        """The mean probability of B over the questions, each asked of the same page."""
+        read: list[float] = []
+        for question in questions:
+            task = (
+                f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\n"
+                f"Reply B: {shown_b}\n\n{question} Answer A or B."
+            )
+            weights = await self.voice.weigh(self._messages(scenario, turns, task), ("A", "B"))
+            read.append(weights[1])
+        return fmean(read)
+
+    def _faults(self, scenario: Scenario, turns: Sequence[Turn], reply: str) -> float:
+        """How many faults code finds in a reply."""
+        known = (self.environment.policy.text, self.environment.config.today)
+        return sum(reply_faults(reply, turns, scenario, known).values())
+
+    def _anchored(self, scenario: Scenario) -> bool:
+        """Whether ratings rest on comparisons with what a good agent does: a small model's digits
+        say next to nothing (docs/judge.md).
+        """
+        return bool(scenario.expected) and self.voice.tells_probabilities
+
+    async def satisfaction(
+        self, scenario: Scenario, turns: Sequence[Turn], ratings: Sequence[float]
+    ) -> float:
+        """How satisfied the customer is at the end of a dialogue, 1 to 5.
+
+        Args:
+            scenario: what the dialogue is about.
+            turns: the dialogue to its end.
+            ratings: of its replies, by `rate_reply`; where those are anchored, their mean makes up
+                half of the satisfaction.
+        """
+        rated = await self.rate(scenario, turns, _RATE_DIALOGUE)
+        if self._anchored(scenario) and ratings:
+            return (rated + fmean(ratings)) / 2
+        faults = [
+            self._faults(scenario, turns[:place], turn.text)
+            for place, turn in enumerate(turns)
+            if turn.speaker == "student"
+        ]
+        return max(1.0, rated - FAULT_RATING * (fmean(faults) if faults else 0.0))
+
+    async def rate_reply(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
+        """How good the last reply of a dialogue is, 1 to 5, less the faults that code finds in it.
+
+        Where the scenario says what a good agent does and the model tells its probabilities, the
+        reply is compared with that, in both orders; else the model rates it in digits.
+        """
+        *before, last = turns
+        if self._anchored(scenario):
+            asked = (scenario, before)
+            forward = await self._read_pair(*asked, scenario.expected, last.text, [_OVERALL])
+            backward = await self._read_pair(*asked, last.text, scenario.expected, [_OVERALL])
+            rated = 1 + 4 * _from_logit(ANCHOR_GAIN * _logit((forward + 1 - backward) / 2))
+        else:
+            rated = await self.rate(scenario, turns, _RATE_REPLY)
+        return max(1.0, rated - FAULT_RATING * self._faults(scenario, before, last.text))
 
     async def rate(self, scenario: Scenario, turns: Sequence[Turn], task: str) -> float:
         """A rating 1-5 as the expected value over the five digits."""
@@ -96,8 +178,8 @@ class Judge:
         turn_scores: list[float] = []
         for index, turn in enumerate(turns):
             if turn.speaker == "student":
-                turn_scores.append(await self.rate(scenario, turns[: index + 1], _RATE_REPLY))
-        satisfaction = await self.satisfaction(scenario, turns)
+                turn_scores.append(await self.rate_reply(scenario, turns[: index + 1]))
+        satisfaction = await self.satisfaction(scenario, turns, turn_scores)
         checks: dict[str, float] = {}
         questions: dict[str, float] = {}
         items = self.environment.rubric_for(scenario)
@@ -115,3 +197,13 @@ class Judge:
         scores = {**checks, **questions}
         rubric = sum(weights[id_] * score for id_, score in scores.items()) / sum(weights.values())
         return Judgement(satisfaction, rubric, checks, questions, turn_scores)
+
+
+def _logit(probability: float) -> float:
+    if probability in (0.0, 1.0):
+        return math.inf if probability else -math.inf
+    return math.log(probability / (1 - probability))
+
+
+def _from_logit(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0

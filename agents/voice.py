@@ -31,6 +31,11 @@ class Voice:
     meter: Meter
     votes: int = 3
 
+    @property
+    def tells_probabilities(self) -> bool:
+        """Whether the model gives the probabilities of its tokens, so that one call weighs answers."""
+        return supports_logprobs(self.model)
+
     async def say(self, messages: list[BaseMessage], **options: Any) -> str:
         """Answer freely. `options` go to the model (seed, temperature, max_tokens, stop).
 
@@ -72,7 +77,7 @@ class Voice:
         Read from the log-probabilities of the answer token where the model gives them, else the
         share of `votes` answers (a small model knows more than it says: DESIGN, section 2).
         """
-        if supports_logprobs(self.model):
+        if self.tells_probabilities:
             options = {"logprobs": True, "top_logprobs": 20, "max_tokens": 1, "temperature": 0.0}
             message = await self._call(self.model, messages, **options)
             masses = _answer_masses(message, answers)

@@ -322,7 +322,7 @@ def _cross_problems(
             ("rules", scenario.rules, policy.rules),
         ):
             for index, name in enumerate(names):
-                if name not in valid and name not in broken:
+                if name not in valid and not broken & {name, "policy" if field == "rules" else ""}:
                     line = _line_at(tree, (field, index))
                     problems.append(
                         _unknown(path, line, f"{field}.{index}", name, field[:-1], valid)

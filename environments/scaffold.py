@@ -35,7 +35,10 @@ def new_environment(name: str, out: Path | None = None) -> Path:
         head = folder / "environment.yaml"
         head.write_text(head.read_text(encoding="utf-8").replace("NAME", name), encoding="utf-8")
     except OSError as error:
-        raise fault(folder, f"cannot be written: {error.strerror}") from error
+        shutil.rmtree(folder, ignore_errors=True)
+        # copytree gathers what went wrong, file by file: (from, to, why).
+        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+        raise fault(folder, f"cannot be written: {why}") from error
     return folder
 
 

@@ -106,9 +106,10 @@ async def read_item(judge: Judge, item: CalibrationItem) -> Reading:
     rated = []
     for reply in (item.good, item.bad):
         whole = [*turns, Turn(speaker="student", text=reply)]
+        rating = await judge.rate_reply(scenario, whole)
         if item.closing:
             whole.append(_turn(item.closing))
-        rated.append(await judge.satisfaction(scenario, whole))
+        rated.append(await judge.satisfaction(scenario, whole, [rating]))
     return Reading(
         id=item.id,
         firm=judge.environment.name,

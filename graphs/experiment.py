@@ -432,9 +432,10 @@ def _sign_flip_p(means: Sequence[float], seed: int, resamples: int) -> float:
 
 
 def _verdict(first: str, second: str, metric: Metric, found: Estimate, p: float, real: bool) -> str:
+    name = "satisfaction" if metric == "csat" else metric
     if found.mean is None:
-        return f"No dialogue is valid in both arms, so nothing can be said about {metric}."
-    moved = f"{metric} {found.mean:+.3g}"
+        return f"No dialogue is valid in both arms, so nothing can be said about {name}."
+    moved = f"{name} {found.mean:+.3g}"
     if found.ci95 is None or found.n < FEWEST:
         counted = "1 scenario is" if found.n == 1 else f"{found.n} scenarios are"
         return f"{counted} too few to call any difference real ({moved}; at least {FEWEST} needed)."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 
 import jsonschema
@@ -70,6 +71,14 @@ def test_what_hangs_on_a_broken_file_is_not_a_problem_of_its_own(bakery):
     assert said.count("wrong: is no field") == 2 and said.count("is missing") == 2
 
 
+def test_a_missing_policy_is_one_problem_and_not_one_a_rule(bakery):
+    scenario = bakery / "scenarios" / "late_parcel.yaml"
+    scenario.write_text(scenario.read_text() + "\nrules: [R1]\n")
+    (bakery / "policy.md").unlink()
+    said = problems(bakery)
+    assert "policy.md: is missing" in said and "no rule" not in said
+
+
 def test_missing_and_unreadable_files_are_named(bakery):
     (bakery / "policy.md").unlink()
     (bakery / "personas" / "hurried.yaml").write_bytes(b"name: \xff\xfe")
@@ -119,6 +128,17 @@ def test_scaffolds_are_valid_and_never_overwrite(tmp_path):
     with pytest.raises(EnvironmentFault, match="is no name") as caught:
         new_environment("../evil", tmp_path / "x")
     assert caught.value.exit_code == 2
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_firm(tmp_path, monkeypatch):
+    def copytree(source, folder):
+        folder.mkdir()
+        raise shutil.Error([(str(source), str(folder), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", copytree)
+    with pytest.raises(EnvironmentFault, match=r"cannot be written: .*No space left"):
+        new_environment("bakery", tmp_path / "bakery")
+    assert not (tmp_path / "bakery").exists()
 
 
 def test_checks_by_code_have_known_answers():

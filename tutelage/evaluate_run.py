@@ -197,6 +197,9 @@ def evaluate_run(
     if as_json:
         result_json(document)
         return
+    if len(evaluation.students) > 1:
+        result_table(students_table(evaluation.students))
+        result("")
     for student in evaluation.students:
         result_table(arms_table(student))
         result("")
@@ -489,6 +492,23 @@ def uplift_table(found: Mapping[str, Uplift]) -> Table:
             _estimate(uplift.rubric, uplift.rubric_ci95), str(uplift.given),
             str(uplift.withheld), str(uplift.scenarios), verdict,
         )  # fmt: skip
+    return table
+
+
+def students_table(students: Sequence[StudentResult]) -> Table:
+    """Students by arms: whether a library that was learned for one helps another."""
+    table = Table(box=None, pad_edge=False, title="satisfaction, students by arms",
+                  title_justify="left")  # fmt: skip
+    table.add_column("student", overflow="fold", min_width=20)
+    for arm in students[0].arms:
+        table.add_column(arm, justify="right", no_wrap=True)
+    differences = list(students[0].csat)[:1]
+    for name in differences:
+        table.add_column(name, justify="right", no_wrap=True)
+    for student in students:
+        cells = [_estimate(f.csat.mean, None) for f in student.arms.values()]
+        cells += [_estimate(student.csat[n].diff, student.csat[n].ci95) for n in differences]
+        table.add_row(student.student, *cells)
     return table
 
 

@@ -36,7 +36,7 @@ def intervals(
             colour = GOOD if mean > 0 else BAD
         if interval is not None:
             axes.plot(interval, (position, position), color=colour, linewidth=2)
-        axes.plot((mean,), (position,), "o", color=colour, markersize=6)
+        axes.plot((mean,), (position,), "o", color=colour, markersize=6, clip_on=False)
         axes.annotate(
             f"{mean:.2f}", (mean, position), textcoords="offset points", xytext=(0, 7),
             ha="center", color=colour, fontsize=8,

@@ -46,7 +46,10 @@ def found(item: dict[str, Any]) -> set[str]:
         for line in item["turns"]
     ]
     known = f"{script_of(environment, persona, scenario)} {scenario.opening}"
-    reasons = breaks(item["line"], item["goal_met"], turns, known, samples=persona.lines)
+    reasons = breaks(
+        item["line"], item["goal_met"], turns, known, samples=persona.lines,
+        private=(persona.temperament, persona.stop),
+    )  # fmt: skip
     return {SAID_AS[reason.partition(":")[0]] for reason in reasons}
 
 

@@ -1,0 +1,127 @@
+"""The bundled judge on the calibration set: what the model reads, and what code adds to it.
+
+python benchmarks/judge/run.py              # all 126 items, about an hour on two cores
+python benchmarks/judge/run.py --half held-out --judge openai:gpt-4o-mini
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+from pathlib import Path
+from statistics import fmean
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from tutelage.agents.chat_models import DEFAULT_MODEL
+from tutelage.agents.judge import FAULT_LOGIT, Judge
+from tutelage.agents.meter import Meter
+from tutelage.agents.reply_faults import reply_faults
+from tutelage.agents.transcript import Turn
+from tutelage.environments import load_environment
+from tutelage.environments.calibration_set import CalibrationItem, calibrated_firms, calibration_set
+from tutelage.graphs.calibration import Reading, figures_of, read_item
+from tutelage.graphs.desk import voice_of
+
+HERE = Path(__file__).parent
+RAW = HERE / "readings.json"
+
+
+def faults_of(judge: Judge, item: CalibrationItem) -> tuple[float, float]:
+    """How many faults code finds in the good and in the flawed reply."""
+    turns = [
+        Turn(speaker="customer" if line.startswith("C:") else "student", text=line[3:])
+        for line in item.turns
+    ]
+    known = (judge.environment.policy.text, judge.environment.config.today)
+    scenario = judge.environment.scenarios[item.scenario]
+    good, bad = (
+        sum(reply_faults(reply, turns, scenario, known).values()) for reply in (item.good, item.bad)
+    )
+    return good, bad
+
+
+def coverage_curve(readings: list[Reading]) -> list[tuple[float, float]]:
+    """Share of pairs told right among the most certain ones: (share of pairs kept, right)."""
+    ordered = sorted(readings, key=lambda r: -abs(r.prefers_good - 0.5))
+    curve: list[tuple[float, float]] = []
+    for share in (0.1, 0.25, 0.5, 0.75, 1.0):
+        kept = ordered[: max(1, round(share * len(ordered)))]
+        curve.append((share, round(fmean(r.prefers_good > 0.5 for r in kept), 3)))
+    return curve
+
+
+async def main() -> None:
+    """Read what was not read yet, then print and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--judge", default=DEFAULT_MODEL)
+    parser.add_argument("--half", choices=("development", "held-out", "both"), default="both")
+    given = parser.parse_args()
+    voice = voice_of("judge", given.judge, Meter())
+    judges = {firm: Judge(voice, load_environment(firm)) for firm in calibrated_firms()}
+    items = [
+        (firm, item)
+        for firm in judges
+        for item in calibration_set(firm)
+        if given.half == "both" or item.held_out == (given.half == "held-out")
+    ]
+    raw = json.loads(RAW.read_text()) if RAW.exists() else {}
+    readings: list[Reading] = [Reading.model_validate(found) for found in raw.get(given.judge, [])]
+    done = {reading.id for reading in readings}
+    todo = [(firm, item) for firm, item in items if item.id not in done]
+    for firm, item in track(todo, "reading", console=Console(stderr=True)):
+        readings.append(await read_item(judges[firm], item))
+        raw[given.judge] = [reading.model_dump() for reading in readings]
+        RAW.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    by_id = {item.id: (firm, item) for firm in judges for item in calibration_set(firm)}
+    report: dict[str, object] = {}
+    for name, half in (("development", False), ("held-out", True)):
+        own = [reading for reading in readings if reading.held_out is half]
+        if not own:
+            continue
+        faults = [faults_of(judges[by_id[r.id][0]], by_id[r.id][1]) for r in own]
+        alone = [_model_alone(r, *found) > 0.5 for r, found in zip(own, faults, strict=True)]
+        report[name] = {
+            "judge with code": figures_of(own).model_dump(),
+            "pairs right by code alone (ties count half)": round(
+                fmean(0.5 if good == bad else float(good < bad) for good, bad in faults), 3
+            ),
+            "pairs right by the model alone": round(fmean(alone), 3),
+            "right among the most certain": coverage_curve(own),
+        }  # fmt: skip
+    (HERE / "result.json").write_text(
+        json.dumps({"judge": given.judge, **report}, indent=1) + "\n", encoding="utf-8"
+    )
+    table = Table(box=None, title=given.judge, title_justify="left")
+    for column in ("half", "n", "pairs right", "model alone", "code alone", "AUC", "swap"):
+        table.add_column(column, justify="left" if column == "half" else "right")
+    for name, found in report.items():
+        assert isinstance(found, dict)
+        figures = found["judge with code"]
+        table.add_row(
+            name, str(figures["n"]), f"{figures['pairs_right']:.2f}",
+            f"{found['pairs right by the model alone']:.2f}",
+            f"{found['pairs right by code alone (ties count half)']:.2f}",
+            f"{figures['auc']:.2f}", f"{figures['swap_consistency']:.2f}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+def _model_alone(reading: Reading, good: float, bad: float) -> float:
+    """The mean log-odds that the good reply is better, less what the faults moved them by, as odds
+    above or below one half.
+    """
+
+    def logit(p: float) -> float:
+        kept = min(max(p, 1e-6), 1 - 1e-6)
+        return math.log(kept / (1 - kept))
+
+    mean = (logit(reading.backward) - logit(reading.forward)) / 2
+    return 1 / (1 + math.exp(-(mean - FAULT_LOGIT * (bad - good))))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
