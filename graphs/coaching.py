@@ -201,16 +201,15 @@ def compile_coaching(
         decided = await _decided(log, number)
         kept = sum(event.verdict == "kept" for event in decided)
         validation = state.get("validation") or {}
-        earlier = await validation_scores(log)
         improved: bool | None = None
         if kept and not desk.meter.spent:
             plan = plan_validation(environment, options, number)
             await play(desk, dialogue, plan, concurrency)
             validation = await _validation(log, number) or validation
             scores = await validation_scores(log)
+            earlier = {n: cells for n, cells in scores.items() if n < number}
             if number in scores and earlier:
-                best = best_round({n: cells for n, cells in earlier.items() if n != number})
-                improved = step_between(earlier[best], scores[number]).up
+                improved = step_between(earlier[best_round(earlier)], scores[number]).up
         await desk.record_usage()
         ended = round_sums(await _of_round(log, number), number, decided)
         await desk.record(

@@ -29,7 +29,7 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-_NAME = re.compile(r"(?<![.!?:]\s)(?<!^)\b[A-Z][\w'-]*")
+_NAME = re.compile(r"(?<![.!?:]\s)(?<!^)(?<!['\"“‘])\b[A-Z][\w'-]*")
 SAME_FROM = 0.8
 """Share of content words in common from which two texts say the same."""
 _REACH = 3

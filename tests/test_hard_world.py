@@ -145,13 +145,24 @@ async def test_refinement_is_told_why_the_last_try_failed(firm, library):
     assert any("in place of" in page for page in pages), "the reply that shows it is quoted"
 
 
-async def test_without_the_gate_the_neighbour_is_harmed(firm, library):
-    options = replace(OPTIONS, step=replace(OPTIONS.step, gate_states=0))
-    desk = hard_world.seat(firm, library)
+@pytest.mark.parametrize(("gate_states", "harms"), [(8, False), (0, True)])
+async def test_only_the_gate_keeps_harm_from_a_neighbour_that_has_no_entry(
+    firm, library, gate_states, harms
+):
+    class Knows(hard_world.Teacher):
+        """Has a cure for late parcels, and none for spoilt gifts."""
+
+        def answer(self, system, page, messages):
+            text = super().answer(system, page, messages)
+            return text.replace("anchor", world.HARM) if "You coach the agent" in page else text
+
+    options = replace(OPTIONS, rounds=1, step=replace(OPTIONS.step, gate_states=gate_states))
+    desk = hard_world.seat(firm, library, teacher=Knows())
     await compile_coaching(desk, options, run="hard").ainvoke({})
+    assert "ribbon" in hard_world.words_of(library)
     said = await said_on_test(firm, library)
-    harm = [r for r in said["late"] if "anchor" in r] + [r for r in said["gift"] if "ribbon" in r]
-    assert harm, "this world must need the gate, else the test of the gate shows nothing"
+    assert any("ribbon" in reply for reply in said["late"])
+    assert any("ribbon" in reply for reply in said["gift"]) is harms
 
 
 async def test_a_library_that_got_worse_is_rolled_back_to_the_best(firm, library):
