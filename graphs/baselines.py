@@ -159,7 +159,7 @@ async def evolve_prompt(
         BaselineFault: where the package is not installed.
     """
     try:
-        from gepa import optimize  # pyright: ignore[reportMissingImports]
+        from gepa.api import optimize
     except ImportError:
         raise BaselineFault(
             "the arm `global` is evolved by the package gepa: pip install 'tutelage[gepa]'", 2
@@ -188,7 +188,7 @@ async def evolve_prompt(
         )
         return asyncio.run_coroutine_threadsafe(saying, loop).result()
 
-    def stop(_: object) -> bool:
+    def stop(gepa_state: object) -> bool:
         return spent.done
 
     found: Any = await asyncio.to_thread(
@@ -219,7 +219,7 @@ class _Silent:
 
 def _adapter(desk: Desk, loop: asyncio.AbstractEventLoop, max_exchanges: int) -> Any:
     """Gepa's adapter: plays dialogues with the prompt always given, on the event loop of the run."""
-    from gepa import EvaluationBatch, GEPAAdapter  # pyright: ignore[reportMissingImports]
+    from gepa.core.adapter import EvaluationBatch, GEPAAdapter
 
     class Dialogues(GEPAAdapter):
         """Scores a prompt by dialogues."""

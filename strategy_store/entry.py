@@ -97,7 +97,7 @@ class Strategy(_Value):
     also: list[str] = Field(
         default_factory=list, description="Other wordings that were merged into this one."
     )
-    uplift: Uplift | None = Field(None, description="Its own effect, as last measured.")
+    uplift: Uplift | None = Field(default=None, description="Its own effect, as last measured.")
     provenance: Provenance
 
     @classmethod
@@ -117,7 +117,10 @@ class Entry(_Value):
     rules: list[str] = Field(default_factory=list, description="Policy rules at stake.")
     cues: list[str] = Field(default_factory=list, description="Customer lines of such states.")
     threshold: float | None = Field(
-        None, ge=0, le=1, description="Similarity from which it fits, where it was narrowed."
+        default=None,
+        ge=0,
+        le=1,
+        description="Similarity from which it fits, where it was narrowed.",
     )
     unless: list[str] = Field(
         default_factory=list,

@@ -68,7 +68,7 @@ def curves(
     for (name, values), colour in zip(lines.items(), (GOOD, SOFT, INK, BAD), strict=False):
         rounds = sorted(values)
         axes.plot(rounds, [values[r] for r in rounds], "o-", color=colour, label=name, markersize=4)
-        if marked in values:
+        if marked is not None and marked in values:
             axes.plot(
                 (marked,), (values[marked],), "o", color=colour, markersize=11, fillstyle="none"
             )
