@@ -99,7 +99,7 @@ async def generalise(
         else:
             # Some of several suspects may be harmed where the others are not.
             limit = -null_threshold(null, unit, RETESTS)
-            harmed = [near[place] for place, value in means.items() if value < 2 * limit]
+            harmed = [near[place] for place, value in means.items() if value <= max(2 * limit, -1.0)]
     if not harmed:
         told = f"no harm on {len(near)} other states that would retrieve it (gain {mean:+.2f})"
         return Gate(entry, told, "", pairs, mean)

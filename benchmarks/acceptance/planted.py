@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -38,11 +39,15 @@ class World:
     quiet: float = QUIET
     code_sees: float = 0.0
 
+    @cached_property
+    def signal(self) -> float:
+        """How far apart the judge sees a good and a bad reply, in units of its noise."""
+        return float(stats.norm.ppf(min(self.accuracy, 0.999)))
+
     def pair(self, rng: np.random.Generator, before: float, after: float) -> Pair:
         """One comparison where the replies are good with these chances."""
         first, second = rng.random() < before, rng.random() < after
-        signal = float(stats.norm.ppf(min(self.accuracy, 0.999)))
-        seen = (int(second) - int(first)) * signal + rng.normal()
+        seen = (int(second) - int(first)) * self.signal + rng.normal()
         checks = [
             0.5 + (0.25 if good else -0.25) if rng.random() < self.code_sees else 0.5
             for good in (first, second)

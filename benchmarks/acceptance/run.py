@@ -29,7 +29,7 @@ PLANNED = 24
 def main() -> None:
     """Run all rules, print the table, write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=300, help="Strategies of each kind.")
+    parser.add_argument("--trials", type=int, default=200, help="Strategies of each kind.")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     both = {"betting": by_betting, "fixed t test": by_fixed_t_test}
