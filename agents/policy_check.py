@@ -41,8 +41,8 @@ async def breach(environment: Environment, voice: Voice, text: str) -> Breach | 
     """The rule that a strategy would break, or None: by code first, then by a model that reads.
 
     One question for each of the nearest rules, at most RULES_ASKED calls: does the order keep the
-    rule or break it? Read by log-probabilities even a 1.5B model tells most apart
-    (benchmarks/policy_check); asked instead which of two orders breaks it, it told none apart.
+    rule or break it? Read by log-probabilities a 1.5B model tells most apart (AUC 0.91, see
+    benchmarks/policy_check); asked instead which of two orders breaks it, it told none apart.
 
     Args:
         environment: the firm.
