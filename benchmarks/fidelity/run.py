@@ -79,22 +79,27 @@ def _row(have: set[str], named: set[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure both halves, print, and write the result file."""
-    items = yaml.safe_load((HERE / "turns.yaml").read_text(encoding="utf-8"))["turns"]
-    halves = {
-        "development": [item for item in items if int(item["id"][4:]) % 2 == 0],
-        "held out": [item for item in items if int(item["id"][4:]) % 2 == 1],
-    }
-    result = {name: measured(half) for name, half in halves.items()}
-    for name, rows in result.items():
-        table = Table(title=f"{name}, {len(halves[name])} lines", title_justify="left", box=None)
-        for column in ("fault", "lines", "named", "precision", "recall"):
-            table.add_column(column, justify="left" if column == "fault" else "right")
-        for fault, row in rows.items():
-            figures = [row["have"], row["named"], row["precision"], row["recall"]]
-            table.add_row(fault, *("-" if value is None else str(value) for value in figures))
-        Console().print(table)
+    """Measure both halves of both sets, print, and write the result file."""
+    result: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, title in (("turns", "first set"), ("turns_more", "second set, written to mislead")):
+        items = yaml.safe_load((HERE / f"{name}.yaml").read_text(encoding="utf-8"))["turns"]
+        for half, odd in (("development", 0), ("held out", 1)):
+            own = [item for item in items if int(item["id"][4:]) % 2 == odd]
+            rows = measured(own)
+            result[f"{title}, {half}"] = rows
+            Console().print(shown(f"{title}, {half}: {len(own)} lines", rows))
     (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def shown(title: str, rows: dict[str, dict[str, Any]]) -> Table:
+    """The figures as a table."""
+    table = Table(title=title, title_justify="left", box=None)
+    for column in ("fault", "lines", "named", "precision", "recall"):
+        table.add_column(column, justify="left" if column == "fault" else "right")
+    for fault, row in rows.items():
+        figures = [row["have"], row["named"], row["precision"], row["recall"]]
+        table.add_row(fault, *("-" if value is None else str(value) for value in figures))
+    return table
 
 
 if __name__ == "__main__":
