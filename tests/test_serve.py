@@ -56,8 +56,12 @@ def serving(proxy: Proxy):
     server = uvicorn.Server(uvicorn.Config(proxy_app(proxy), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
-    while not server.started:
+    for _ in range(3000):
+        if server.started:
+            break
+        assert thread.is_alive(), "the server ended before it began"
         time.sleep(0.01)
+    assert server.started, "the server did not start within 30 s"
     try:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
     finally:
