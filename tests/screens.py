@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from textual.widgets import Input, TextArea
+
 
 def text_of(app) -> str:
     """What the screen on top shows, as lines."""
@@ -29,6 +31,16 @@ async def says(pilot, *words: str, seconds: float = 30.0) -> str:
         pilot, lambda: all(word in text_of(pilot.app) for word in words) and text_of(pilot.app),
         seconds,
     )  # fmt: skip
+
+
+async def still_cursors(pilot) -> None:
+    """Leave every cursor of the screen on top shown, so that pictures of it are the same."""
+    for cursor in (*pilot.app.screen.query(Input), *pilot.app.screen.query(TextArea)):
+        cursor.cursor_blink = False
+        # A text area keeps the line as the last blink drew it, and takes the two for the same.
+        cursor.notify_style_update()
+        cursor.refresh()
+    await pilot.pause(0.3)
 
 
 async def stated(pilot, *words: str) -> str:

@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from screens import listen, says, stated, text_of, told, until, write
+from screens import listen, says, stated, still_cursors, text_of, told, until, write
 from test_command_line import tutelage
 from test_review import editor
 from textual.widgets import Input, TextArea
@@ -369,9 +369,6 @@ def test_screens_look_as_they_did(snap_compare, firm, monkeypatch, view, size):
             await until(pilot, lambda: app.screen.files)
         await pilot.press(*{"edit": ["e"], "new": ["n"], "choice": ["ctrl+o"]}.get(view, []))
         await pilot.pause(0.7)
-        for cursor in (*app.screen.query(Input), *app.screen.query(TextArea)):
-            cursor.cursor_blink = False
-            cursor.refresh()  # switching it off alone leaves the last blink on the screen
-        await pilot.pause(0.3)
+        await still_cursors(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=before)

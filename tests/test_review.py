@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from screens import listen, says, stated, text_of, told, until, write
+from screens import listen, says, stated, still_cursors, text_of, told, until, write
 from shelf import FOREIGN, HOSTILE, WAITED, fill, origin, strategy
 from textual.widgets import Input, TextArea
 from tutelage.graphs.events import RunStarted
@@ -622,10 +622,7 @@ def test_screens_look_as_they_did(snap_compare, path, keys, size):
         await pilot.pause(0.3)
         await pilot.press(*keys)
         await pilot.pause(0.6)
-        for cursor in (*app.screen.query(Input), *app.screen.query(TextArea)):
-            cursor.cursor_blink = False
-            cursor.refresh()  # switching it off alone leaves the last blink on the screen
-        await pilot.pause(0.2)
+        await still_cursors(pilot)
 
     with open_review(path, by="bea") as review:
         app = ReviewApp(review)

@@ -26,7 +26,7 @@ class SlowStudent(ScriptedStudent):
     """Leaves time to take over between two of its replies."""
 
     async def _agenerate(self, *arguments, **options):
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.3)
         return self._generate(*arguments, **options)
 
 
@@ -51,8 +51,10 @@ async def until(look, seconds=30.0):
 
 async def test_a_person_takes_over_speaks_and_hands_back(run):
     folder, log, environment, graph = run
-    task = asyncio.create_task(graph.ainvoke(REQUEST))
     async with Seat(folder, "d", "bea") as me:
+        # Before the dialogue begins, so that the student has not begun to answer.
+        await me.take()
+        task = asyncio.create_task(graph.ainvoke(REQUEST))
         seen = []
 
         async def may_speak():
@@ -64,7 +66,6 @@ async def test_a_person_takes_over_speaks_and_hands_back(run):
             await me.beat()
             return await said_by(log, "bea")
 
-        await me.take()
         await until(may_speak)
         turn = await me.say("I am a person: tell me more.")
         await until(was_heard)

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from screens import says, stated, text_of, until, write
+from screens import says, stated, still_cursors, text_of, until, write
 from textual.widgets import Input
 from tutelage.environments import load_environment
 from tutelage.graphs import events as ev
@@ -165,8 +165,7 @@ def test_screens_look_as_they_did(snap_compare, tmp_path, monkeypatch, size, ove
 
     async def before(pilot):
         await stated(pilot, "is over" if over else "your turn")
-        pilot.app.screen.query_one("#line", Input).cursor_blink = False
-        await pilot.pause(0.3)
+        await still_cursors(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=before)
 
