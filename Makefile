@@ -12,7 +12,7 @@ LOWEST := .venv-lowest
 demo: $(VENV)/.demo
 	$(BIN)/tutelage models pull $(MODEL)
 	$(BIN)/tutelage coach airline --rounds 2 --dialogues 4 --validation 2 --states 2 --exchanges 3 \
-		--pairs 4 --refinements 1 --run $(RUN)
+		--pairs 8 --refinements 1 --run $(RUN)
 
 test: $(VENV)/.test check
 	$(BIN)/pytest

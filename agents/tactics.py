@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from tutelage.environments import Environment, Tactic
+from tutelage.strategy_store.wording import content_words
 
 OVERLAP_FROM = 0.7
 """Share of a strategy's content words found in one policy rule from which it is no strategy."""
@@ -34,15 +34,7 @@ def fitting_tactics(environment: Environment, description: str, top: int = 6) ->
 
 def policy_overlap(text: str, rules: Iterable[str]) -> float:
     """The largest share (0 to 1) of a text's content words that stand in one rule of the policy."""
-    words = _content_words(text)
+    words = set(content_words(text))
     if not words:
         return 0.0
-    return max((len(words & _content_words(rule)) / len(words) for rule in rules), default=0.0)
-
-
-def _content_words(text: str) -> set[str]:
-    from bm25s.stopwords import STOPWORDS_EN
-
-    words = re.findall(r"[a-z']+", text.casefold())
-    # Five letters stand in for a stemmer: "refund", "refunds" and "refunded" are one word here.
-    return {word[:5] for word in words if word not in STOPWORDS_EN and len(word) > 2}
+    return max((len(words & set(content_words(rule))) / len(words) for rule in rules), default=0.0)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
-MIN_MARGIN = 0.02
-"""Least mean preference above one half (0-0.5) that counts, however quiet the judge is."""
-ALPHA = 0.1
-"""Level of the one-sided test that the mean preference lies above one half."""
+from .experiment import e_value
+
+ALPHA = 0.05
+"""The chance, at most, that a strategy without any effect passes the sequential test."""
+MIN_SPREAD = 0.02
+"""Least preference away from one half (0-0.5) that counts in full, however quiet the judge is."""
+MIN_GAIN = 0.1
+"""Least mean gain (0-1) that is worth an entry, however certain it is."""
+CODE_COUNTS = 3.0
+"""Clear preferences that winning all code checks is worth: code does not err, judges do."""
+LEAST_LOOKED_AT = 4
+"""Pairs before a strategy whose mean gain is not above zero is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,81 +38,141 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the pairs say. `threshold` is the mean preference that had to be passed."""
+    """What the pairs say. `mean` is the mean preference, with its interval; `gain` (-1 to 1) the mean
+    of what the test is about, `threshold` what it had to pass, `p` its anytime-valid p.
+    """
 
     kept: bool
     reason: str
-    mean: float
-    ci95: tuple[float, float]
-    threshold: float
-    p: float | None
+    mean: float = 0.5
+    ci95: tuple[float, float] = (0.0, 1.0)
+    gain: float = 0.0
+    threshold: float = MIN_GAIN
+    p: float | None = None
 
 
-def null_threshold(null: Sequence[float], pairs: int, seed: int = 0) -> float:
-    """The mean preference that two samples of the same student stay below in 95 of 100 cases.
+def spread(null: Sequence[Pair]) -> float:
+    """How far from one half the judge puts two replies of the same student: the median.
+
+    One unit of the gain. What counts as a clear preference differs between judges by a factor of
+    ten, and the null comparisons say which this one is. Taken before a test, never from its data.
+    """
+    away = [abs(pair.preference - 0.5) for pair in null]
+    return max(MIN_SPREAD, float(np.median(away))) if away else MIN_SPREAD
+
+
+def gain(pair: Pair, unit: float) -> float:
+    """What one pair says for the strategy, -1 to 1: the preference in units of the null's spread, and
+    the share of code checks won or lost, which counts CODE_COUNTS times.
+
+    Where the strategy changes nothing, before and after may change places, so the gain is symmetric
+    about zero whatever the judge's biases: that is what the test rests on.
+    """
+    checks = 0.0
+    if pair.checks_before is not None and pair.checks_after is not None:
+        checks = CODE_COUNTS * (pair.checks_after - pair.checks_before)
+    return float(np.clip((pair.preference - 0.5) / unit + checks, -1.0, 1.0))
+
+
+def null_threshold(null: Sequence[Pair], unit: float, pairs: int, seed: int = 0) -> float:
+    """The mean gain that two samples of the same student stay below in 95 of 100 cases.
 
     Args:
-        null: preferences between two replies of the same student to the same state, 0 to 1.
-            Which of the two came first is chance, so they are mirrored about one half.
+        null: comparisons of two replies of the same student to the same state. Which of the two came
+            first is chance, so they are mirrored.
+        unit: see `spread`.
         pairs: how many comparisons the mean will be taken over.
         seed: for the resampling (2,000 draws).
 
     Returns:
-        At least 0.5 + MIN_MARGIN.
+        At least MIN_GAIN.
     """
-    floor = 0.5 + MIN_MARGIN
     if not null or pairs < 1:
-        return floor
-    away = np.abs(np.asarray(null) - 0.5)
+        return MIN_GAIN
+    away = np.abs([gain(pair, unit) for pair in null])
     rng = np.random.default_rng(seed)
     drawn = rng.choice(away, size=(2000, pairs)) * rng.choice((-1.0, 1.0), size=(2000, pairs))
-    return max(floor, 0.5 + float(np.quantile(drawn.mean(axis=1), 0.95)))
+    return max(MIN_GAIN, float(np.quantile(drawn.mean(axis=1), 0.95)))
 
 
-def decide(pairs: Sequence[Pair], null: Sequence[float]) -> Decision:
-    """Keep or drop, on pairs that the strategy was not chosen on.
+def decide(
+    pairs: Sequence[Pair], null: Sequence[Pair], planned: int, *, unit: float | None = None
+) -> Decision | None:
+    """Keep, drop, or (None) go on, on pairs that the strategy was not chosen on; may be asked after
+    every pair.
 
-    Kept only where the mean preference passes the null distribution's threshold, a one-sided t
-    test puts it above one half (level ALPHA), and the code checks have not fallen.
+    A sequential test by betting (Waudby-Smith and Ramdas 2024, see `experiment.e_value`): kept as
+    soon as the evidence for a gain reaches 1 / ALPHA, the mean gain passes what the null
+    distribution gives by chance, the judge's mean preference is not below one half, and the code
+    checks have not fallen. Dropped as soon as the evidence for a loss is as strong, the mean gain of
+    LEAST_LOOKED_AT pairs or more is not above zero, or what is left of the `planned` pairs could not
+    change the answer any more. Giving up early never lets more in.
+
+    Args:
+        pairs: so far.
+        null: comparisons of the student with itself.
+        planned: pairs at most.
+        unit: see `spread`; from `null` where not given. Must be the same at every look.
     """
-    preferences = np.array([pair.preference for pair in pairs])
-    count = len(preferences)
-    mean = float(preferences.mean()) if count else 0.5
-    interval = mean_interval(preferences)
-    threshold = null_threshold(null, count)
-    if count < 2:
-        return Decision(False, "too few comparisons", mean, interval, threshold, None)
-    if float(preferences.std()) < 1e-9:
-        p = 0.0 if mean > 0.5 else 1.0
-    else:
-        tested: Any = stats.ttest_1samp(preferences, 0.5, alternative="greater")
-        p = float(tested.pvalue)
-    before = [pair.checks_before for pair in pairs if pair.checks_before is not None]
-    after = [pair.checks_after for pair in pairs if pair.checks_after is not None]
-    fell = bool(before) and bool(after) and np.mean(after) < np.mean(before) - 1e-9
-    if mean <= 0.5:
-        reason = "the replies with it are not better"
-    elif mean <= threshold:
-        reason = "the gain lies within what chance gives two replies of the same student"
-    elif p > ALPHA:
-        reason = f"the gain is not certain enough (p = {p:.2f})"
-    elif fell:
-        reason = f"the code checks fell from {np.mean(before):.2f} to {np.mean(after):.2f}"
-    else:
-        reason = "better on seeds and states it was not chosen on"
-        return Decision(True, reason, mean, interval, threshold, p)
-    return Decision(False, reason, mean, interval, threshold, p)
+    unit = spread(null) if unit is None else unit
+    gains = [gain(pair, unit) for pair in pairs]
+    count = len(pairs)
+    preferences = [pair.preference for pair in pairs]
+    mean_gain = float(np.mean(gains)) if gains else 0.0
+    found = e_value(gains, 1.0, ALPHA)
+
+    # Drawn only where it can decide: most looks end below the evidence that is asked for.
+    threshold = null_threshold(null, unit, count) if found >= 1 / ALPHA else MIN_GAIN
+
+    def verdict(kept: bool, reason: str) -> Decision:
+        return Decision(
+            kept, reason, float(np.mean(preferences)) if count else 0.5,
+            mean_interval(preferences), mean_gain, threshold, min(1.0, 1 / found),
+        )  # fmt: skip
+
+    if count == 0:
+        return verdict(False, "no comparison could be made") if planned < 1 else None
+    if e_value([-value for value in gains], 1.0, ALPHA) >= 1 / ALPHA:
+        return verdict(False, "the replies with it are worse")
+    before, after = check_means(pairs)
+    fell = after < before - 1e-9
+    last = count >= planned
+    if found >= 1 / ALPHA and mean_gain > threshold and float(np.mean(preferences)) >= 0.5:
+        if not fell:
+            return verdict(True, "better on seeds and states it was not chosen on")
+        if last:
+            return verdict(False, f"the code checks fell from {before:.2f} to {after:.2f}")
+        return None
+    if mean_gain <= 0 and (count >= LEAST_LOOKED_AT or last):
+        return verdict(False, "the replies with it are not better")
+    if last and found >= 1 / ALPHA:
+        return verdict(
+            False, "the gain lies within what chance gives two replies of the same student"
+        )
+    if last or hopeless(gains, planned):
+        told = f"the gain is not certain enough (p = {min(1.0, 1 / found):.2f} after {count} pairs)"
+        return verdict(False, told)
+    return None
 
 
-def hopeless(pairs: Sequence[Pair], planned: int) -> bool:
-    """Whether to stop before all `planned` pairs are drawn: even perfect ones to come, as strong
-    as the strongest seen, would not lift the mean above one half.
-    """
-    if len(pairs) < 3:
-        return False
-    gains = [pair.preference - 0.5 for pair in pairs]
-    best = max(*gains, 0.0)
-    return sum(gains) + best * (planned - len(pairs)) <= 0
+def hopeless(gains: Sequence[float], planned: int) -> bool:
+    """Whether even gains as good as the best so far, to the end, would not be evidence enough."""
+    left = planned - len(gains)
+    best = max(*gains, 0.0) if len(gains) > 1 else 1.0
+    return e_value([*gains, *[best] * left], 1.0, ALPHA) < 1 / ALPHA
+
+
+def check_means(pairs: Sequence[Pair]) -> tuple[float, float]:
+    """The mean share of code checks passed without and with the strategy; 0 and 0 without checks."""
+    both = [
+        (pair.checks_before, pair.checks_after)
+        for pair in pairs
+        if pair.checks_before is not None and pair.checks_after is not None
+    ]
+    if not both:
+        return 0.0, 0.0
+    before, after = np.mean(both, axis=0)
+    return float(before), float(after)
 
 
 def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.graph import START, StateGraph
+from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from tutelage.agents.app_student import Student
 from tutelage.agents.faults import ModelFault
@@ -22,16 +22,19 @@ from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement
 from typing_extensions import TypedDict
 
-from .acceptance import mean_interval
+from .acceptance import Pair, gain, mean_interval, spread
+from .convergence import best_round, of_no_use, step_between
 from .desk import Desk, Model, Retrieval, fitting_concurrency, open_desk
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from .events import (
     DialogueEnded,
     Fault,
+    LibrarySettled,
     RoundEnded,
     StateClosed,
     StateExamined,
     StrategyDecided,
+    StrategyTried,
 )
 from .run_log import Log, MemoryLog
 from .scenario_map import to_teach
@@ -57,6 +60,9 @@ class CoachingOptions:
     """Preference for the teacher's reply (0-1) above which the student's counts as weak."""
     quiet_rounds: int = 2
     """Rounds in a row that keep nothing, after which the alternation has converged."""
+    stale_rounds: int = 2
+    """Rounds in a row that keep something and yet do not improve the validation dialogues by more
+    than one standard error, after which it has converged as well."""
     concurrency: int | None = None
     """Dialogues and states under way at a time; what the models serve best where None."""
     max_exchanges: int = MAX_EXCHANGES
@@ -69,6 +75,7 @@ class CoachingState(TypedDict, total=False):
 
     round: int
     quiet: int
+    stale: int
     kept: int
     stop: str
     validation: dict[str, float]
@@ -102,7 +109,8 @@ def coaching_graph(
         library: takes what is kept; what it already holds is used by the student from the start.
         options: rounds, dialogues, concurrency, seed.
         retrieval: how strategies are looked up.
-        placement: where in the student's prompt they stand; what its provider takes, where None.
+        placement: where in the student's prompt they stand; where None, as the library has it
+            measured for this student, else what its provider takes.
         meter: counts usage and holds the budget, which ends the run when spent.
         log: a RunLog makes the run durable: with the same log, what is done is not done again.
         checkpointer: LangGraph's, for those who nest the graph.
@@ -168,8 +176,13 @@ def compile_coaching(
     async def strategy_step_node(state: CoachingState) -> dict[str, Any]:
         """For each weak state the teacher writes strategies; only what really helps is kept."""
         number = state.get("round", 1)
-        dialogues = await _of_round(log, number)
-        others = [found for one in dialogues for found in states_of(one, environment)]
+        # States of earlier rounds too: a strategy must do no harm wherever it would be retrieved.
+        others = [
+            found
+            for one in (await played(log)).values()
+            if one.started.purpose == "train"
+            for found in states_of(one, environment)
+        ]
 
         async def teach(weak: Weak) -> bool:
             kept = await strategy_step(
@@ -193,10 +206,15 @@ def compile_coaching(
         decided = await _decided(log, number)
         kept = sum(event.verdict == "kept" for event in decided)
         validation = state.get("validation") or {}
+        improved: bool | None = None
         if kept and not desk.meter.spent:
             plan = plan_validation(environment, options, number)
             await play(desk, dialogue, plan, concurrency)
             validation = await _validation(log, number) or validation
+            scores = await validation_scores(log)
+            earlier = {n: cells for n, cells in scores.items() if n < number}
+            if number in scores and earlier:
+                improved = step_between(earlier[best_round(earlier)], scores[number]).up
         await desk.record_usage()
         ended = round_sums(await _of_round(log, number), number, decided)
         await desk.record(
@@ -204,24 +222,40 @@ def compile_coaching(
                 update={
                     "validation_csat": validation.get("csat"),
                     "validation_rubric": validation.get("rubric"),
+                    "improved": improved,
+                    "library_version": await _version(desk),
                     "seconds": time.time() - clock["round"],
                 }
             )
         )
         quiet = 0 if kept else state.get("quiet", 0) + 1
+        stale = 0 if improved else state.get("stale", 0) + (improved is False)
+        total = state.get("kept", 0) + kept
         stop = ""
         if desk.meter.spent:
             stop = "the budget is spent"
+        elif not total and (useless := await _no_use(desk, log, null)):
+            stop = useless
+        elif stale >= options.stale_rounds:
+            stop = (
+                f"converged: {stale} rounds in a row improved nothing on the validation dialogues"
+            )
         elif quiet >= options.quiet_rounds:
             stop = f"converged: {quiet} rounds in a row kept nothing"
         elif number >= options.rounds:
             stop = "all rounds are done"
         return {
             "quiet": quiet,
-            "kept": state.get("kept", 0) + kept,
+            "stale": stale,
+            "kept": total,
             "validation": validation,
             "stop": stop,
         }
+
+    async def settle(state: CoachingState) -> dict[str, Any]:
+        """The library of the round that did best on the validation dialogues is the one that stays."""
+        await _settle(desk, log, run)
+        return {}
 
     async def baseline(state: CoachingState) -> dict[str, Any]:
         """The student plays the validation dialogues before anything is taught."""
@@ -241,15 +275,24 @@ def compile_coaching(
         last = rounds[-1]
         if last.validation_csat is not None and last.validation_rubric is not None:
             validation = {"csat": last.validation_csat, "rubric": last.validation_rubric}
+        stale = 0
+        for event in reversed(rounds):
+            if event.improved:
+                break
+            stale += event.improved is False
         stop = "all rounds are done" if last.round >= options.rounds else ""
+        if stale >= options.stale_rounds:
+            stop = (
+                f"converged: {stale} rounds in a row improved nothing on the validation dialogues"
+            )
         if quiet >= options.quiet_rounds:
             stop = f"converged: {quiet} rounds in a row kept nothing"
         kept = sum(event.kept for event in rounds)
-        return {"round": last.round, "quiet": quiet, "kept": kept, "validation": validation,
-                "stop": stop}  # fmt: skip
+        return {"round": last.round, "quiet": quiet, "stale": stale, "kept": kept,
+                "validation": validation, "stop": stop}  # fmt: skip
 
-    def go_on(state: CoachingState) -> Literal["rollouts", "__end__"]:
-        return "__end__" if state.get("stop") or desk.meter.spent else "rollouts"
+    def go_on(state: CoachingState) -> Literal["rollouts", "settle"]:
+        return "settle" if state.get("stop") or desk.meter.spent else "rollouts"
 
     def anything_weak(state: CoachingState) -> Literal["strategy_step", "close_round"]:
         return "strategy_step" if state.get("weak") and not desk.meter.spent else "close_round"
@@ -260,12 +303,14 @@ def compile_coaching(
     graph.add_node("scenario_step", scenario_step)
     graph.add_node("strategy_step", strategy_step_node)
     graph.add_node("close_round", close_round)
+    graph.add_node("settle", settle)
     graph.add_edge(START, "baseline")
     graph.add_conditional_edges("baseline", go_on)
     graph.add_edge("rollouts", "scenario_step")
     graph.add_conditional_edges("scenario_step", anything_weak)
     graph.add_edge("strategy_step", "close_round")
     graph.add_conditional_edges("close_round", go_on)
+    graph.add_edge("settle", END)
     compiled = graph.compile(checkpointer=checkpointer, name="coaching")
     return compiled.with_config(recursion_limit=4 * options.rounds + 10)
 
@@ -480,6 +525,83 @@ async def _validation(log: Log, number: int) -> dict[str, float]:
         "csat": sum(event.satisfaction for event in judged) / len(judged),
         "rubric": sum(event.rubric for event in judged) / len(judged),
     }
+
+
+async def validation_scores(log: Log) -> dict[int, dict[str, float]]:
+    """Round to cell to satisfaction of the validation dialogues; round 0 is before the first."""
+    scores: dict[int, dict[str, float]] = {}
+    for one in (await played(log)).values():
+        counts = one.started.purpose == "validation" and one.started.round >= 0
+        if counts and one.valid and one.judged is not None:
+            cell = f"{one.started.scenario}.{one.started.persona}.{one.started.seed}"
+            scores.setdefault(one.started.round, {})[cell] = one.judged.satisfaction
+    return scores
+
+
+async def _version(desk: Desk) -> int | None:
+    if desk.library is None:
+        return None
+    library = desk.library
+    return await asyncio.to_thread(lambda: library.version)
+
+
+async def _settle(desk: Desk, log: Log, run: str) -> None:
+    """Roll the library back to its best round where the last is worse beyond noise.
+
+    Nothing is undone where somebody else has changed the library meanwhile: that is a person's to
+    decide, and the event says so.
+    """
+    scores = await validation_scores(log)
+    events = [logged.event for logged in await log.read(kinds=("round_ended", "library_settled"))]
+    rounds = [event for event in events if isinstance(event, RoundEnded)]
+    if desk.library is None or not rounds or isinstance(events[-1], LibrarySettled):
+        return
+    versions = {event.round: event.library_version for event in rounds}
+    measured = {n: cells for n, cells in scores.items() if n == 0 or versions.get(n) is not None}
+    if 0 not in measured or len(measured) < 2:
+        return
+    best, last = best_round(measured), max(measured)
+    library = desk.library
+    history = await asyncio.to_thread(library.versions)
+    by = f"run {run}".strip()
+    own = [v.version for v in history if v.author == by]
+    # Before the first round the library stood where this run had not yet written.
+    version = versions.get(best) or (min(own) - 1 if own else 0)
+    reason = f"the library after round {last} did best on the validation dialogues, within noise"
+    rolled_back = False
+    if best != last:
+        change = step_between(measured[best], measured[last])
+        since = "before the first round" if best == 0 else f"after round {best}"
+        reason = f"the library {since} did better: {-change.mean:.2f} points of satisfaction"
+        foreign = [v for v in history if v.version > version and v.author != by]
+        if foreign:
+            reason += f"; not rolled back, since {foreign[0].author} changed the library meanwhile"
+        else:
+            await asyncio.to_thread(library.rollback, version, by)
+            rolled_back = True
+    await desk.record(
+        LibrarySettled(round=best, version=version, rolled_back=rolled_back, reason=reason)
+    )
+
+
+async def _no_use(desk: Desk, log: Log, null: Null) -> str:
+    """Why coaching this student is of no use, or "". Never said of a library that holds something:
+    the replies it is compared with are coached ones.
+    """
+    if desk.library is not None and await asyncio.to_thread(desk.library.entries):
+        return ""
+    unit = spread(null.pairs)
+    tried = [
+        logged.event
+        for logged in await log.read(kinds=("strategy_tried",))
+        if isinstance(logged.event, StrategyTried) and logged.event.phase != "elsewhere"
+    ]
+    gains = [
+        gain(Pair("", e.before, e.after, e.preference, e.checks_before, e.checks_after), unit)
+        for e in tried
+    ]
+    same = sum(event.before.strip() == event.after.strip() for event in tried)
+    return of_no_use(gains, same)
 
 
 async def _closed(log: Log) -> set[tuple[str, int, int]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langgraph.config import get_stream_writer
@@ -36,6 +37,8 @@ from .events import (
 from .run_log import Log
 from .speech import Speech
 
+T = TypeVar("T")
+R = TypeVar("R")
 Model = str | BaseChatModel
 REMOTE_CONCURRENCY = 8
 """Dialogues at a time where every model answers from elsewhere."""
@@ -73,6 +76,8 @@ class Desk:
     speech: Speech | None = None
     stream_speech: bool = False
     """Whether those who stream the graph in mode `custom` hear what is being said as well."""
+    keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while something enters the library, so that what it is compared with stays."""
     _told: dict[Role, int] = field(default_factory=dict)
 
     @property
@@ -116,6 +121,20 @@ class Desk:
                 self._told[role] = usage.calls
                 await self.record(BudgetUsed(role=role, **vars(usage)))
 
+    async def side_by_side(self, items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
+        """Work on all items at once where every model answers from elsewhere, else in turn: a model in
+        this process reads each prompt anew where they compete for its slots.
+        """
+        if any(spec.startswith("local:") for spec in self.models.values()):
+            return [await work(item) for item in items]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_awaited(work, item)) for item in items]
+        except* Exception as faults:
+            # One clear fault reads better than a group of them, and callers know what to do with it.
+            raise faults.exceptions[0] from None
+        return [task.result() for task in tasks]
+
     async def retrieve(self, turns: Sequence[Turn], scenario_id: str) -> list[Retrieved] | None:
         """The strategies for the state that the dialogue is in; None without a library, which
         leaves a student that is coached already to its own.
@@ -142,6 +161,10 @@ def _stream(event: Event | Speaking) -> None:
     writer(event.model_dump())
 
 
+async def _awaited(work: Callable[[T], Awaitable[R]], item: T) -> R:
+    return await work(item)
+
+
 def open_desk(
     environment: Environment,
     *,
@@ -166,7 +189,8 @@ def open_desk(
             none is given.
         library: where strategies are looked up; None for the plain student.
         retrieval: how they are looked up.
-        placement: where in the student's prompt they stand; what its provider takes, where None.
+        placement: where in the student's prompt they stand; where None, as the library has it
+            measured for this student, else what its provider takes.
         meter: counts usage and holds the budget.
         log: where events are written; None keeps them to those who stream the graph.
         embeddings: a LangChain `Embeddings` for dense retrieval beside BM25.
@@ -181,12 +205,12 @@ def open_desk(
         "student": pupil, "customer": customer, "judge": judge, "teacher": teacher
     }  # fmt: skip
     voices = {role: voice_of(role, model or DEFAULT_MODEL, meter) for role, model in given.items()}
+    if placement is None:
+        placement = placement_of(voices["student"], library)
     return Desk(
         environment=environment,
         customer=Customer(voices["customer"], environment),
-        student=Student(
-            voices["student"], environment, placement or fitting_placement(voices["student"].model)
-        ),
+        student=Student(voices["student"], environment, placement),
         judge=Judge(voices["judge"], environment),
         teacher=Teacher(voices["teacher"], environment),
         meter=meter,
@@ -195,6 +219,14 @@ def open_desk(
         log=log,
         embeddings=embeddings,
     )
+
+
+def placement_of(student: Voice, library: Library | None) -> Placement:
+    """Where strategies stand in a student's prompt: as the library has it measured, else what the
+    student's provider takes.
+    """
+    fitting = fitting_placement(student.model)
+    return library.placement_for(student.spec, fitting) if library else fitting
 
 
 def fitting_concurrency(desk: Desk) -> int:

@@ -17,7 +17,7 @@ from tutelage.agents.app_student import Student, as_student
 from tutelage.agents.meter import Meter, tallied
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
-from tutelage.strategy_store import Library, Placement
+from tutelage.strategy_store import Library, Placement, Retrieved, Strategy
 from typing_extensions import TypedDict
 
 from .desk import Desk, Model, Retrieval, open_desk
@@ -31,6 +31,7 @@ from .events import (
     TurnSpoken,
 )
 from .takeover import person_reply
+from .uplift import parted
 
 MAX_EXCHANGES = 6
 
@@ -45,6 +46,7 @@ class DialogueRequest(TypedDict, total=False):
     round: int
     purpose: str
     arm: str
+    coin: str
 
 
 class DialogueState(DialogueRequest, total=False):
@@ -88,7 +90,8 @@ def dialogue_graph(
         library: approved strategies are looked up in it at every student turn.
         max_exchanges: exchanges after which a dialogue is ended, 1 to 20.
         retrieval: how strategies are looked up.
-        placement: where in the student's prompt they stand; what its provider takes, where None.
+        placement: where in the student's prompt they stand; where None, as the library has it
+            measured for this student, else what its provider takes.
         meter: counts usage.
         stream_speech: whether mode `custom` also gives what is being said, as far as it has got,
             in dicts of kind `speaking` (dialogue, turn, speaker, text); the models are streamed.
@@ -200,7 +203,11 @@ def compile_dialogue(
                 "taken_over": True,
                 **last,
             }
-        retrieved = await desk.retrieve(turns, state.get("scenario", ""))
+        fitting = await desk.retrieve(turns, state.get("scenario", ""))
+        retrieved: list[Retrieved] | None = None
+        withheld: list[tuple[Retrieved, Strategy]] = []
+        if fitting is not None:
+            retrieved, withheld = parted(fitting, state.get("coin", ""))
         began = time.monotonic()
         with tallied() as used:
             reply = await desk.student.reply(
@@ -210,13 +217,8 @@ def compile_dialogue(
         await desk.record(
             TurnSpoken(
                 dialogue=dialogue, turn=turn, speaker="student", text=reply.text,
-                strategies=[
-                    StrategyGiven(id=strategy.id, entry=found.entry.id, text=strategy.text,
-                                  scenario=found.entry.scenario, similarity=found.similarity,
-                                  learned_in=strategy.provenance.dialogue)
-                    for found in retrieved or ()
-                    for strategy in found.strategies
-                ],
+                strategies=[_shown(found, s) for found in retrieved or () for s in found.strategies],
+                withheld=[_shown(found, strategy) for found, strategy in withheld],
                 tools=reply.tools,
                 tokens=used.input + used.output, usd=used.usd, seconds=time.monotonic() - began,
             )
@@ -270,3 +272,10 @@ def compile_dialogue(
     compiled = graph.compile(checkpointer=checkpointer, name="dialogue")
     # Each exchange is two steps; the graph ends itself long before, this only bounds a defect.
     return compiled.with_config(recursion_limit=2 * max_exchanges + 8)
+
+
+def _shown(found: Retrieved, strategy: Strategy) -> StrategyGiven:
+    return StrategyGiven(
+        id=strategy.id, entry=found.entry.id, text=strategy.text,
+        scenario=found.entry.scenario, similarity=found.similarity,
+    )  # fmt: skip

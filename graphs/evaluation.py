@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from tutelage.environments import Environment, Split
-from tutelage.strategy_store import Entry, Library, Provenance, Retrieved, Status, Strategy
+from tutelage.strategy_store import Library, Status
 from typing_extensions import TypedDict
 
+from .baselines import always
 from .coaching import play
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from .experiment import BOUNDS, Outcome, decided, scenario_differences
 from .run_log import Log, MemoryLog
 from .states import Played, played
+from .uplift import ABLATED, coin_of
 
-Arm = Literal["none", "generic", "library", "teacher"]
+Arm = Literal["none", "generic", "library", "teacher", "ablated", "playbook", "global"]
 ARMS: tuple[Arm, ...] = ("none", "generic", "library", "teacher")
 GENERIC_ADVICE = (
     "Show that you understand how the customer feels, answer exactly what was asked within the "
@@ -57,6 +59,8 @@ class EvaluationOptions:
     max_exchanges: int = MAX_EXCHANGES
     concurrency: int | None = None
     seed: int = 0
+    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The texts that are always in the prompt, for the arms playbook and global."""
     sequential: bool = False
     """Stop as soon as library and none differ (or the first and last arm, where one is missing)."""
 
@@ -96,6 +100,7 @@ def plan_cells(environment: Environment, options: EvaluationOptions) -> list[Dia
                     seed=options.seed + number * options.repeats + repeat,
                     round=0,
                     purpose=options.split,
+                    coin=coin_of(scenario.id, persona, repeat + lap * options.repeats),
                 )
             )
     return cells
@@ -114,17 +119,18 @@ def leaks(
     ]
 
 
-def desk_of(desk: Desk, arm: Arm) -> Desk:
-    """The same desk with the student of an arm: alone, generally advised, coached, or the teacher."""
+def desk_of(desk: Desk, arm: Arm, given: Sequence[str] = ()) -> Desk:
+    """The same desk with the student of an arm: alone, generally advised, coached, always given
+    the same texts, or the teacher.
+    """
     match arm:
         case "none":
             return replace(desk, library=None, fixed=())
         case "generic":
-            strategy = Strategy.new(GENERIC_ADVICE, Provenance(source="teacher"))
-            entry = Entry.new(scenario="any customer", strategies=[strategy])
-            given = Retrieved(entry, [strategy], 1.0, 1.0, None)
-            return replace(desk, library=None, fixed=(given,))
-        case "library":
+            return replace(desk, library=None, fixed=always([GENERIC_ADVICE]))
+        case "playbook" | "global":
+            return replace(desk, library=None, fixed=always(given))
+        case "library" | "ablated":
             # An entry never helps in the very scenario that it was learned from.
             return replace(desk, retrieval=replace(desk.retrieval, leave_out_own=True))
         case "teacher":
@@ -161,9 +167,10 @@ def compile_evaluation(
     environment = desk.environment
     cells = plan_cells(environment, options)
     scenarios = list(dict.fromkeys(cell.get("scenario", "") for cell in cells))
-    if "library" in options.arms:
+    if needing := {"library", ABLATED} & set(options.arms):
         if desk.library is None:
-            raise EvaluationFault("the arm `library` needs a library: name one with --library", 2)
+            arm = sorted(needing)[-1]
+            raise EvaluationFault(f"the arm `{arm}` needs a library: name one with --library", 2)
         found = leaks(desk.library, desk.retrieval.statuses, environment, set(scenarios))
         if found:
             raise EvaluationFault(
@@ -171,7 +178,8 @@ def compile_evaluation(
                 f"measure memory and not help: {'; '.join(found[:3])}. Evaluate on another split."
             )
     graphs = {
-        arm: compile_dialogue(desk_of(desk, arm), options.max_exchanges) for arm in options.arms
+        arm: compile_dialogue(desk_of(desk, arm, options.given.get(arm, ())), options.max_exchanges)
+        for arm in options.arms
     }
     concurrency = options.concurrency or fitting_concurrency(desk)
     batch = len(scenarios) if not options.sequential else 2
@@ -182,7 +190,12 @@ def compile_evaluation(
         now = set(scenarios[done : done + batch])
         for arm, graph in graphs.items():
             plan: list[DialogueRequest] = [
-                {**cell, "arm": arm, "dialogue": dialogue_name(cell, arm, student)}
+                {
+                    **cell,
+                    "arm": arm,
+                    "dialogue": dialogue_name(cell, arm, student),
+                    "coin": cell.get("coin", "") if arm == ABLATED else "",
+                }
                 for cell in cells
                 if cell.get("scenario") in now
             ]

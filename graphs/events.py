@@ -72,6 +72,9 @@ class TurnSpoken(_Event):
     tools: list[ToolUse] = Field(
         default_factory=list, description="What a student called before it spoke, in order."
     )
+    withheld: list[StrategyGiven] = Field(
+        default_factory=list, description="What fitted and was withheld at random (--ablate)."
+    )
     tokens: int = Field(
         default=0, description="Input and output of the reply, for a student's turn."
     )
@@ -165,7 +168,7 @@ class StrategyTried(_Event):
 
     kind: Literal["strategy_tried"] = "strategy_tried"
     proposal: str
-    phase: Literal["choose", "accept"]
+    phase: Literal["choose", "accept", "elsewhere"]
     dialogue: str
     turn: int
     seed: int
@@ -198,6 +201,8 @@ class StrategyDecided(_Event):
     preference: float | None = None
     ci95: tuple[float, float] | None = None
     pairs: int = 0
+    elsewhere: int = Field(default=0, description="Other states it was tried on after acceptance.")
+    narrowed: str = Field(default="", description="How the entry was narrowed, if it was.")
 
 
 class StateClosed(_Event):
@@ -225,6 +230,10 @@ class RoundEnded(_Event):
         default=None, description="On dialogues never learned from."
     )
     validation_rubric: float | None = None
+    improved: bool | None = Field(
+        default=None, description="Validation against the best round before; None: not played."
+    )
+    library_version: int | None = None
     proposed: int
     kept: int
     dropped: int
@@ -244,6 +253,16 @@ class ScenarioGenerated(_Event):
     nearest: str = ""
     passed: int = Field(default=0, description="Plays that the student passed.")
     plays: int = 0
+
+
+class LibrarySettled(_Event):
+    """Which library the run leaves: the best on the validation dialogues, which may not be the last."""
+
+    kind: Literal["library_settled"] = "library_settled"
+    round: int = Field(description="Whose library was best; 0 is before anything was taught.")
+    version: int = Field(description="The library's version after that round.")
+    rolled_back: bool
+    reason: str
 
 
 class BudgetUsed(_Event):
@@ -291,6 +310,7 @@ Event = Annotated[
     | StateClosed
     | RoundEnded
     | ScenarioGenerated
+    | LibrarySettled
     | BudgetUsed
     | Fault
     | RunEnded,

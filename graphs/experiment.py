@@ -331,14 +331,7 @@ def sequential(
     Raises:
         ValueError: where a difference lies outside the bound, or bound or alpha make no sense.
     """
-    data = _finite(differences)
-    if not (math.isfinite(bound) and bound > 0):
-        raise ValueError(f"the bound of the differences cannot be {bound}: give more than 0")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha cannot be {alpha}: give a chance between 0 and 1")
-    if len(data) and float(np.abs(data).max()) > bound * (1 + 1e-9):
-        raise ValueError(f"a difference lies outside the bound of {bound}: give the scale's range")
-    shares = np.clip((data + bound) / (2 * bound), 0.0, 1.0)
+    shares = _shares(differences, bound, alpha)
     stakes = _stakes(shares, alpha)
     # To bet on lower is to bet on higher with the scale turned round.
     low = _lowest(shares, stakes, alpha)
@@ -366,6 +359,42 @@ def decided(
     """
     low, high = sequential(differences, bound, alpha)
     return low > 0 or high < 0 or (-margin < low and high < margin)
+
+
+def e_value(differences: Sequence[float], bound: float, alpha: float = 0.05) -> float:
+    """What the gambler of `sequential` who bets on a mean above zero made of one unit, at the best
+    moment so far.
+
+    Where the mean is zero or less, it ever reaches 1 / a with a chance of at most a, for every a and
+    however often one looks (Ville), so `min(1, 1 / e_value)` is a one-sided p that may be looked at
+    after every observation.
+
+    Args:
+        differences, bound: as for `sequential`.
+        alpha: the level for which the stakes are laid out; the guarantee holds with any.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        ValueError: as for `sequential`.
+    """
+    shares = _shares(differences, bound, alpha)
+    if not len(shares):
+        return 1.0
+    return math.exp(max(0.0, _best_capital(shares, _stakes(shares, 2 * alpha), 0.5)))
+
+
+def _shares(differences: Sequence[float], bound: float, alpha: float) -> np.ndarray:
+    """The differences on a scale from 0 to 1, checked."""
+    data = _finite(differences)
+    if not (math.isfinite(bound) and bound > 0):
+        raise ValueError(f"the bound of the differences cannot be {bound}: give more than 0")
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha cannot be {alpha}: give a chance between 0 and 1")
+    if len(data) and float(np.abs(data).max()) > bound * (1 + 1e-9):
+        raise ValueError(f"a difference lies outside the bound of {bound}: give the scale's range")
+    return np.clip((data + bound) / (2 * bound), 0.0, 1.0)
 
 
 def _bootstrapped(
@@ -483,8 +512,7 @@ def _lowest(shares: np.ndarray, stakes: np.ndarray, alpha: float) -> float:
     goal = math.log(2 / alpha)
 
     def short_of_goal(mean: float) -> float:
-        bets = np.minimum(stakes, _MOST_AT_RISK / mean)
-        return goal - float(np.cumsum(np.log1p(bets * (shares - mean))).max())
+        return goal - _best_capital(shares, stakes, mean)
 
     # Every factor falls as the mean rises, so the ruled-out means are one stretch from 0 upwards.
     least = 1e-9
@@ -494,3 +522,9 @@ def _lowest(shares: np.ndarray, stakes: np.ndarray, alpha: float) -> float:
         return 1.0
     found: Any = optimize.brentq(short_of_goal, least, 1.0, xtol=1e-10)
     return max(0.0, float(found) - 1e-9)
+
+
+def _best_capital(shares: np.ndarray, stakes: np.ndarray, mean: float) -> float:
+    """The logarithm of the most that the gambler on more than `mean` ever held."""
+    bets = np.minimum(stakes, _MOST_AT_RISK / mean)
+    return float(np.cumsum(np.log1p(bets * (shares - mean))).max())

@@ -10,6 +10,7 @@ from .events import (
     BudgetUsed,
     DialogueStarted,
     Fault,
+    LibrarySettled,
     RoundEnded,
     RunEnded,
     RunStarted,
@@ -36,6 +37,7 @@ class RunSummary(BaseModel):
     rejected_turns: int = 0
     baseline_csat: float | None = None
     baseline_rubric: float | None = None
+    settled: LibrarySettled | None = None
     faults: list[str] = Field(default_factory=list)
     stop: str = ""
     seconds: float = 0.0
@@ -92,6 +94,8 @@ async def summarise(log: Log) -> tuple[RunSummary, dict[str, Played]]:
                 summary.customer_turns += 1
             case TurnRejected():
                 summary.rejected_turns += 1
+            case LibrarySettled():
+                summary.settled = event
             case Fault():
                 summary.faults.append(event.message)
             case RunEnded():
@@ -131,6 +135,7 @@ def coach_json(summary: RunSummary, run: str, scenarios: int, strategies: int) -
         ],
         "baseline": {"csat": summary.baseline_csat, "rubric": summary.baseline_rubric},
         "library": {"scenarios": scenarios, "strategies": strategies},
+        "settled": summary.settled.model_dump(exclude={"kind"}) if summary.settled else None,
         "customer": {"turns": summary.customer_turns, "rejected": summary.rejected_turns},
         "tokens": {
             role: {"input": used.input, "output": used.output, "cached": used.cached}

@@ -1,14 +1,15 @@
 """What is learned: entries, strategies, the library, its versions, retrieval."""
 
 from .deployment import Deployment, on_trial
-from .entry import Entry, Evidence, Provenance, Status, Strategy, mask
+from .entry import Entry, Evidence, Provenance, Status, Strategy, Uplift, mask
 from .library import ALL_STATUSES, ChangedMeanwhile, Library, LibraryFault
-from .prompt import Placement, coach_messages, coach_wire, strategies_text
+from .prompt import PLACEMENTS, Placement, coach_messages, coach_wire, strategies_text
 from .retrieval import Index, Retrieved, query_of, terms_of
 from .vetting import vet
 
 __all__ = [
     "ALL_STATUSES",
+    "PLACEMENTS",
     "ChangedMeanwhile",
     "Deployment",
     "Entry",
@@ -21,6 +22,7 @@ __all__ = [
     "Retrieved",
     "Status",
     "Strategy",
+    "Uplift",
     "coach_messages",
     "coach_wire",
     "mask",

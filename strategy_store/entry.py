@@ -40,6 +40,32 @@ class Evidence(_Value):
     checks_after: float | None = None
     null_threshold: float = 0.5
     p: float | None = None
+    gain: float | None = Field(None, description="Mean gain that the test was about, -1 to 1.")
+    gain_threshold: float | None = Field(None, description="What that had to pass.")
+    elsewhere: int = Field(0, ge=0, description="Other states it was tried on before it was kept.")
+    elsewhere_gain: float | None = Field(None, description="Mean gain there.")
+
+
+class Uplift(_Value):
+    """What one strategy adds, measured by withholding it at random. Intervals are 95 %."""
+
+    csat: float = Field(description="Gain in satisfaction (-4 to 4).")
+    csat_ci95: tuple[float, float] | None = None
+    rubric: float = Field(description="Gain in the rubric (-1 to 1).")
+    rubric_ci95: tuple[float, float] | None = None
+    given: int = Field(ge=0, description="Dialogues in which it was given.")
+    withheld: int = Field(ge=0, description="Dialogues in which it fitted and was withheld.")
+    scenarios: int = Field(ge=0, description="Scenarios with both, which the intervals rest on.")
+    student: str = ""
+    run: str = ""
+
+    @property
+    def helps(self) -> bool | None:
+        """True or False where the interval of satisfaction or rubric says so, else None."""
+        ends = [ci for ci in (self.csat_ci95, self.rubric_ci95) if ci is not None]
+        if any(high < 0 for _, high in ends):
+            return False
+        return True if any(low > 0 for low, _ in ends) else None
 
 
 class Provenance(_Value):
@@ -68,6 +94,10 @@ class Strategy(_Value):
     status: Status = "proposed"
     reason: str = Field(default="", description="Why it was rejected or retired.")
     created_at: str = ""
+    also: list[str] = Field(
+        default_factory=list, description="Other wordings that were merged into this one."
+    )
+    uplift: Uplift | None = Field(default=None, description="Its own effect, as last measured.")
     provenance: Provenance
 
     @classmethod
@@ -86,6 +116,17 @@ class Entry(_Value):
     feels: str = ""
     rules: list[str] = Field(default_factory=list, description="Policy rules at stake.")
     cues: list[str] = Field(default_factory=list, description="Customer lines of such states.")
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Similarity from which it fits, where it was narrowed.",
+    )
+    unless: list[str] = Field(
+        default_factory=list,
+        description="Customer lines of states where it did harm: it does not fit what is nearer to "
+        "these than to its own.",
+    )
     strategies: list[Strategy] = Field(default_factory=list)
 
     @classmethod

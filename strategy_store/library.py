@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from rapidfuzz import process
 
 from . import reshaping
-from .entry import Entry, Status, Strategy, content_id, mask
+from .entry import Entry, Status, Strategy, Uplift, content_id, mask
 from .vetting import vet
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
+    from .prompt import Placement
     from .retrieval import Index
     from .retriever import LibraryRetriever
 
@@ -242,6 +243,40 @@ class Library:
             changes += _differences(before.get(id_), after.get(id_))
         return changes
 
+    def placement_for(self, student: str, default: Placement = "after") -> Placement:
+        """Where in this student's prompt the strategies stand best, as was measured.
+
+        Args:
+            student: the model's spec, as in `provider:model`.
+            default: where nobody measured it.
+        """
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT value FROM library WHERE name = ?", (f"placement {student}",)
+            ).fetchone()
+        return json.loads(row[0])["placement"] if row else default
+
+    def set_placement(self, student: str, placement: Placement, by: str, measured: str) -> None:
+        """Keep what a student follows best; a change of version with its author like any other.
+
+        Args:
+            student: the model's spec.
+            placement: where the strategies shall stand.
+            by: who or which run measured it.
+            measured: what was measured, in a few words.
+        """
+        value = json.dumps({"placement": placement, "measured": measured})
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "INSERT OR REPLACE INTO library VALUES (?, ?)", (f"placement {student}", value)
+            )
+            self._connection.execute(
+                "INSERT INTO versions (at, author, action) VALUES (?, ?, ?)",
+                (now, by, f"placement for {student}: {placement} ({measured})"),
+            )
+
     def counts(self) -> dict[str, int]:
         """How many entries, strategies, and strategies of each status."""
         found = self.entries()
@@ -330,7 +365,9 @@ class Library:
             entry, old = self._find(state, id_)
             self._unchanged(id_, seen, old.text)
             status = "approved" if approve else "proposed"
-            new = old.model_copy(update={"text": text, "status": status, "reason": ""})
+            new = old.model_copy(
+                update={"text": text, "status": status, "reason": "", "uplift": None}
+            )
             state[entry.id] = _with(entry, new)
             return f"edited {id_}"
 
@@ -464,6 +501,50 @@ class Library:
 
         self._change(by, change)
         return self.entry(id_)
+
+    def replace(self, entry: Entry, by: str, action: str) -> None:
+        """Put an entry in the place of the one with its id, as one version; `action` says why.
+
+        Raises:
+            LibraryFault: where there is none of that id, or a text may not enter a prompt.
+        """
+        self.entry(entry.id)
+        for strategy in entry.strategies:
+            self._vetted(strategy.text)
+
+        def change(state: dict[str, Entry]) -> str:
+            state[entry.id] = entry
+            return action
+
+        self._change(by, change)
+
+    def measured(self, uplifts: Mapping[str, Uplift], by: str) -> int:
+        """Keep what each strategy was measured to add, beside it, as one version.
+
+        Args:
+            uplifts: by a strategy's id; ids that are not here (any more) are passed over.
+            by: who or which run measured.
+
+        Returns:
+            How many strategies have a new measurement.
+        """
+        there = {s.id for entry in self.entries() for s in entry.strategies}
+        found = {id_: uplift for id_, uplift in uplifts.items() if id_ in there}
+
+        def change(state: dict[str, Entry]) -> str:
+            for id_, entry in state.items():
+                state[id_] = entry.model_copy(
+                    update={
+                        "strategies": [
+                            s.model_copy(update={"uplift": found[s.id]}) if s.id in found else s
+                            for s in entry.strategies
+                        ]
+                    }
+                )
+            return f"measured the uplift of {len(found)} strategies"
+
+        self._change(by, change)
+        return len(found)
 
     def rollback(
         self, version: int, by: str, *, entry: str | None = None, seen: int | None = None
@@ -657,13 +738,24 @@ class Library:
 
     def _undoable(self, version: int | None) -> int:
         every = {one.version: one for one in self.versions()}
+        # A measured placement is a version that changed no entry.
+        reshaped = {number for (number,) in self._connection.execute("SELECT version FROM changes")}
         if version is None:
-            open_ = [v.version for v in every.values() if v.undoes is None and v.undone_by is None]
+            open_ = [
+                v.version
+                for v in every.values()
+                if v.undoes is None and v.undone_by is None and v.version in reshaped
+            ]
             if not open_:
                 raise LibraryFault(f"{self.path}: there is nothing to undo")
             return open_[-1]
         if version not in every:
             raise LibraryFault(f"{self.path}: has versions 1 to {len(every)}, not {version}", 2)
+        if version not in reshaped:
+            raise LibraryFault(
+                f"{self.path}: version {version} ({every[version].action}) changed no entry; measure "
+                f"anew: tutelage library place {self.path} FIRM"
+            )
         if (by := every[version].undone_by) is not None:
             raise LibraryFault(
                 f"{self.path}: version {version} was undone by version {by}; to do it again: "

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from rapidfuzz import fuzz, process
 
-from .entry import Entry
+from .entry import Entry, Strategy
 from .vetting import vet
+from .wording import opposed, same_words
 
 DUPLICATE_FROM = 90.0
 """Similarity (0-100, rapidfuzz token_set_ratio) from which two texts say the same."""
+
+NO_EFFECT = 0.2
+"""Points of satisfaction within which a measured uplift is none, if its interval lies there whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +28,13 @@ class Finding:
     proposal: str
 
 
-def lint(entries: Sequence[Entry]) -> list[Finding]:
-    """Near-duplicates, texts that may not enter a prompt, strategies without evidence, entries
-    that give nothing.
+def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> list[Finding]:
+    """Near-duplicates, contradictions, texts that may not enter a prompt, strategies that were
+    measured to do harm or nothing, strategies without evidence, entries that give nothing.
+
+    Args:
+        entries: the library's.
+        rules: the policy's, by id, to look for contradictions with; code finds the plain ones only.
     """
     findings: list[Finding] = []
     alive = [
@@ -38,11 +47,23 @@ def lint(entries: Sequence[Entry]) -> list[Finding]:
         findings += [
             Finding(strategy.id, reason, "edit or reject it") for reason in vet(strategy.text)
         ]
+        if against := measured_against(strategy):
+            findings.append(Finding(strategy.id, against, "retire it"))
+        findings += [
+            Finding(strategy.id, f"contradicts rule {id_}: {rule!r}", "reject it")
+            for id_, rule in (rules or {}).items()
+            if opposed(strategy.text, rule)
+        ]
         if strategy.provenance.evidence is None and strategy.provenance.source != "person":
             findings.append(Finding(strategy.id, "has no evidence", "try it in a coaching run"))
-    for i, j in _alike([strategy.text for _, strategy in alive]):
-        a, b = alive[i][1], alive[j][1]
-        findings.append(Finding(a.id, f"says the same as {b.id}", f"reject {b.id}"))
+    texts = [strategy.text for _, strategy in alive]
+    same = {(i, j) for i, j in _alike(texts) if same_words(texts[i], texts[j])}
+    for (i, (_, a)), (j, (_, b)) in combinations(enumerate(alive), 2):
+        if (i, j) in same:
+            findings.append(Finding(a.id, f"says the same as {b.id}", f"reject {b.id}"))
+        elif opposed(a.text, b.text):
+            told = f"contradicts {b.id}: {b.text!r}"
+            findings.append(Finding(a.id, told, "keep the one that was measured to help"))
     for i, j in _alike([entry.scenario for entry in entries]):
         a, b = entries[i], entries[j]
         findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
@@ -60,3 +81,17 @@ def _alike(texts: Sequence[str]) -> list[tuple[int, int]]:
         texts, texts, scorer=fuzz.token_set_ratio, score_cutoff=DUPLICATE_FROM
     )  # fmt: skip
     return [(int(i), int(j)) for i, j in zip(*scores.nonzero(), strict=True) if i < j]
+
+
+def measured_against(strategy: Strategy) -> str:
+    """What its measured uplift says against a strategy; "" where it says nothing."""
+    uplift = strategy.uplift
+    if uplift is None:
+        return ""
+    told = f"satisfaction {uplift.csat:+.2f}, rubric {uplift.rubric:+.2f}, {uplift.scenarios} scenarios"
+    if uplift.helps is False:
+        return f"was measured to do harm ({told})"
+    ci95 = uplift.csat_ci95
+    if uplift.helps is None and ci95 and ci95[0] > -NO_EFFECT and ci95[1] < NO_EFFECT:
+        return f"was measured to add nothing ({told})"
+    return ""

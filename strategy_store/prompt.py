@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from .entry import Strategy, mask
+from .vetting import hostile
+
 if TYPE_CHECKING:
     from langchain_core.documents import Document
     from langchain_core.messages import BaseMessage
@@ -12,8 +15,10 @@ if TYPE_CHECKING:
     from .entry import Entry
     from .retrieval import Retrieved
 
-Placement = Literal["after", "note", "system"]
+Placement = Literal["after", "note", "system", "example"]
+PLACEMENTS: tuple[Placement, ...] = ("after", "note", "system", "example")
 HEADING = "How to answer this message:"
+EXAMPLE_HEADING = "A customer wrote:"
 Message = dict[str, Any]
 """A message as the OpenAI protocol writes it: role, content, and whatever else it has."""
 
@@ -22,16 +27,41 @@ STATIC_HEADING = "How to answer, by situation. Follow only what fits the custome
 STATIC_WHEN = "In the situation of"
 
 
-def strategies_text(retrieved: Sequence[Retrieved | Document]) -> str:
+def strategies_text(
+    retrieved: Sequence[Retrieved | Document], placement: Placement = "after"
+) -> str:
     """The text that carries the strategies, byte for byte; "" where there are none.
+
+    As an `example` a strategy is shown by the exchange that it was kept for, masked, and by its own
+    words where it has none, or where that exchange may not enter a prompt.
 
     Args:
         retrieved: what the library's index or its retriever gave.
+        placement: where the text will stand.
     """
-    texts = [" ".join(text.split()) for found in retrieved for text in _texts(found)]
-    if not texts:
+    texts: list[str] = []
+    shown: list[str] = []
+    for said in (one for found in retrieved for one in _given(found)):
+        text = said.text if isinstance(said, Strategy) else said
+        example = ""
+        if placement == "example" and isinstance(said, Strategy):
+            example = _example(said)
+        (shown if example else texts).append(example or " ".join(text.split()))
+    parts = list(dict.fromkeys(shown))
+    if texts:
+        parts.append("\n".join([HEADING, *(f"- {text}" for text in dict.fromkeys(texts))]))
+    return "\n\n".join(parts)
+
+
+def _example(strategy: Strategy) -> str:
+    """The exchange that a strategy was kept for, as an example to follow; "" where there is none."""
+    evidence = strategy.provenance.evidence
+    if evidence is None or not (evidence.customer and evidence.after):
         return ""
-    return "\n".join([HEADING, *(f"- {text}" for text in dict.fromkeys(texts))])
+    customer, reply = mask(evidence.customer), mask(evidence.after)
+    if hostile(customer) or hostile(reply):
+        return ""
+    return f"{EXAMPLE_HEADING} {customer}\nA good answer was: {reply}\nAnswer this message in that way."
 
 
 def static_text(entries: Sequence[Entry]) -> str:
@@ -61,7 +91,8 @@ def coach_messages(
         placement: `after`, a system message behind the transcript, so that all before it stays
             byte-identical from turn to turn; `note`, at the end of the last human message, for
             providers that refuse a late system message; `system`, at the end of the first system
-            message.
+            message; `example`, as `after`, but shown by an exchange in place of orders, for
+            students that recite orders. `Library.placement_for` knows what a student follows best.
 
     Returns:
         New messages. A prompt that holds exactly these strategies already is left as it is, so
@@ -70,7 +101,7 @@ def coach_messages(
     from langchain_core.messages import SystemMessage
 
     out = list(messages)
-    text = strategies_text(retrieved)
+    text = strategies_text(retrieved, placement)
     place = _place([(m.type, m.text) for m in out], text, placement)
     if isinstance(place, _New):
         out.insert(place.at, SystemMessage(text))
@@ -87,7 +118,7 @@ def coach_wire(
     role and content stays as it is.
     """
     out = [dict(message) for message in messages]
-    text = strategies_text(retrieved)
+    text = strategies_text(retrieved, placement)
     known = [(_WIRE_TYPES.get(str(m.get("role")), ""), _plain(m.get("content"))) for m in out]
     place = _place(known, text, placement)
     if isinstance(place, _New):
@@ -135,7 +166,8 @@ def _plain(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _texts(found: Retrieved | Document) -> list[str]:
+def _given(found: Retrieved | Document) -> Sequence[Strategy | str]:
+    """The strategies of an entry; of a document their texts, for it holds no more."""
     if hasattr(found, "page_content"):
         return found.page_content.splitlines()  # type: ignore[union-attr]
-    return [strategy.text for strategy in found.strategies]  # type: ignore[union-attr]
+    return found.strategies  # type: ignore[union-attr]

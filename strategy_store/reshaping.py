@@ -8,7 +8,7 @@ from typing import Any
 from .entry import Entry, Strategy, content_id, mask
 
 State = dict[str, Entry]
-_FIELDS = ("scenario", "wants", "feels", "rules", "cues")
+_FIELDS = ("scenario", "wants", "feels", "rules", "cues", "unless", "threshold")
 SEVERAL = 1_000
 """Ids tried for one text before something else must be wrong."""
 
@@ -46,7 +46,9 @@ def revised(entry: Entry, fields: Mapping[str, Any], texts: Mapping[str, str]) -
         for name, value in fields.items()
     }  # fmt: skip
     strategies = [
-        strategy.model_copy(update={"text": text, "status": "proposed", "reason": ""})
+        strategy.model_copy(
+            update={"text": text, "status": "proposed", "reason": "", "uplift": None}
+        )
         if (text := texts.get(strategy.id, strategy.text)) != strategy.text
         else strategy
         for strategy in entry.strategies
@@ -66,7 +68,15 @@ def split(entry: Entry, moving: Sequence[str], cues: Sequence[str], scenario: st
     new = Entry.new(mask(scenario), wants=entry.wants, feels=entry.feels, rules=list(entry.rules))
     return [
         entry.model_copy(update={"strategies": stays, "cues": kept}),
-        new.model_copy(update={"strategies": there, "cues": gone}),
+        # What was found to be out of reach stays out of reach for both.
+        new.model_copy(
+            update={
+                "strategies": there,
+                "cues": gone,
+                "unless": entry.unless,
+                "threshold": entry.threshold,
+            }
+        ),
     ]
 
 
@@ -78,11 +88,14 @@ def merged(kept: Entry, other: Entry) -> Entry:
     """
     known = {_plain(strategy) for strategy in kept.strategies}
     new = [strategy for strategy in other.strategies if _plain(strategy) not in known]
+    limits = [entry.threshold for entry in (kept, other) if entry.threshold is not None]
     return kept.model_copy(
         update={
             "strategies": [*kept.strategies, *new],
             "cues": list(dict.fromkeys([*kept.cues, *other.cues, other.scenario])),
             "rules": list(dict.fromkeys([*kept.rules, *other.rules])),
+            "unless": list(dict.fromkeys([*kept.unless, *other.unless])),
+            "threshold": max(limits, default=None),
         }
     )
 

@@ -46,6 +46,7 @@ class Index:
         self.embeddings = embeddings
         self._terms = [terms_of(_document(entry)) for entry in self.entries]
         self._cues = [[terms_of(c) for c in (e.scenario, *e.cues)] for e in self.entries]
+        self._unless = [[terms_of(line) for line in entry.unless] for entry in self.entries]
         self._bm25 = None
         self._vectors = None
         if not self.entries:
@@ -87,7 +88,9 @@ class Index:
         left = token_budget * CHARS_PER_TOKEN
         for position in order:
             similarity = max(lexical[position], dense[position] if dense else 0.0)
-            if similarity < threshold:
+            if similarity < max(threshold, self.entries[position].threshold or 0.0):
+                continue
+            if self._barred(terms, position):
                 continue
             given: list[Strategy] = []
             for strategy in self.entries[position].strategies:
@@ -136,6 +139,13 @@ class Index:
         cues = [len(terms & cue) / len(cue) for cue in self._cues[position] if len(cue) >= 3]
         return min(1.0, max(whole, *cues)) if cues else whole
 
+    def _barred(self, terms: set[str], position: int) -> bool:
+        """Whether the query is at least as near to a state where the entry did harm as to its own."""
+        if not self._unless[position]:
+            return False
+        own = max(_likeness(terms, cue) for cue in self._cues[position])
+        return max(_likeness(terms, line) for line in self._unless[position]) >= own
+
     def _cosines(self, query: str) -> list[float] | None:
         if self._vectors is None or self.embeddings is None:
             return None
@@ -167,6 +177,11 @@ def terms_of(text: str) -> set[str]:
     skip = {*STOPWORDS_EN, "customer", "number", "code", "address", "link"}
     # Six letters stand in for a stemmer, which would be one more dependency for a small gain.
     return {word[:6] for word in words if len(word) > 2 and word not in skip}
+
+
+def _likeness(a: set[str], b: set[str]) -> float:
+    """Dice's coefficient, 0 to 1."""
+    return 2 * len(a & b) / (len(a) + len(b)) if a or b else 0.0
 
 
 def _fused(scores: Sequence[float], dense: Sequence[float] | None) -> list[int]:

@@ -35,6 +35,12 @@ def vet(text: str) -> list[str]:
         reasons.append(f"it has fewer than {MIN_WORDS} words")
     if (words := len(text.split())) > MAX_WORDS:
         reasons.append(f"it has {words} words, more than {MAX_WORDS}")
+    return reasons + hostile(text)
+
+
+def hostile(text: str) -> list[str]:
+    """The reasons why a text of any length may not enter a prompt; empty where there are none."""
+    reasons: list[str] = []
     if "\n" in text or "\r" in text or "\u2028" in text or "\u2029" in text:
         reasons.append("it has more than one line")
     hidden = [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs", "Cn")]

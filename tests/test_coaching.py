@@ -61,9 +61,11 @@ async def test_the_loop_finds_the_cures_and_keeps_no_harm(firm, tmp_path):
         library.rollback(0, "test")
         assert await held_out(firm, library) < 2, "with the library emptied the gain must vanish"
         summary, _ = await summarise(desk.log)
-        harmful = [e for e in summary.decided if any(world.HARM in text for text in e.texts)]
+        written = [e.event for e in await desk.log.read(kinds=("strategy_proposed",))]
+        harmful = [e for e in written if any(world.HARM in text for text in e.texts)]
         assert harmful, "the teacher must have been wrong at least once"
-        assert all(event.verdict == "dropped" for event in harmful)
+        kept = [text for event in summary.kept for text in event.texts]
+        assert kept and not [text for text in kept if world.HARM in text]
         assert summary.baseline_csat < 2 < summary.rounds[-1].validation_csat
 
 
@@ -77,8 +79,9 @@ async def test_kept_strategies_say_where_they_come_from(firm, tmp_path):
                 assert strategy.status == "proposed"
                 assert origin.run == "world" and origin.environment == "world"
                 assert firm.split_of(origin.scenario) == "train"
-                assert origin.evidence.pairs == OPTIONS.step.accept_pairs
-                assert origin.evidence.preference > origin.evidence.null_threshold
+                assert 6 <= origin.evidence.pairs <= OPTIONS.step.accept_pairs
+                assert origin.evidence.gain > origin.evidence.gain_threshold
+                assert origin.evidence.p <= 0.05
         assert library.index().search("anything") == [], "nothing unapproved is found in production"
 
 
@@ -91,7 +94,7 @@ async def test_a_student_that_ignores_advice_teaches_the_loop_nothing(firm, tmp_
         desk = world.seat(firm, library, student=Deaf())
         final = await compile_coaching(desk, OPTIONS).ainvoke({})
         assert final["kept"] == 0 and library.counts()["strategies"] == 0
-        assert "converged" in final["stop"]
+        assert "coaching does not help this student" in final["stop"]
 
 
 async def test_a_poisoned_teacher_gets_nothing_in(firm, tmp_path):

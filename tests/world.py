@@ -32,26 +32,23 @@ HARM = "thunder"
 DULL = "Thank you for your message, we will look into it."
 
 
-def cure_of(text: str) -> str:
-    """The cure for the trouble that a text tells of."""
-    for cure, says in TROUBLES.values():
-        if says in text:
-            return cure
-    raise AssertionError(f"no trouble in {text!r}")
-
-
-def reply_quality(transcript: str, reply: str) -> int:
-    """5 where a reply shows the cure and does no harm, else 1."""
-    if HARM in reply:
-        return 1
-    return 5 if cure_of(transcript) in reply else 1
-
-
 class Scripted(BaseChatModel):
     """A chat model that is a function of its messages; counts as one token a word."""
 
     name_: str
     seen: int = 0
+    troubles: dict[str, tuple[str, str]] = TROUBLES
+    """Trouble to its cure and to what the customer says."""
+
+    def trouble_in(self, text: str) -> str:
+        """The trouble that a text tells of first."""
+        places = {t: text.find(says) for t, (_, says) in self.troubles.items() if says in text}
+        assert places, f"no trouble in {text!r}"
+        return min(places, key=places.__getitem__)
+
+    def cure_of(self, text: str) -> str:
+        """The cure for the trouble that a text tells of."""
+        return self.troubles[self.trouble_in(text)][0]
 
     @property
     def _llm_type(self) -> str:
@@ -75,11 +72,11 @@ class ScriptedCustomer(Scripted):
 
     def answer(self, system, page, messages):
         trouble = re.findall(r"What happened: (.*)", system)[-1]
-        says = next(says for _, says in TROUBLES.values() if says in trouble)
+        says = self.troubles[self.trouble_in(trouble)][1]
         agent_lines = re.findall(r"^AGENT: (.*)$", page, re.MULTILINE)
         if not agent_lines:
             line, met = f"Hello, {says}, please.", False
-        elif cure_of(says) in agent_lines[-1]:
+        elif self.cure_of(says) in agent_lines[-1]:
             line, met = "Wonderful, many thanks.", True
         else:
             frames = ("Once again in other words, slowly: {}. Does anybody at all read this?",
@@ -99,7 +96,7 @@ class ScriptedStudent(Scripted):
     def answer(self, system, page, messages):
         late = [m.text for m in messages[1:] if m.type == "system"]
         advice = late[-1] if late else ""
-        words = [w for w in [HARM, *(c for c, _ in TROUBLES.values())] if w in advice]
+        words = [w for w in [HARM, *(c for c, _ in self.troubles.values())] if w in advice]
         return f"{DULL} {' '.join(words)}".strip()
 
 
@@ -113,16 +110,18 @@ class ScriptedTeacher(Scripted):
         told = " ".join(m.text for m in messages[1:])
         if "Describe the situation" in page:
             customer = re.findall(r"^CUSTOMER: (.*)$", page, re.MULTILINE)
-            says = next(says for _, says in TROUBLES.values() if says in customer[0])
+            says = self.troubles[self.trouble_in(customer[0])][1]
             return json.dumps({"scenario": f"a customer who says {says}", "wants": "a cure",
                                "feels": "annoyed"})  # fmt: skip
         if "You coach the agent" in page:
             self.tries += 1
-            digest = int(hashlib.sha256(f"{cure_of(told)}{self.tries}".encode()).hexdigest(), 16)
-            word = cure_of(told) if random.Random(digest).random() < 0.7 else HARM
+            digest = int(
+                hashlib.sha256(f"{self.cure_of(told)}{self.tries}".encode()).hexdigest(), 16
+            )
+            word = self.cure_of(told) if random.Random(digest).random() < 0.7 else HARM
             text = f"Speak of {word} in the first sentence of the answer."
             return json.dumps({"advice": [], "strategies": [text]})
-        return f"I am on it, with {cure_of(told)}."
+        return f"I am on it, with {self.cure_of(told)}."
 
 
 class ScriptedJudge(Scripted):
@@ -130,22 +129,30 @@ class ScriptedJudge(Scripted):
 
     name_: str = "judge"
 
+    def quality(self, transcript: str, reply: str) -> int:
+        """5 where a reply shows the cure and does no harm, else 1."""
+        if HARM in reply:
+            return 1
+        return 5 if self.cure_of(transcript) in reply else 1
+
     def answer(self, system, page, messages):
         transcript, _, task = page.rpartition("\n\n") if "Reply A:" not in page else (
             page.partition("Two possible next replies")[0], "", page)  # fmt: skip
+        if "Answer Keep or Break" in page:
+            return "Keep"
         if "Reply A:" in page:
             a = re.search(r"Reply A: (.*?)\n\nReply B:", page, re.DOTALL)[1]
             b = re.search(r"Reply B: (.*?)\n\nWhich", page, re.DOTALL)[1]
-            qualities = [reply_quality(transcript, reply) for reply in (a, b)]
+            qualities = [self.quality(transcript, reply) for reply in (a, b)]
             return "A" if qualities[0] > qualities[1] else "B"
         agent = re.findall(r"^AGENT: (.*)$", page, re.MULTILINE)
         if "Answer Yes or No" in task:
-            return "Yes" if agent and reply_quality(transcript, agent[-1]) > 2 else "No"
-        return str(reply_quality(transcript, agent[-1]))
+            return "Yes" if agent and self.quality(transcript, agent[-1]) > 2 else "No"
+        return str(self.quality(transcript, agent[-1]))
 
 
-def build_firm(folder):
-    """A firm with the six troubles, several scenarios of each: four train, one validation, two test."""
+def build_firm(folder, troubles=TROUBLES, policy="- R1: Answer every message within the hour."):
+    """A firm with these troubles, several scenarios of each: four train, one validation, two test."""
     (folder / "personas").mkdir(parents=True)
     (folder / "scenarios").mkdir()
     persona = {
@@ -155,14 +162,14 @@ def build_firm(folder):
     }  # fmt: skip
     (folder / "personas" / "anyone.yaml").write_text(yaml.safe_dump(persona))
     splits: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
-    for trouble, (_, says) in TROUBLES.items():
+    for trouble, (_, says) in troubles.items():
         for number in range(7):
             id_ = f"{trouble}_{number}"
             split = "train" if number < 4 else "validation" if number == 4 else "test"
             splits[split].append(id_)
             scenario = {"id": id_, "title": id_, "situation": says, "goal": "have it cured"}
             (folder / "scenarios" / f"{id_}.yaml").write_text(yaml.safe_dump(scenario))
-    (folder / "policy.md").write_text("# Policy\n- R1: Answer every message within the hour.\n")
+    (folder / "policy.md").write_text(f"# Policy\n{policy}\n")
     config = {
         "name": "world", "title": "World", "sells": "cures",
         "rubric": [{"id": "cured", "kind": "question", "question": "Was the trouble cured here?"},

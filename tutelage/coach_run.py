@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -18,7 +19,7 @@ from tutelage.graphs.coaching import (
     CoachingOptions,
     compile_coaching,
 )
-from tutelage.graphs.desk import Desk, Retrieval, open_desk
+from tutelage.graphs.desk import Desk, Retrieval, open_desk, placement_of
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.speech import Speech
@@ -41,7 +42,7 @@ class CoachRequest(BaseModel):
     dialogues: int = 8
     validation: int = 4
     states: int = 4
-    pairs: int = 6
+    pairs: int = 24
     refinements: int = 1
     exchanges: int = 6
     concurrency: int | None = None
@@ -140,6 +141,8 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
     async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
         desk.speech = speech
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
+        placement = placement_of(desk.student.voice, desk.library)
+        desk.student = replace(desk.student, placement=placement)
         started = RunStarted(
             command="coach",
             environment=environment.name,

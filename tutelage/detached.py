@@ -29,9 +29,9 @@ def arguments_of(request: BaseModel) -> list[str]:
         elif isinstance(value, list):
             words += [word for one in value for word in (f"--{name.removesuffix('s')}", str(one))]
         elif value is True:
-            words.append(f"--{name.replace('_', '-')}")
+            words.append(f"--{name.strip('_').replace('_', '-')}")
         else:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{name.strip('_').replace('_', '-')}", str(value)]
     return words
 
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -23,6 +23,7 @@ from tutelage.detached import arguments_of, run_detached
 from tutelage.environments import Environment, load_environment, nearest
 from tutelage.environments.calibration_set import calibrated_firms
 from tutelage.evaluation_report import write_evaluation
+from tutelage.graphs.baselines import Baseline
 from tutelage.graphs.calibration import Figures, warnings_of
 from tutelage.graphs.desk import Desk, Retrieval, open_desk
 from tutelage.graphs.evaluation import (
@@ -32,15 +33,18 @@ from tutelage.graphs.evaluation import (
     compile_evaluation,
     contrast,
     outcomes_of,
+    plan_cells,
 )
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary, summarise
+from tutelage.graphs.uplift import ABLATED, uplifts
 from tutelage.judge_run import calibrated, chosen_items, remembered, trust_line
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
-from tutelage.strategy_store import Library
+from tutelage.strategy_store import Library, Uplift
+from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN
 
 QUICK_ITEMS = 14
 """Calibration items put to a judge that was never calibrated, two a flaw."""
@@ -66,6 +70,26 @@ class EvaluateRequest(BaseModel):
     seed: int = 0
     sequential: bool = False
     proposed: bool = False
+    ablate: bool = False
+    playbook: str | None = None
+    global_: str | None = None
+
+    def baselines(self) -> dict[str, Baseline]:
+        """What the arms playbook and global were learned to say, by arm.
+
+        Raises:
+            EvaluationFault: where such an arm has no file, or a file has no arm.
+            BaselineFault: where a file cannot be read.
+        """
+        files = {"playbook": self.playbook, "global": self.global_}
+        for arm, path in files.items():
+            if arm in self.arms and path is None:
+                raise EvaluationFault(
+                    f"the arm `{arm}` needs --{arm} FILE; `tutelage baseline {arm}` makes one", 2
+                )
+            if path is not None and arm not in self.arms:
+                raise EvaluationFault(f"--{arm} is given, but {arm} is not among --arms", 2)
+        return {arm: Baseline.read(Path(path)) for arm, path in files.items() if path is not None}
 
     def options(self) -> EvaluationOptions:
         """The same for the evaluation graph.
@@ -86,15 +110,19 @@ class EvaluateRequest(BaseModel):
                     )
         if len(set(self.arms)) < len(self.arms) or not self.arms:
             raise EvaluationFault("name each arm once, and at least one", 2)
+        # Repeats go in twos, of which the second withholds what the first gave.
+        repeats = self.repeats + self.repeats % 2 if self.ablate else self.repeats
+        arms = [*self.arms, ABLATED] if self.ablate and ABLATED not in self.arms else self.arms
         return EvaluationOptions(
-            arms=tuple(self.arms),  # type: ignore[arg-type]
+            arms=tuple(arms),  # type: ignore[arg-type]
             split=self.split,  # type: ignore[arg-type]
             dialogues=self.dialogues,
-            repeats=self.repeats,
+            repeats=repeats,
             max_exchanges=self.exchanges,
             concurrency=self.concurrency,
             seed=self.seed,
             sequential=self.sequential,
+            given={arm: tuple(learned.texts) for arm, learned in self.baselines().items()},
         )
 
 
@@ -109,6 +137,16 @@ class StudentResult(BaseModel):
     stop: str
 
 
+class ArmCost(BaseModel):
+    """What an arm costs beside its replies: calls to learn it (None: not known here), texts given a
+    turn, and the tokens that these add to a turn's prompt (by the rough measure of retrieval).
+    """
+
+    learning_calls: int | None
+    texts_a_turn: float
+    tokens_a_turn: float
+
+
 class Evaluation(BaseModel):
     """All that a report shows and `--json` prints."""
 
@@ -120,6 +158,9 @@ class Evaluation(BaseModel):
     students: list[StudentResult]
     judge: Figures
     summary: RunSummary
+    uplifts: dict[str, dict[str, Uplift]] = Field(default_factory=dict)
+    """Student to strategy to what it adds by itself; empty without --ablate."""
+    costs: dict[str, ArmCost] = Field(default_factory=dict)
 
     @property
     def fidelity(self) -> float:
@@ -164,9 +205,15 @@ def evaluate_run(
     for student in evaluation.students:
         result_table(arms_table(student))
         result("")
+        if evaluation.costs:
+            result_table(cost_table(student, evaluation.costs))
+            result("")
         for difference in student.csat.values():
             result(difference.verdict)
         result("")
+        if found := evaluation.uplifts.get(student.student):
+            result_table(uplift_table(found))
+            result("")
     result(trust_line(evaluation.judge))
     result(
         f"customer: {evaluation.fidelity:.2f} of lines in character at the first draw, "
@@ -192,6 +239,8 @@ async def _evaluate(
     request: EvaluateRequest, options: EvaluationOptions, folder: Path, resume: bool
 ) -> tuple[Evaluation, dict[str, Played]]:
     environment = await asyncio.to_thread(load_environment, request.environment)
+    baselines = request.baselines()
+    _refuse_leaks(baselines, environment, options)
     library = await asyncio.to_thread(_library, request)
     meter = Meter(request.budget_tokens, request.budget_usd)
     statuses = ("approved", "proposed") if request.proposed else ("approved",)
@@ -237,6 +286,14 @@ async def _evaluate(
         student_result(spec, outcomes_of(dialogues, names[spec]), options, stops[spec])
         for spec in specs
     ]
+    measured: dict[str, dict[str, Uplift]] = {}
+    if ABLATED in options.arms and library is not None:
+        for spec in specs:
+            prefix = f"{names[spec]}." if names[spec] else ""
+            own = [one for name, one in dialogues.items() if name.startswith(prefix)]
+            measured[spec] = uplifts(own, student=spec, run=folder.name, seed=options.seed)
+        # One student's figures stand in the library, the first's; the others' are in the document.
+        await asyncio.to_thread(library.measured, measured[specs[0]], f"run {folder.name}")
     evaluation = Evaluation(
         environment=environment.name,
         request=request,
@@ -246,8 +303,43 @@ async def _evaluate(
         students=students,
         judge=judge,
         summary=summary,
+        uplifts=measured,
+        costs=arm_costs(dialogues.values(), baselines),
     )
     return evaluation, dialogues
+
+
+def _refuse_leaks(
+    baselines: Mapping[str, Baseline], environment: Environment, options: EvaluationOptions
+) -> None:
+    """A baseline may not have learned from the scenarios that it is compared on."""
+    tested = {cell.get("scenario", "") for cell in plan_cells(environment, options)}
+    for arm, learned in baselines.items():
+        if learned.environment == environment.name and (both := tested & set(learned.scenarios)):
+            raise EvaluationFault(
+                f"the arm `{arm}` was learned in {len(both)} scenarios of this evaluation "
+                f"({', '.join(sorted(both)[:3])}), which would measure memory; evaluate on another split"
+            )
+
+
+def arm_costs(dialogues: Iterable[Played], baselines: Mapping[str, Baseline]) -> dict[str, ArmCost]:
+    """What each arm gave a turn, and what it cost to learn."""
+    given: dict[str, list[list[str]]] = {}
+    for one in dialogues:
+        for event in one.spoken:
+            if event.speaker == "student":
+                texts = [strategy.text for strategy in event.strategies]
+                given.setdefault(one.started.arm, []).append(texts)
+    costs: dict[str, ArmCost] = {}
+    for arm, turns in given.items():
+        letters = sum(len(text) for texts in turns for text in texts)
+        free = 0 if arm in ("none", "generic", "teacher") else None
+        costs[arm] = ArmCost(
+            learning_calls=baselines[arm].calls if arm in baselines else free,
+            texts_a_turn=sum(map(len, turns)) / len(turns),
+            tokens_a_turn=letters / CHARS_PER_TOKEN / len(turns),
+        )
+    return costs
 
 
 def _library(request: EvaluateRequest) -> Library | None:
@@ -322,6 +414,11 @@ def as_document(evaluation: Evaluation) -> dict[str, Any]:
             "warnings": warnings_of(evaluation.judge),
         },
         "customer": {"fidelity": evaluation.fidelity, "invalid": evaluation.invalid},
+        "uplift": {
+            student: {id_: uplift.model_dump() for id_, uplift in found.items()}
+            for student, found in evaluation.uplifts.items()
+        },
+        "costs": {arm: cost.model_dump() for arm, cost in evaluation.costs.items()},
         "models": evaluation.models,
         "command": evaluation.command,
         "version": evaluation.version,
@@ -373,6 +470,42 @@ def arms_table(student: StudentResult) -> Table:
             " ".join(f"{share:.2f}" for share in figures.pass_k.values()) or "-",
             f"{figures.tokens or 0:,.0f}", f"{figures.usd or 0:.4f}",
             "-" if figures.seconds is None else f"{figures.seconds:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def cost_table(student: StudentResult, costs: Mapping[str, ArmCost]) -> Table:
+    """Effect against the first arm beside what it costs: calls to learn, texts and tokens a turn."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm")
+    first = next(iter(student.arms), "")
+    for name in (f"satisfaction against {first}", "calls to learn", "texts/turn", "tokens/turn"):
+        table.add_column(name, justify="right")
+    for arm in student.arms:
+        cost, found = costs.get(arm), student.csat.get(f"{arm}-{first}")
+        if cost is None:
+            continue
+        learned = "-" if cost.learning_calls is None else f"{cost.learning_calls:,}"
+        table.add_row(
+            arm, "-" if found is None else _estimate(found.diff, found.ci95), learned,
+            f"{cost.texts_a_turn:.1f}", f"{cost.tokens_a_turn:.0f}",
+        )  # fmt: skip
+    return table
+
+
+def uplift_table(found: Mapping[str, Uplift]) -> Table:
+    """What each strategy adds by itself; the library holds the same beside the strategy."""
+    table = Table(box=None, pad_edge=False, title="uplift of single strategies, withheld at random",
+                  title_justify="left")  # fmt: skip
+    table.add_column("strategy")
+    for name in ("satisfaction", "rubric", "given", "withheld", "scenarios", "verdict"):
+        table.add_column(name, justify="right")
+    for id_, uplift in sorted(found.items(), key=lambda item: -item[1].csat):
+        verdict = {True: "helps", False: "harms", None: "not certain"}[uplift.helps]
+        table.add_row(
+            id_, _estimate(uplift.csat, uplift.csat_ci95),
+            _estimate(uplift.rubric, uplift.rubric_ci95), str(uplift.given),
+            str(uplift.withheld), str(uplift.scenarios), verdict,
         )  # fmt: skip
     return table
 

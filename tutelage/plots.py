@@ -51,6 +51,34 @@ def intervals(
     return as_svg(figure)
 
 
+def curves(
+    lines: Mapping[str, Mapping[int, float]], label: str, *, marked: int | None = None
+) -> str:
+    """Values by round, one line a name; rounds that have no value are passed over.
+
+    Args:
+        lines: name to round (0: before the first) to value.
+        label: of the vertical axis, with its unit.
+        marked: a round that gets a ring on every line that has it, such as the one that was kept.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _figure(4)
+    for (name, values), colour in zip(lines.items(), (GOOD, SOFT, INK, BAD), strict=False):
+        rounds = sorted(values)
+        axes.plot(rounds, [values[r] for r in rounds], "o-", color=colour, label=name, markersize=4)
+        if marked is not None and marked in values:
+            axes.plot(
+                (marked,), (values[marked],), "o", color=colour, markersize=11, fillstyle="none"
+            )
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("round (0: before anything was taught)")
+    axes.set_ylabel(label, color=INK)
+    axes.legend(frameon=False, fontsize=8)
+    return as_svg(figure)
+
+
 def bars(rows: Mapping[str, float | None], label: str, *, least: float | None = None) -> str:
     """Shares between 0 and 1 as bars; those under `least` in another colour.
 

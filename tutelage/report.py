@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
+from markupsafe import Markup
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
@@ -19,6 +20,7 @@ import tutelage
 from tutelage.graphs.events import StrategyDecided
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary
+from tutelage.plots import curves
 from tutelage.strategy_store import Entry
 
 
@@ -37,6 +39,9 @@ def coach_table(
         _tokens(summary),
         Text(_verdict(summary)),
     ]
+    if summary.settled is not None:
+        did = "rolled back" if summary.settled.rolled_back else "kept as it is"
+        parts.append(Text(f"library {did}: {summary.settled.reason}"))
     if example := _example(summary):
         title = f"{'kept' if example.verdict == 'kept' else 'dropped'}: {example.scenario}"
         body = Text()
@@ -95,7 +100,25 @@ def write_report(
         version=tutelage.__version__,
         marked=marked,
         verdict=_verdict(summary),
+        curve=_curve(summary),
     )
+
+
+def _curve(summary: RunSummary) -> Markup | None:
+    """Satisfaction by round, in training and on the validation dialogues; the library that stays has
+    a ring.
+    """
+    held_out = {} if summary.baseline_csat is None else {0: summary.baseline_csat}
+    # Where a round kept nothing the library is the one before, and nothing was played anew.
+    held_out |= {
+        e.round: e.validation_csat for e in summary.rounds if e.validation_csat is not None
+    }
+    training = {e.round: e.csat for e in summary.rounds if e.csat is not None}
+    lines = {name: line for name, line in (("held out", held_out), ("training", training)) if line}
+    if not any(len(line) > 1 for line in lines.values()):
+        return None
+    marked = summary.settled.round if summary.settled else None
+    return Markup(curves(lines, "satisfaction, 1 to 5", marked=marked))  # noqa: S704
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

@@ -24,6 +24,7 @@ from tutelage.graphs.events import (
     DialogueStarted,
     Event,
     Fault,
+    LibrarySettled,
     RoundEnded,
     RunEnded,
     RunStarted,
@@ -213,6 +214,8 @@ def line_of(event: Event) -> Text | None:
             csat = "-" if event.csat is None else f"{event.csat:.2f}"
             said = f"satisfaction {csat}, kept {event.kept}, dropped {event.dropped}"
             return _line(f"round {event.round}", "bold", said)
+        case LibrarySettled():
+            return _line("library", "bold", event.reason, _WIDTH * 2)
         case Fault():
             return _line("fault", "bold red", event.message, _WIDTH * 3)
     return None

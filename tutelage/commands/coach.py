@@ -23,8 +23,11 @@ def coach(
     ] = 4,
     states: Annotated[int, typer.Option(min=1, help="Weak states taught a round, at most.")] = 4,
     pairs: Annotated[
-        int, typer.Option(min=2, max=50, help="Comparisons on which a strategy is accepted.")
-    ] = 6,
+        int,
+        typer.Option(
+            min=6, max=100, help="Comparisons at most to accept a strategy; a clear case takes 6."
+        ),
+    ] = 24,
     refinements: Annotated[
         int, typer.Option(min=0, max=10, help="Times a dropped strategy is written anew.")
     ] = 1,

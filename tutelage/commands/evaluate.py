@@ -14,7 +14,8 @@ def evaluate(
     env: o.Env,
     library: o.LibraryFile = None,
     arms: Annotated[
-        str, typer.Option(metavar="A,B,...", help="none, generic, library, teacher.")
+        str,
+        typer.Option(metavar="A,B,...", help="none, generic, library, playbook, global, teacher."),
     ] = "none,generic,library,teacher",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     dialogues: Annotated[
@@ -39,6 +40,21 @@ def evaluate(
     proposed: Annotated[
         bool, typer.Option("--proposed", help="Use strategies nobody approved yet as well.")
     ] = False,
+    ablate: Annotated[
+        bool,
+        typer.Option(
+            "--ablate",
+            help="Also play an arm in which strategies are withheld at random; keeps each one's own "
+            "uplift in the library.",
+        ),
+    ] = False,
+    playbook: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For the arm playbook: see `baseline`.")
+    ] = None,
+    global_: Annotated[
+        Path | None,
+        typer.Option("--global", metavar="FILE", help="For the arm global: see `baseline`."),
+    ] = None,
     run: o.Run = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with --run DIR; ended dialogues are not redone.")
@@ -80,6 +96,9 @@ def evaluate(
         seed=seed,
         sequential=sequential,
         proposed=proposed,
+        ablate=ablate,
+        playbook=str(playbook) if playbook else None,
+        global_=str(global_) if global_ else None,
     )
     if watch:
         watch_evaluation(request, run, resume=resume, report=report)

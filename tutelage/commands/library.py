@@ -57,6 +57,13 @@ def list_entries(
         result(f"\n{entry.id}  {entry.scenario}")
         for strategy in entry.strategies:
             result(f"  {strategy.id}  {strategy.status:<9} {strategy.text}")
+            if uplift := strategy.uplift:
+                interval = uplift.csat_ci95
+                told = f" [{interval[0]:+.2f}, {interval[1]:+.2f}]" if interval else ""
+                result(
+                    f"{'':<25}uplift: satisfaction {uplift.csat:+.2f}{told}, rubric "
+                    f"{uplift.rubric:+.2f}, over {uplift.scenarios} scenarios"
+                )
 
 
 @app.command()
@@ -151,10 +158,18 @@ def diff(
 
 
 @app.command()
-def lint(library: File, json: o.Json = False) -> None:
-    """List what a person should look at, each with a proposal.
+def lint(
+    library: File,
+    env: Annotated[
+        str | None,
+        typer.Option(metavar="ENV", help="A firm, to look for contradictions with its policy."),
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """List what a person should look at, each with a proposal: what was measured to do harm or
+    nothing (`tutelage evaluate --ablate`), near-duplicates, contradictions.
 
-    Example: `tutelage library lint runs/x/library.db`
+    Example: `tutelage library lint runs/x/library.db --env airline`
     """
     from dataclasses import asdict
 
@@ -162,8 +177,13 @@ def lint(library: File, json: o.Json = False) -> None:
     from tutelage.strategy_store import Library
     from tutelage.strategy_store.lint import lint as findings_of
 
+    rules: dict[str, str] = {}
+    if env is not None:
+        from tutelage.environments import load_environment
+
+        rules = {id_: rule.text for id_, rule in load_environment(env).policy.rules.items()}
     with Library.open(library) as opened:
-        findings = findings_of(opened.entries())
+        findings = findings_of(opened.entries(), rules)
     if json:
         result_json([asdict(finding) for finding in findings])
         return
@@ -210,6 +230,24 @@ def reject(
 
     with Library.open(library) as opened:
         result(f"{opened.reject(ids, by or _user(), reason)} rejected")
+
+
+@app.command()
+def retire(
+    library: File,
+    ids: Ids,
+    reason: Annotated[str, typer.Option(help="Why; it stays with the strategy.")] = "",
+    by: By = "",
+) -> None:
+    """Take strategies out of use that once were approved.
+
+    Example: `tutelage library retire runs/x/library.db s1a2b3c4d5e --reason "adds nothing"`
+    """
+    from tutelage.console import result
+    from tutelage.strategy_store import Library
+
+    with Library.open(library) as opened:
+        result(f"{opened.retire(ids, by or _user(), reason)} retired")
 
 
 @app.command()
@@ -321,6 +359,94 @@ def rollback(
     with Library.open(library) as opened:
         number = opened.rollback(version, by or _user(), entry=entry)
     result(f"now at version {number}")
+
+
+@app.command()
+def compress(
+    library: File,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Do it; else only say what would be done.")
+    ] = False,
+    by: By = "",
+    json: o.Json = False,
+) -> None:
+    """Make the library smaller without losing a measured effect.
+
+    Retires what `tutelage evaluate --ablate` measured to harm or to add nothing, and merges
+    strategies that say the same for scenarios described alike. What was measured to help stays.
+
+    Example: `tutelage library compress runs/x/library.db --apply`
+    """
+    from dataclasses import asdict
+
+    from tutelage.console import result, result_json
+    from tutelage.strategy_store import Library, compression
+
+    with Library.open(library) as opened:
+        entries = opened.entries()
+        before, steps = compression.size_of(entries), compression.plan(entries)
+        if apply:
+            compression.apply(opened, steps, by or _user())
+        after = compression.size_of(opened.entries())
+    if json:
+        sizes = {"before": asdict(before), "after": asdict(after)}
+        result_json({**sizes, "applied": apply, "steps": [asdict(step) for step in steps]})
+        return
+    for step in steps:
+        result(f"{step.strategy}: {step.reason}")
+    result(
+        f"{before.entries} entries, {before.strategies} strategies, {before.tokens_a_turn:.0f} tokens a "
+        "turn where one fits"
+    )
+    if apply:
+        result(
+            f"now {after.entries} entries, {after.strategies} strategies, "
+            f"{after.tokens_a_turn:.0f} tokens"
+        )
+    elif steps:
+        result(f"{len(steps)} strategies would be left out: add --apply")
+
+
+@app.command()
+def place(
+    library: File,
+    env: o.Env,
+    student: o.Student = None,
+    placements: Annotated[
+        str, typer.Option(metavar="A,B,...", help="after, note, system, example.")
+    ] = "after,note,example",
+    dialogues: Annotated[int, typer.Option(min=2, help="Validation dialogues a placement.")] = 8,
+    customer: o.Customer = None,
+    judge: o.Judge = None,
+    exchanges: o.Exchanges = 6,
+    concurrency: o.Concurrency = None,
+    budget_tokens: o.BudgetTokens = None,
+    budget_usd: o.BudgetUsd = None,
+    seed: o.Seed = 0,
+    approved: Annotated[
+        bool, typer.Option("--approved", help="Measure with approved strategies only.")
+    ] = False,
+    run: o.Run = None,
+    json: o.Json = False,
+) -> None:
+    """Measure where in the prompt a student follows strategies best, and keep it in the library.
+
+    Plays the validation dialogues once for each placement: `after` the transcript as a system
+    message, as a `note` in the customer's message, at the end of the `system` text, or as an
+    `example` in place of orders. `after` stays unless another is better beyond noise. Whoever uses
+    the library with this student then sends strategies in that way.
+
+    Example: `tutelage library place runs/x/library.db airline --student openai:gpt-5-mini`
+    """
+    from tutelage.place_run import PlaceRequest, place_run
+
+    request = PlaceRequest(
+        library=str(library), environment=env, student=student, customer=customer, judge=judge,
+        placements=[name.strip() for name in placements.split(",") if name.strip()],
+        dialogues=dialogues, exchanges=exchanges, concurrency=concurrency,
+        budget_tokens=budget_tokens, budget_usd=budget_usd, seed=seed, approved=approved,
+    )  # fmt: skip
+    place_run(request, run, as_json=json)
 
 
 @app.command("export")

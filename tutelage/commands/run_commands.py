@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .baseline import baseline
 from .coach import coach
 from .doctor import doctor
 from .evaluate import evaluate
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command()(coach)
     app.command()(simulate)
     app.command()(evaluate)
+    app.command()(baseline)
     app.command()(watch)
     app.command()(takeover)
     app.command()(review)

@@ -1,0 +1,106 @@
+"""Candidates: what the teacher proposes for a weak state, and what of it may be tried at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tutelage.agents.policy_check import breach, plain_breach
+from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
+from tutelage.agents.teacher import Proposal, Weakness
+from tutelage.strategy_store import vet
+from tutelage.strategy_store.wording import too_special
+
+from .acceptance import Decision, Pair
+from .desk import Desk
+from .trials import Candidate, Weak
+
+_QUOTED = 160
+"""Characters of a reply that a lesson quotes."""
+
+
+async def proposals(
+    desk: Desk, weak: Weak, failures: Sequence[str], count: int, seed: int
+) -> list[Proposal]:
+    """What the teacher writes in `count` tries with seeds of their own, side by side."""
+    state = weak.state
+    weakness = Weakness(
+        scenario=desk.environment.scenarios[state.scenario],
+        turns=state.turns,
+        student_reply=state.reply,
+        teacher_reply=weak.teacher_reply,
+        reasons=state.reasons,
+        ending=state.ending,
+    )
+    return await desk.side_by_side(
+        [seed + number for number in range(count)],
+        lambda at: desk.teacher.propose(weakness, weak.tactics, failures, seed=at),
+    )
+
+
+def vetted(
+    desk: Desk, weak: Weak, offered: Sequence[Proposal]
+) -> tuple[list[Candidate], list[str]]:
+    """The candidates worth trying, and what code refused, with the reason.
+
+    Each proposal is one candidate, and the handbook tactics that it chose (or those that fit best)
+    compete with it.
+    """
+    policy = desk.environment.policy
+    rules = [rule.text for rule in policy.rules.values()]
+    known = f"{policy.text}\n{desk.environment.config.title}"
+    offers: list[tuple[Sequence[str], str, list[str]]] = []
+    for proposal in offered:
+        named = [tactic for tactic in weak.tactics if tactic.id in proposal.tactics]
+        fitting = (named or list(weak.tactics))[:2]
+        ids = [tactic.id for tactic in named]
+        offers.append((proposal.strategies, "handbook" if named else "teacher", ids))
+        offers.append(([t.do for t in fitting], "handbook", [t.id for t in fitting]))
+    candidates: list[Candidate] = []
+    refused: dict[str, None] = {}
+    for texts, source, tactics in offers:
+        good: list[str] = []
+        for text in texts:
+            text = " ".join(text.split()).strip(" -\"'")
+            reasons = [*vet(text), *too_special(text, known)]
+            if policy_overlap(text, rules) >= OVERLAP_FROM:
+                reasons.append("repeats a rule of the policy")
+            if found := plain_breach(desk.environment, text):
+                reasons.append(str(found))
+            if reasons:
+                refused[f"{text!r}: {', '.join(reasons)}"] = None
+            elif text not in good:
+                good.append(text)
+        if good and tuple(good) not in [c.texts for c in candidates]:
+            candidates.append(Candidate(tuple(good), source, tuple(tactics)))
+    return candidates, list(refused)
+
+
+async def within_policy(desk: Desk, candidate: Candidate) -> tuple[Candidate | None, list[str]]:
+    """The candidate without the texts that, as the judge reads them, would break a rule.
+
+    Asked of the one that is about to be tested, not of all that were written: it costs up to
+    three calls a text.
+    """
+    found = await desk.side_by_side(
+        candidate.texts, lambda text: breach(desk.environment, desk.judge.voice, text)
+    )
+    refused = [f"{text!r}: {why}" for text, why in zip(candidate.texts, found, strict=True) if why]
+    kept = tuple(text for text, why in zip(candidate.texts, found, strict=True) if not why)
+    if not kept:
+        return None, refused
+    return Candidate(kept, candidate.source, candidate.tactics), refused
+
+
+def lesson(candidate: Candidate, decision: Decision, pairs: Sequence[Pair]) -> str:
+    """What the teacher is told of a try that failed: the words, why, and the reply that shows it."""
+    told = f"{'; '.join(candidate.texts)} ({decision.reason})"
+    if not pairs:
+        return told
+    worst = min(pairs, key=lambda pair: pair.preference)
+    line, before, after = (
+        " ".join(text.split())[:_QUOTED]
+        for text in (worst.customer_says, worst.before, worst.after)
+    )
+    if worst.before.strip() == worst.after.strip():
+        return f"{told}. The agent's reply to {line!r} did not change: be more concrete."
+    return f"{told}. To {line!r} the agent then wrote {after!r} in place of {before!r}."

@@ -1,0 +1,86 @@
+"""Convergence: when to stop, which library was best, and whether coaching moves this student at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .experiment import sequential
+
+NO_MATTER = 0.25
+"""Mean gain (0-1) of trials below which coaching is of no use, either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What validation dialogues gained from one library to another, in pairs of the same cell.
+
+    `mean` is in points of satisfaction; `error` is its standard error, infinite for fewer than two.
+    """
+
+    mean: float
+    error: float
+    n: int
+
+    @property
+    def up(self) -> bool:
+        """Better by more than one standard error."""
+        return self.mean > 0 and self.mean > self.error
+
+    @property
+    def down(self) -> bool:
+        """Worse by more than one standard error."""
+        return self.mean < 0 and -self.mean > self.error
+
+
+def step_between(before: Mapping[str, float], after: Mapping[str, float]) -> Step:
+    """Compare the satisfaction of the same validation dialogues under two libraries.
+
+    The rule of one standard error (Breiman, Friedman, Olshen and Stone 1984, "Classification and
+    Regression Trees", section 3.4.3) in pairs: a change within it is no change. Where all cells
+    moved alike the error is zero, so any move counts.
+
+    Args:
+        before, after: cell to satisfaction (1-5); cells in only one of them are left out.
+    """
+    differences = [after[cell] - before[cell] for cell in before if cell in after]
+    if len(differences) < 2:
+        return Step(float(np.mean(differences)) if differences else 0.0, math.inf, len(differences))
+    error = float(np.std(differences, ddof=1) / math.sqrt(len(differences)))
+    return Step(float(np.mean(differences)), error, len(differences))
+
+
+def best_round(scores: Mapping[int, Mapping[str, float]]) -> int:
+    """The round (0: before anything was taught) whose library did best on the validation dialogues.
+
+    The last, unless an earlier one was better by more than one standard error; of several such the
+    one with the highest mean.
+
+    Args:
+        scores: round to cell to satisfaction; at least one round.
+    """
+    last = max(scores)
+    better = [number for number in scores if step_between(scores[number], scores[last]).down]
+    means = {number: float(np.mean(list(scores[number].values()))) for number in better}
+    return max(better, key=lambda number: (means[number], number)) if better else last
+
+
+def of_no_use(gains: Sequence[float], same: int) -> str:
+    """Why coaching this student is of no use, or "" where that is not shown.
+
+    Shown where the interval of the mean gain over all trials, which holds however often one looks
+    (`experiment.sequential`), lies within NO_MATTER of zero. Harmful advice does not show it: there
+    the interval lies below.
+
+    Args:
+        gains: of all trials so far, -1 to 1, of every candidate and not of the best only.
+        same: in how many of them the reply was word for word the same.
+    """
+    low, high = sequential(gains, 1.0)
+    if not (low > -NO_MATTER and high < NO_MATTER):
+        return ""
+    told = f"coaching does not help this student: {len(gains)} replies with strategies were worth"
+    return f"{told} as much as those without ({same} were the same, word for word)"

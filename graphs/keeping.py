@@ -1,0 +1,194 @@
+"""Keeping: what passed enters the library as proposed, or is merged into what says the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tutelage.agents.transcript import as_messages
+from tutelage.strategy_store import (
+    Entry,
+    Evidence,
+    Index,
+    Library,
+    Provenance,
+    query_of,
+)
+from tutelage.strategy_store.wording import same_words
+
+from .acceptance import Decision, Pair, check_means, gain, null_threshold
+from .desk import Desk
+from .generalisation import Gate
+from .states import State
+from .trials import Candidate, Weak, as_retrieved, compare, draw
+
+SAME_ENTRY_FROM = 0.8
+"""Similarity (0-1) of two scenario sentences from which a strategy joins the entry that is there."""
+MERGE_SEED = 4000
+MERGE_PAIRS = 4
+"""Comparisons of a new strategy with one that the library gained meanwhile for the same state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Ids of the strategies in the library; `merged` says into what, where nothing was added."""
+
+    strategies: list[str]
+    merged: str = ""
+
+
+def provenance_of(
+    desk: Desk,
+    weak: Weak,
+    candidate: Candidate,
+    decision: Decision,
+    pairs: Sequence[Pair],
+    gate: Gate,
+    *,
+    states: int,
+    round_number: int,
+    run: str,
+) -> Provenance:
+    """Where a strategy comes from and what its acceptance rested on."""
+    shown = max(pairs, key=lambda pair: pair.preference)
+    state, models = weak.state, desk.models
+    before, after = check_means(pairs)
+    checked = any(pair.checks_before is not None for pair in pairs)
+    return Provenance(
+        source="handbook" if candidate.source == "handbook" else "teacher",
+        tactics=list(candidate.tactics),
+        environment=desk.environment.name,
+        run=run,
+        round=round_number,
+        scenario=state.scenario,
+        persona=state.persona,
+        dialogue=state.dialogue,
+        turn=state.turn,
+        student=models["student"],
+        teacher=models["teacher"],
+        judge=models["judge"],
+        evidence=Evidence(
+            customer=shown.customer_says,
+            before=shown.before,
+            after=shown.after,
+            preference=decision.mean,
+            ci95=decision.ci95,
+            pairs=len(pairs),
+            states=min(states, len(pairs)),
+            checks_before=before if checked else None,
+            checks_after=after if checked else None,
+            p=decision.p,
+            gain=decision.gain,
+            gain_threshold=decision.threshold,
+            elsewhere=len({pair.customer_says for pair in gate.pairs}),
+            elsewhere_gain=gate.gain,
+        ),
+    )
+
+
+async def keep(
+    desk: Desk,
+    library: Library,
+    name: str,
+    entry: Entry,
+    where: Sequence[State],
+    null: Sequence[Pair],
+    unit: float,
+    *,
+    known: Collection[str] = (),
+    run: str,
+    seed: int,
+) -> Kept:
+    """Write an entry into the library, or merge it into one that does the same.
+
+    What the library would give at the entry's own state now may be newer than the trials, since
+    states are taught side by side. Where it is, the new strategies are compared with it: if they are
+    no better than that, they are the same advice in other words. Their wording is then kept with the
+    old entry, as a version like any other, and nothing is added to what students are given.
+
+    Args:
+        desk: the agents.
+        library: takes the entry.
+        name: the proposal's, for the log.
+        entry: what passed the test and the gate.
+        where: the state it was learned at, then others of its kind.
+        null, unit: see `acceptance`.
+        known: ids of entries that were there when the trials began, which the entry has beaten.
+        run: the run's name, the author of the version.
+        seed: the run's seed.
+    """
+    by = f"run {run}".strip()
+    home = where[0]
+    statuses = ("proposed", "approved")
+    there = await asyncio.to_thread(library.index, statuses)
+    rival = _rival(there, home, desk.retrieval.threshold)
+    if rival is not None and rival.id not in known:
+        told = _worded_alike(rival, entry)
+        if not told:
+            given = as_retrieved(entry)
+            pairs: list[Pair] = []
+            for number in range(MERGE_PAIRS):
+                state = where[number % len(where)]
+                # The plain reply of `draw` is one with the library as it is now: with the rival.
+                drawn = await draw(desk, state, seed + MERGE_SEED + number, given)
+                pairs.append(await compare(desk, name, "elsewhere", drawn))
+            gains = [gain(pair, unit) for pair in pairs]
+            if np.mean(gains) <= null_threshold(null, unit, len(gains)):
+                told = f"is no better than {rival.strategies[0].id}, which fits the same states"
+        if told:
+            await asyncio.to_thread(_merge, library, rival, entry, by, told)
+            return Kept([s.id for s in rival.strategies], told)
+    alike = there.search(entry.scenario, top=1, threshold=SAME_ENTRY_FROM)
+    if alike and alike[0].entry.id != entry.id:
+        old = alike[0].entry
+        entry = Entry.new(old.scenario, cues=entry.cues, strategies=entry.strategies).model_copy(
+            update={"id": old.id}
+        )
+    await asyncio.to_thread(library.add, entry, by)
+    if entry.unless or entry.threshold is not None:
+        await asyncio.to_thread(_narrow, library, entry, by)
+    return Kept([strategy.id for strategy in entry.strategies])
+
+
+def _rival(index: Index, home: State, threshold: float) -> Entry | None:
+    """The entry that the library gives at a state now."""
+    found = index.search(query_of(as_messages(home.turns)), top=1, threshold=threshold)
+    return found[0].entry if found else None
+
+
+def _worded_alike(rival: Entry, entry: Entry) -> str:
+    """Why no comparison is needed, where each new text is one of the rival's in nearly its words."""
+    for strategy in entry.strategies:
+        if not any(same_words(old.text, strategy.text) for old in rival.strategies):
+            return ""
+    return f"says the same as {rival.strategies[0].id}"
+
+
+def _merge(library: Library, rival: Entry, entry: Entry, by: str, told: str) -> None:
+    """The other wordings join the entry that is there. It fits the state already, and reaches no
+    state more than before: with another cue it would, and no gate has tried it there.
+    """
+    whole = library.entry(rival.id)
+    first = rival.strategies[0]
+    wordings = [s.text for s in entry.strategies if s.text != first.text]
+    also = list(dict.fromkeys([*first.also, *wordings]))
+    strategies = [
+        old.model_copy(update={"also": also}) if old.id == first.id else old
+        for old in whole.strategies
+    ]
+    merged = whole.model_copy(update={"strategies": strategies})
+    library.replace(merged, by, f"merged another wording of {first.id} into {rival.id}: it {told}")
+
+
+def _narrow(library: Library, entry: Entry, by: str) -> None:
+    """An entry that was there keeps its reach unless the new one was narrowed; then both are."""
+    stored = library.entry(entry.id)
+    limits = [t for t in (stored.threshold, entry.threshold) if t is not None]
+    unless = list(dict.fromkeys([*stored.unless, *entry.unless]))
+    narrowed = stored.model_copy(
+        update={"unless": unless, "threshold": max(limits) if limits else None}
+    )
+    if narrowed != stored:
+        library.replace(narrowed, by, f"narrowed {entry.id}")

@@ -1,0 +1,119 @@
+"""Placing: where in the prompt one student follows strategies best, measured on validation dialogues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from tutelage.environments import Environment
+from tutelage.strategy_store import Placement
+
+from .coaching import play
+from .convergence import Step, step_between
+from .desk import Desk, fitting_concurrency
+from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from .run_log import Log, MemoryLog
+from .states import played
+
+PLACING_ROUND = -1
+"""The round that these dialogues carry, so that they are taken for no round of coaching."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One placement: mean satisfaction (1-5) over `n` dialogues, and against `after` in pairs."""
+
+    placement: Placement
+    csat: float | None
+    n: int
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """All that were tried, and the one to use."""
+
+    tried: list[Placed]
+    best: Placement
+
+    @property
+    def measured(self) -> str:
+        """The figures in a few words, for the library's history."""
+        shown = [f"{p.placement} {p.csat:.2f}" for p in self.tried if p.csat is not None]
+        return f"satisfaction on {max(p.n for p in self.tried)} dialogues: {', '.join(shown)}"
+
+
+def plan_placing(environment: Environment, dialogues: int, seed: int) -> list[DialogueRequest]:
+    """The validation dialogues, the same for every placement."""
+    scenarios = environment.split("validation")
+    requests: list[DialogueRequest] = []
+    for number in range(dialogues if scenarios else 0):
+        scenario = scenarios[number % len(scenarios)]
+        personas = environment.personas_for(scenario)
+        requests.append(
+            DialogueRequest(
+                scenario=scenario.id, persona=personas[(seed + number) % len(personas)].name,
+                seed=seed + number, round=PLACING_ROUND, purpose="validation",
+            )
+        )  # fmt: skip
+    return requests
+
+
+async def measure_placements(
+    desk: Desk,
+    placements: Sequence[Placement],
+    *,
+    dialogues: int,
+    seed: int = 0,
+    max_exchanges: int = MAX_EXCHANGES,
+    concurrency: int | None = None,
+) -> Placing:
+    """Play the validation dialogues once for each placement and choose.
+
+    `after` stays unless another is better than it by more than one standard error in pairs; of
+    several such the one with the highest mean.
+
+    Args:
+        desk: the agents; its library is what is given.
+        placements: what to try; `after` is always tried as well.
+        dialogues: a placement.
+        seed: of the dialogues.
+        max_exchanges, concurrency: as for all dialogues.
+    """
+    log: Log = desk.log or MemoryLog()
+    desk.log = log
+    plan = plan_placing(desk.environment, dialogues, seed)
+    every: list[Placement] = list(dict.fromkeys(["after", *placements]))
+    for placement in every:
+        placed = replace(desk, student=replace(desk.student, placement=placement))
+        requests: list[DialogueRequest] = [
+            {
+                **request,
+                "arm": placement,
+                "dialogue": f"p.{placement}.{request.get('scenario')}.{request.get('persona')}"
+                f".{request.get('seed')}",
+            }
+            for request in plan
+        ]
+        await play(
+            desk, compile_dialogue(placed, max_exchanges), requests,
+            concurrency or fitting_concurrency(desk),
+        )  # fmt: skip
+    scores: dict[str, dict[str, float]] = {placement: {} for placement in every}
+    for one in (await played(log)).values():
+        if one.started.round == PLACING_ROUND and one.valid and one.judged is not None:
+            cell = f"{one.started.scenario}.{one.started.persona}.{one.started.seed}"
+            scores[one.started.arm][cell] = one.judged.satisfaction
+    tried = [
+        Placed(
+            placement,
+            fmean(scores[placement].values()) if scores[placement] else None,
+            len(scores[placement]),
+            step_between(scores["after"], scores[placement]),
+        )
+        for placement in every
+    ]
+    better = [one for one in tried if one.step.up and one.csat is not None]
+    best = max(better, key=lambda one: one.csat or 0.0).placement if better else "after"
+    return Placing(tried, best)

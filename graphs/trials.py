@@ -1,0 +1,163 @@
+"""Trials: the student answers a state without and with a strategy, and the judge compares blind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Literal
+
+from tutelage.agents.teacher import Description
+from tutelage.agents.transcript import Reply, Turn, as_messages, with_actions
+from tutelage.environments import Tactic, check_mean
+from tutelage.strategy_store import (
+    Entry,
+    Index,
+    Provenance,
+    Retrieved,
+    Strategy,
+    mask,
+    query_of,
+)
+
+from .acceptance import Pair
+from .desk import Desk
+from .events import StrategyTried
+from .states import State
+
+Phase = Literal["choose", "accept", "elsewhere"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weak:
+    """A state that was examined and found weak."""
+
+    state: State
+    description: Description
+    teacher_reply: str
+    tactics: tuple[Tactic, ...]
+
+
+@dataclass
+class Null:
+    """Comparisons of two replies of the same student to the same state, gathered as the run goes."""
+
+    pairs: list[Pair] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Strategies that are tried together; `source` is teacher or handbook, `tactics` ids of it."""
+
+    texts: tuple[str, ...]
+    source: str
+    tactics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Two replies to one state on one seed, without and with the strategy."""
+
+    state: State
+    seed: int
+    before: Reply
+    after: Reply
+
+
+async def reply(desk: Desk, state: State, seed: int, given: Retrieved | None = None) -> Reply:
+    """What the student answers with the strategy given, or with the library as it is."""
+    scenario = desk.environment.scenarios[state.scenario]
+    retrieved = [given] if given else await desk.retrieve(state.turns, state.scenario)
+    return await desk.student.reply(scenario, state.turns, retrieved, seed)
+
+
+async def draw(desk: Desk, state: State, seed: int, given: Retrieved) -> Drawn:
+    """Both replies to a state on one seed."""
+    before = await reply(desk, state, seed)
+    return Drawn(state, seed, before, await reply(desk, state, seed, given))
+
+
+async def compare(desk: Desk, name: str, phase: Phase, drawn: Drawn) -> Pair:
+    """The judge's blind comparison of two replies and the checks by code on each, recorded."""
+    pair = await _pair(desk, drawn.state, drawn.before, drawn.after)
+    await desk.record(
+        StrategyTried(
+            proposal=name, phase=phase, dialogue=drawn.state.dialogue, turn=drawn.state.turn,
+            seed=drawn.seed, customer_says=drawn.state.customer_says,
+            before=drawn.before.text, after=drawn.after.text,
+            tools_before=drawn.before.tools, tools_after=drawn.after.tools,
+            preference=pair.preference,
+            checks_before=pair.checks_before, checks_after=pair.checks_after,
+        )
+    )  # fmt: skip
+    return pair
+
+
+async def extend_null(desk: Desk, state: State, plain: Sequence[Reply], null: Null) -> None:
+    """Comparisons of the student with itself: each plain reply with the next."""
+    for first, second in pairwise(plain):
+        null.pairs.append(await _pair(desk, state, first, second))
+
+
+async def _pair(desk: Desk, state: State, before: Reply, after: Reply) -> Pair:
+    scenario = desk.environment.scenarios[state.scenario]
+    shown = with_actions(before), with_actions(after)
+    preference = await desk.judge.prefer(scenario, state.turns, *shown)
+    items = desk.environment.rubric_for(scenario)
+    return Pair(
+        state.customer_says, *shown, preference,
+        check_mean(items, before.text), check_mean(items, after.text),
+    )  # fmt: skip
+
+
+async def fresh_states(desk: Desk, state: State, count: int, seed: int) -> list[State]:
+    """The same point of the dialogue with the customer's line said anew, by other customers where
+    it is the opening and the scenario allows them.
+    """
+    scenario = desk.environment.scenarios[state.scenario]
+    personas = desk.environment.personas_for(scenario)
+    earlier = state.turns[:-1]
+    fresh: list[State] = []
+    for number in range(count):
+        persona = desk.environment.personas[state.persona]
+        if not earlier:
+            persona = personas[(personas.index(persona) + 1 + number) % len(personas)]
+        heard = await desk.customer.speak(persona, scenario, earlier, 2 * (seed + number) + 9001)
+        if heard.line is not None and not heard.line.goal_met:
+            line = Turn(speaker="customer", text=heard.line.customer_says)
+            fresh.append(replace(state, turns=(*earlier, line), persona=persona.name))
+    return fresh
+
+
+def reached(
+    entry: Entry, home: State, others: Sequence[State], *, threshold: float = 0.3
+) -> list[tuple[float, State]]:
+    """The states of other dialogues that would retrieve an entry, the most similar (0-1) first."""
+    index = Index([entry])
+    found: list[tuple[float, State]] = []
+    for other in others:
+        if other.dialogue == home.dialogue:
+            continue
+        hit = index.search(query_of(as_messages(other.turns)), top=1, threshold=threshold)
+        if hit:
+            found.append((hit[0].similarity, other))
+    return sorted(found, key=lambda pair: -pair[0])
+
+
+def entry_of(weak: Weak, candidate: Candidate, provenance: Provenance | None = None) -> Entry:
+    """The entry that a candidate would become."""
+    provenance = provenance or Provenance(source="teacher")
+    return Entry.new(
+        scenario=mask(weak.description.scenario),
+        wants=mask(weak.description.wants),
+        feels=mask(weak.description.feels),
+        cues=[mask(weak.state.customer_says)],
+        strategies=[Strategy.new(text, provenance) for text in candidate.texts],
+    )
+
+
+def as_retrieved(entry: Entry) -> Retrieved:
+    """An entry as if it had been retrieved."""
+    return Retrieved(
+        entry=entry, strategies=entry.strategies, similarity=1.0, lexical=1.0, dense=None
+    )

@@ -1,0 +1,105 @@
+"""Compression: a smaller library that gives what the larger one gave, as far as was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from rapidfuzz import fuzz
+
+from .entry import Entry, Strategy
+from .library import MAX_CUES, Library
+from .lint import DUPLICATE_FROM, measured_against
+from .retrieval import CHARS_PER_TOKEN
+from .wording import same_words
+
+IN_USE = ("proposed", "approved")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Entries and strategies in use, and the tokens that an entry adds to a turn in the mean."""
+
+    entries: int
+    strategies: int
+    tokens_a_turn: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to leave out: a strategy to retire, and why; `into` is the one that stands for it."""
+
+    strategy: str
+    reason: str
+    into: str = ""
+
+
+def size_of(entries: Sequence[Entry]) -> Size:
+    """The size of a library, counting strategies in use only."""
+    texts = [[s.text for s in entry.strategies if s.status in IN_USE] for entry in entries]
+    used = [of_entry for of_entry in texts if of_entry]
+    letters = sum(len(text) for of_entry in used for text in of_entry)
+    return Size(
+        len(used), sum(map(len, used)), letters / CHARS_PER_TOKEN / len(used) if used else 0.0
+    )
+
+
+def plan(entries: Sequence[Entry]) -> list[Step]:
+    """What may be left out without losing a measured effect.
+
+    What was measured to harm or to add nothing; and of two strategies that say the same in nearly
+    the same words for scenarios described alike, the one that is less well measured. One that was
+    measured to help stays, whatever it resembles, unless its twin was as well.
+    """
+    steps: list[Step] = []
+    gone: set[str] = set()
+    used = [(entry, s) for entry in entries for s in entry.strategies if s.status in IN_USE]
+    for _, strategy in used:
+        if reason := measured_against(strategy):
+            steps.append(Step(strategy.id, reason))
+            gone.add(strategy.id)
+    for (entry_a, a), (entry_b, b) in combinations(used, 2):
+        if gone & {a.id, b.id} or not same_words(a.text, b.text):
+            continue
+        alike = fuzz.token_set_ratio(entry_a.scenario, entry_b.scenario) >= DUPLICATE_FROM
+        if entry_a.id != entry_b.id and not alike:
+            continue
+        keep, leave = sorted((a, b), key=_standing, reverse=True)
+        if _helps(leave) and not _helps(keep):
+            continue
+        steps.append(Step(leave.id, f"says the same as {keep.id}", keep.id))
+        gone.add(leave.id)
+    return steps
+
+
+def apply(library: Library, steps: Sequence[Step], by: str) -> None:
+    """Retire what a plan leaves out; wordings and cues of what was merged join what stands for it.
+
+    Every step is a version, and nothing is erased.
+    """
+    for step in steps:
+        if step.into:
+            entry, kept = library.strategy(step.into)
+            other, left = library.strategy(step.strategy)
+            also = list(dict.fromkeys([*kept.also, *left.also]))
+            if left.text != kept.text and left.text not in also:
+                also.append(left.text)
+            strategies = [
+                s.model_copy(update={"also": also}) if s.id == kept.id else s
+                for s in entry.strategies
+            ]
+            cues = list(dict.fromkeys([*entry.cues, *other.cues]))[:MAX_CUES]
+            merged = entry.model_copy(update={"strategies": strategies, "cues": cues})
+            library.replace(merged, by, f"merged {left.id} into {kept.id}")
+        library.retire([step.strategy], by, step.reason)
+
+
+def _helps(strategy: Strategy) -> bool:
+    return strategy.uplift is not None and strategy.uplift.helps is True
+
+
+def _standing(strategy: Strategy) -> tuple[bool, bool, int]:
+    """How well a strategy stands: measured to help, approved, pairs of evidence."""
+    evidence = strategy.provenance.evidence
+    return _helps(strategy), strategy.status == "approved", evidence.pairs if evidence else 0

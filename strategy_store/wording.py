@@ -1,0 +1,125 @@
+"""Wording: whether a text is an order that fits every customer, and whether two texts disagree."""
+
+from __future__ import annotations
+
+import re
+
+_NEGATION = re.compile(
+    r"\b(?:never|do not|don't|does not|must not|may not|cannot|can not|can't|will not|won't"
+    r"|not allowed to|not permitted to|refuse to|avoid)\b",
+    re.IGNORECASE,
+)
+_CONDITION = re.compile(
+    r"\b(?:unless|before|until|if|when|where|once|already|except|other than|more than|without|only)\b",
+    re.IGNORECASE,
+)
+_CLAUSE_END = re.compile(r"[.;:,!?]|\b(?:and then|but)\b")
+_SUBJECT = re.compile(
+    r"^(?:the|an?|this|that|these|those|it|its|he|she|they|we|i|you|your|our|my|their|there|here|who"
+    r"|what|why|how|which|some|any|all|every|each|customers?|agents?|students?|teachers?|people"
+    r"|sorry|hello|hi|thanks|yes|no|being|having)\b",
+    re.IGNORECASE,
+)
+_MODAL = re.compile(
+    r"^\S+\s+(?:should|must|will|would|can|could|may|might|shall|is|are|was|were|has)\b"
+)
+_GERUND = re.compile(r"^(?!bring\b|sing\b|ring\b|string\b)[a-z]+ing\b", re.IGNORECASE)
+_LEAD = re.compile(
+    r"^(?:if|when|where|before|after|while|once|unless|until|for|in|at|on|as soon as)\b[^,]*,\s*",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_NAME = re.compile(r"(?<![.!?:]\s)(?<!^)(?<!['\"“‘])\b[A-Z][\w'-]*")
+SAME_FROM = 0.8
+"""Share of content words in common from which two texts say the same."""
+_REACH = 3
+"""Content words between a verb and its object, at most."""
+
+
+def content_words(text: str) -> list[str]:
+    """The words of a text that carry its meaning, in order, cut to five letters.
+
+    Five letters stand in for a stemmer: "refund", "refunds" and "refunded" are one word here.
+    """
+    from bm25s.stopwords import STOPWORDS_EN
+
+    words = re.findall(r"[a-z']+", text.casefold())
+    skip = {*STOPWORDS_EN, "customer", "customers", "agent", "agents"}
+    return [word[:5] for word in words if word not in skip and len(word) > 2]
+
+
+def too_special(text: str, known: str) -> list[str]:
+    """The reasons why a strategy fits one customer only, or is no order; empty where there are none.
+
+    Args:
+        text: the strategy.
+        known: what every customer of the firm shares: the policy and the firm's name. Numbers and
+            names that stand there may stand in a strategy.
+    """
+    reasons: list[str] = []
+    numbers = set(_NUMBER.findall(known))
+    if new := [n for n in _NUMBER.findall(text) if n not in numbers]:
+        reasons.append(f"holds the number {new[0]}, which is not the policy's")
+    told = known.casefold()
+    names = [n for n in _NAME.findall(text) if len(n) > 1 and n.casefold() not in told]
+    if names:
+        reasons.append(f"holds the name {names[0]!r}, which fits one customer only")
+    if not is_order(text):
+        reasons.append("is no order to the agent: begin with a verb")
+    return reasons
+
+
+def is_order(text: str) -> bool:
+    """Whether a text is in the imperative, as far as its beginning tells: no subject, no gerund, no
+    modal verb after the first word. A clause such as "If they are angry," may lead.
+    """
+    rest = _LEAD.sub("", text.strip(), count=1)
+    return bool(rest) and not (_SUBJECT.match(rest) or _GERUND.match(rest) or _MODAL.match(rest))
+
+
+def same_words(first: str, second: str) -> bool:
+    """Whether two texts say the same in nearly the same content words. One word of six that differs is
+    enough to tell them apart: it may be the one that matters.
+    """
+    a, b = set(content_words(first)), set(content_words(second))
+    return len(a & b) >= SAME_FROM * len(a | b) if a | b else first.split() == second.split()
+
+
+def opposed(first: str, second: str) -> bool:
+    """Whether one text orders what the other forbids outright: the same verb with the same object.
+
+    Catches plain cases only ("Offer a voucher" and "Never offer vouchers"). A prohibition with a
+    condition ("... before it is checked") is left to those who can read.
+    """
+    return _does(first, second) or _does(second, first)
+
+
+def _does(text: str, rule: str) -> bool:
+    """Whether a text does what a rule forbids."""
+    done = content_words(_without_prohibitions(text))
+    for phrase in _prohibitions(rule):
+        for place, word in enumerate(done):
+            near = set(done[place + 1 : place + 1 + _REACH]) - {word}
+            if word in phrase[:2] and near & set(phrase):
+                return True
+    return False
+
+
+def _prohibitions(text: str) -> list[list[str]]:
+    """What a text forbids without a condition, each as its first content words."""
+    found: list[list[str]] = []
+    for sentence in re.split(r"[.;!?]", text):
+        if _CONDITION.search(sentence):
+            continue
+        for match in _NEGATION.finditer(sentence):
+            clause = _CLAUSE_END.split(sentence[match.end() :], maxsplit=1)[0]
+            found.append(content_words(clause)[: 2 + _REACH])
+    return [phrase for phrase in found if len(phrase) > 1]
+
+
+def _without_prohibitions(text: str) -> str:
+    kept: list[str] = []
+    for clause in _CLAUSE_END.split(_LEAD.sub("", text.strip(), count=1)):
+        match = _NEGATION.search(clause) or _CONDITION.search(clause)
+        kept.append(clause[: match.start()] if match else clause)
+    return " . ".join(kept)

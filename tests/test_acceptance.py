@@ -1,0 +1,122 @@
+"""Acceptance lets hardly anything useless or harmful in, and clear cases cost little."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tutelage.graphs.acceptance import ALPHA, Pair, decide, gain, null_threshold, spread
+from tutelage.graphs.experiment import e_value, sequential
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks" / "acceptance"))
+from planted import World, by_betting, by_fixed_t_test, table
+
+PLANNED = 24
+
+
+def pair(preference: float, before: float | None = None, after: float | None = None) -> Pair:
+    return Pair("", "before", "after", preference, before, after)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    rows = table({"betting": by_betting}, (0.6, 0.8, 0.95), 80, PLANNED, seed=7)
+    return {(row.accuracy, row.kind): row for row in rows}
+
+
+def test_hardly_anything_harmful_or_useless_gets_in_whatever_the_judge(planted):
+    def kept(kind: str) -> float:
+        return float(np.mean([row.kept for (_, name), row in planted.items() if name == kind]))
+
+    # Over three judges, 80 strategies each: the benchmark has the figures by judge.
+    assert kept("very harmful") <= 0.02
+    assert kept("harmful") <= 0.05
+    assert kept("useless") <= ALPHA
+
+
+def test_a_good_judge_misses_few_clearly_good_strategies(planted):
+    assert planted[0.95, "very good"].kept > 0.6
+    assert planted[0.95, "very good"].kept > planted[0.8, "very good"].kept
+    seen = table({"betting": by_betting}, (0.6,), 60, PLANNED, code_sees=0.7, seed=7)
+    with_code = {row.kind: row.kept for row in seen}
+    assert with_code["very good"] > planted[0.6, "very good"].kept + 0.1, "code helps a weak judge"
+    assert with_code["harmful"] <= 0.05 and with_code["useless"] <= ALPHA
+
+
+def test_clear_cases_cost_few_calls(planted):
+    assert planted[0.95, "very harmful"].pairs < 4
+    assert planted[0.95, "harmful"].pairs < 5
+    assert all(row.pairs < 0.75 * PLANNED for row in planted.values())
+
+
+def test_the_rule_it_replaced_let_more_useless_strategies_in():
+    old = table({"old": by_fixed_t_test}, (0.6, 0.8, 0.95), 200, 6, seed=7)
+    assert np.mean([row.kept for row in old if row.kind == "useless"]) > 0.06
+
+
+def test_the_evidence_may_be_looked_at_after_every_pair():
+    rng = np.random.default_rng(3)
+    alarms = 0
+    for _ in range(300):
+        gains = np.clip(rng.normal(0, 0.8, size=40), -1, 1)
+        alarms += e_value(list(gains), 1.0, ALPHA) >= 1 / ALPHA
+    assert alarms / 300 <= ALPHA
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(-1, 1), max_size=20))
+def test_the_evidence_agrees_with_the_interval(gains):
+    low, _ = sequential(gains, 1.0, alpha=2 * ALPHA)
+    found = e_value(gains, 1.0, ALPHA)
+    assert found >= 1
+    if low > 1e-6 and low > -1:
+        assert found >= 1 / ALPHA * 0.999
+    if found < 1 / ALPHA * 0.999:
+        assert low <= 1e-6
+
+
+def test_six_clear_pairs_decide_and_five_do_not():
+    null = [pair(0.52), pair(0.47), pair(0.5)]
+    assert decide([pair(0.9)] * 5, null, PLANNED) is None
+    decision = decide([pair(0.9)] * 6, null, PLANNED)
+    assert decision is not None and decision.kept and decision.p <= ALPHA
+    worse = decide([pair(0.1)] * 6, null, PLANNED)
+    assert worse is not None and not worse.kept and "worse" in worse.reason
+
+
+def test_code_checks_that_fall_stop_what_the_judge_loves():
+    pairs = [pair(0.95, 1.0, 0.75) for _ in range(PLANNED)]
+    decision = decide(pairs, [pair(0.5)], PLANNED)
+    assert decision is not None and not decision.kept and "code checks fell" in decision.reason
+
+
+def test_a_judge_against_it_stops_what_only_code_loves():
+    pairs = [pair(0.49, 0.0, 1.0) for _ in range(PLANNED)]
+    decision = decide(pairs, [pair(0.45), pair(0.58)], PLANNED)
+    assert decision is not None and not decision.kept
+
+
+def test_what_a_preference_is_worth_depends_on_how_loud_the_judge_is():
+    quiet, loud = [pair(0.51), pair(0.49)], [pair(0.9), pair(0.2)]
+    assert spread(loud) > 10 * spread(quiet) or spread(quiet) == pytest.approx(0.02)
+    assert gain(pair(0.56), spread(quiet)) == 1.0
+    assert gain(pair(0.56), spread(loud)) < 0.25
+    assert gain(pair(0.44), 0.1) == pytest.approx(-gain(pair(0.56), 0.1))
+    assert null_threshold(loud, spread(loud), 4) > null_threshold(loud, spread(loud), 40)
+
+
+def test_a_hopeless_case_is_given_up_and_a_short_plan_can_keep_nothing():
+    decision = decide([pair(0.5)] * 4, [pair(0.5)], PLANNED)
+    assert decision is not None and not decision.kept
+    short = decide([pair(0.9)], [pair(0.5)], 4)
+    assert short is not None and not short.kept, "four pairs cannot be evidence enough"
+
+
+def test_the_planted_judge_is_as_accurate_as_it_says():
+    world, rng = World(0.8), np.random.default_rng(0)
+    right = [world.pair(rng, 0.0, 1.0).preference > 0.5 for _ in range(2000)]
+    assert np.mean(right) == pytest.approx(0.8, abs=0.03)

@@ -1,0 +1,67 @@
+"""Each student is given strategies where it was measured to follow them, and the library knows where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import world
+from tutelage.environments import load_environment
+from tutelage.graphs.coaching import validation_scores
+from tutelage.graphs.placing import measure_placements
+from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+
+from tutelage.place_run import PlaceRequest
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library.open(tmp_path / "library.db", create=True) as opened:
+        for cure, says in world.TROUBLES.values():
+            text = f"Speak of {cure} in the first sentence of the answer."
+            strategy = Strategy.new(text, Provenance(source="person"))
+            opened.add(Entry.new(f"a customer who says {says}", strategies=[strategy]), "t")
+        yield opened
+
+
+class ReadsNotes(world.ScriptedStudent):
+    """Follows what stands in the customer's message, and no late system message."""
+
+    def answer(self, system, page, messages):
+        words = [
+            c for c, _ in world.TROUBLES.values() if c in page and messages[-1].type == "human"
+        ]
+        return f"{world.DULL} {' '.join(words)}".strip()
+
+
+async def measured(tmp_path, library, student):
+    firm = load_environment(world.build_firm(tmp_path / "world"))
+    desk = world.seat(firm, library, student=student)
+    placing = await measure_placements(
+        desk, ["note", "system", "example"], dialogues=6, max_exchanges=2, concurrency=4
+    )
+    return desk, placing
+
+
+async def test_a_student_that_reads_notes_only_gets_notes(tmp_path, library):
+    desk, placing = await measured(tmp_path, library, ReadsNotes())
+    csat = {one.placement: one.csat for one in placing.tried}
+    assert csat["note"] == 5.0 and csat["after"] == 1.0 and placing.best == "note"
+    library.set_placement(desk.student.voice.spec, placing.best, "run x", placing.measured)
+    again = world.seat(desk.environment, library, student=ReadsNotes())
+    assert again.student.placement == "note", "a desk with this library and student uses it"
+    other = world.seat(desk.environment, library, student=world.ScriptedCustomer())
+    assert other.student.placement == "after", "another student is not concerned"
+    assert await validation_scores(desk.log) == {}, "they are no round of coaching"
+
+
+async def test_where_nothing_is_better_strategies_stay_after_the_transcript(tmp_path, library):
+    _, placing = await measured(tmp_path, library, world.ScriptedStudent())
+    assert placing.best == "after"
+    assert replace(placing, tried=placing.tried[:1]).measured.endswith("after 5.00")
+
+
+def test_an_unknown_placement_is_named_with_the_nearest():
+    with pytest.raises(Exception, match="did you mean 'note'") as caught:
+        PlaceRequest(library="l", environment="e", placements=["notes"]).checked()
+    assert caught.value.exit_code == 2

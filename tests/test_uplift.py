@@ -1,0 +1,231 @@
+"""Uplift tells help from harm and from nothing, with intervals that cover the truth; lint acts on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import world
+from tutelage.environments import load_environment
+from tutelage.graphs.evaluation import EvaluationOptions, compile_evaluation
+from tutelage.graphs.events import (
+    DialogueEnded,
+    DialogueJudged,
+    DialogueStarted,
+    StrategyGiven,
+    TurnSpoken,
+)
+from tutelage.graphs.states import Played, played
+from tutelage.graphs.uplift import ABLATED, coin_of, is_withheld, uplifts
+from tutelage.strategy_store import Entry, Library, Provenance, Strategy, Uplift
+from tutelage.strategy_store.lint import lint
+from typer.testing import CliRunner
+
+from tutelage.evaluate_run import EvaluateRequest, uplift_table
+from tutelage.main import app
+
+
+def dialogue(number, scenario, given, withheld, satisfaction, *, arm=ABLATED, valid=True):
+    def shown(ids):
+        return [StrategyGiven(id=i, entry="e", scenario="", text="", similarity=1) for i in ids]
+
+    name = f"d{number}"
+    judged = DialogueJudged(
+        dialogue=name, satisfaction=min(5, max(1, satisfaction)), rubric=0.5, turn_scores=[3]
+    )
+    one = Played(DialogueStarted(dialogue=name, round=0, arm=arm, scenario=scenario, persona="p"))
+    one.spoken.append(
+        TurnSpoken(dialogue=name, turn=0, speaker="student", text="x",
+                   strategies=shown(given), withheld=shown(withheld))
+    )  # fmt: skip
+    one.judged = judged
+    one.ended = DialogueEnded(dialogue=name, reason="goal_met", turns=2, valid=valid)
+    return one
+
+
+def experiment(rng, effects, scenarios=10, repeats=4):
+    """Dialogues in which each strategy adds its effect, in scenarios that differ in difficulty and
+    in how they take to it.
+    """
+    found = []
+    for s in range(scenarios):
+        hard = rng.normal(0, 0.6)
+        taken = {id_: effect + rng.normal(0, 0.1) for id_, effect in effects.items()}
+        case = f"s{s} {rng.random()}"
+        for repeat in range(repeats):
+            coin = coin_of(case, "p", repeat)
+            off = [id_ for id_ in effects if is_withheld(coin, id_)]
+            on = [id_ for id_ in effects if id_ not in off]
+            score = 3 + hard + sum(taken[id_] for id_ in on) + rng.normal(0, 0.3)
+            found.append(dialogue(len(found), f"s{s}", on, off, score))
+    return found
+
+
+def test_intervals_of_single_strategies_cover_the_truth():
+    effects = {"helps": 0.6, "nothing": 0.0, "harms": -0.6}
+    covered = {id_: [] for id_ in effects}
+    called = {id_: [] for id_ in effects}
+    for trial in range(60):
+        found = uplifts(experiment(np.random.default_rng(trial), effects), resamples=299)
+        for id_, effect in effects.items():
+            low, high = found[id_].csat_ci95
+            covered[id_].append(low <= effect <= high)
+            called[id_].append(found[id_].helps)
+    for id_, hits in covered.items():
+        assert np.mean(hits) >= 0.88, id_
+    assert np.mean([value is True for value in called["helps"]]) > 0.8
+    assert np.mean([value is False for value in called["harms"]]) > 0.8
+    assert np.mean([value is None for value in called["nothing"]]) > 0.9
+
+
+def test_the_second_repeat_withholds_what_the_first_gives():
+    for id_ in ("s1", "s2", "s3", "s4"):
+        assert is_withheld(coin_of("a", "p", 0), id_) != is_withheld(coin_of("a", "p", 1), id_)
+        assert is_withheld(coin_of("a", "p", 2), id_) != is_withheld(coin_of("a", "p", 3), id_)
+    shares = [is_withheld(coin_of(f"c{n}", "p", 0), "s1") for n in range(400)]
+    assert 0.42 < np.mean(shares) < 0.58
+    assert not is_withheld("", "s1")
+
+
+def test_only_the_ablated_arm_and_valid_dialogues_count_and_few_scenarios_give_no_interval():
+    rows = [dialogue(0, "a", ["s"], [], 5), dialogue(1, "a", [], ["s"], 2)]
+    other = [
+        dialogue(2, "a", ["s"], [], 1, arm="library"),
+        dialogue(3, "a", [], ["s"], 5, valid=False),
+    ]
+    found = uplifts([*rows, *other])
+    assert found["s"].csat == 3.0 and found["s"].csat_ci95 is None and found["s"].helps is None
+    assert (found["s"].given, found["s"].withheld, found["s"].scenarios) == (1, 1, 1)
+    assert uplifts(rows[:1]) == {}
+
+
+async def test_an_ablated_evaluation_finds_help_harm_and_nothing(tmp_path):
+    firm = load_environment(world.build_firm(tmp_path / "world"))
+    with Library.open(tmp_path / "l.db", create=True) as library:
+        origin = Provenance(source="person")
+        for cure, says in world.TROUBLES.values():
+            text = f"Speak of {cure} in the first sentence of the answer."
+            library.add(
+                Entry.new(f"a customer who says {says}", strategies=[Strategy.new(text, origin)]),
+                "t",
+            )
+        ids = {}
+        for name, text in (("nothing", "Be kind to everybody at all times."),
+                           ("harm", f"Speak of {world.HARM} in the answer.")):  # fmt: skip
+            made = Entry.new(
+                f"{name} greeting",
+                cues=["Hello please answer"],
+                strategies=[Strategy.new(text, origin)],
+            )
+            ids[name] = library.add(made, "t").strategies[0].id
+        library.approve(None, "a person")
+        desk = world.seat(firm, library)
+        desk.retrieval = replace(desk.retrieval, top=3, threshold=0.3)
+        request = EvaluateRequest(
+            environment="w", arms=["library"], split="train", dialogues=24, ablate=True, exchanges=2
+        )
+        options = request.options()
+        assert options.arms == ("library", ABLATED) and options.repeats == 2
+        await compile_evaluation(desk, replace(options, concurrency=4)).ainvoke({})
+        dialogues = await played(desk.log)
+        in_library = [one for one in dialogues.values() if one.started.arm == "library"]
+        assert in_library and not any(event.withheld for one in in_library for event in one.spoken)
+        found = uplifts(dialogues.values(), student="s", run="r")
+        assert found[ids["harm"]].helps is False and found[ids["harm"]].csat < -0.5
+        assert found[ids["nothing"]].helps is None
+        assert found[ids["harm"]].scenarios >= 6
+        assert library.measured({**found, "s_gone": found[ids["harm"]]}, "run r") == len(found)
+        assert library.versions()[-1].author == "run r"
+        assert library.strategy(ids["harm"])[1].uplift == found[ids["harm"]]
+        findings = {f.where: f for f in lint(library.entries()) if "harm" in f.what}
+        assert "retire" in findings[ids["harm"]].proposal
+        assert uplift_table(found).row_count == len(found)
+    shown = CliRunner().invoke(app, ["library", "list", str(tmp_path / "l.db")])
+    assert "uplift: satisfaction -" in shown.output
+
+
+def _strategy(text, uplift=None):
+    origin = Provenance(source="person")
+    entry = Entry.new(f"a customer {text}", strategies=[Strategy.new(text, origin)])
+    (strategy,) = entry.strategies
+    return entry.model_copy(update={"strategies": [strategy.model_copy(update={"uplift": uplift})]})
+
+
+def test_lint_names_what_is_useless_and_what_contradicts():
+    nothing = Uplift(
+        csat=0.02, csat_ci95=(-0.1, 0.14), rubric=0.0, rubric_ci95=(-0.05, 0.05), given=20,
+        withheld=20, scenarios=12,
+    )  # fmt: skip
+    unsure = nothing.model_copy(update={"csat_ci95": (-0.6, 0.7)})
+    entries = [
+        _strategy("Thank the customer for waiting so long.", nothing),
+        _strategy("Say when the next message will come.", unsure),
+        _strategy("Offer a voucher for the delay."),
+        _strategy("Never offer a voucher in the first reply."),
+    ]
+    found = {(f.where, f.what.split(" (")[0]): f.proposal for f in lint(entries)}
+    ids = [entry.strategies[0].id for entry in entries]
+    assert found[ids[0], "was measured to add nothing"] == "retire it"
+    assert not [where for where, _ in found if where == ids[1] and "measured" in _]
+    assert any(where == ids[2] and what.startswith("contradicts") for where, what in found)
+    ruled = lint(entries, {"R7": "Agents must not offer vouchers."})
+    assert any(
+        "contradicts rule R7" in finding.what for finding in ruled if finding.where == ids[2]
+    )
+
+
+@pytest.mark.parametrize("name", ["airline", "furniture", "broadband"])
+def test_the_bundled_handbooks_contradict_no_rule_of_their_firms(name):
+    firm = load_environment(name)
+    rules = {id_: rule.text for id_, rule in firm.policy.rules.items()}
+    found = lint([_strategy(tactic.do) for tactic in firm.handbook.values()], rules)
+    assert not [finding for finding in found if "contradicts" in finding.what]
+
+
+def test_options_are_checked_before_anything_is_played():
+    assert EvaluateRequest(environment="x", repeats=3, ablate=True).options().repeats == 4
+    assert EvaluateRequest(environment="x", repeats=3).options() == EvaluationOptions(
+        arms=("none", "generic", "library", "teacher"), repeats=3
+    )
+
+
+def test_compression_leaves_out_what_adds_nothing_and_keeps_every_measured_effect(tmp_path):
+    nothing = Uplift(
+        csat=0.0, csat_ci95=(-0.1, 0.1), rubric=0.0, rubric_ci95=(-0.05, 0.05), given=20,
+        withheld=20, scenarios=12,
+    )  # fmt: skip
+    helps = nothing.model_copy(update={"csat": 0.6, "csat_ci95": (0.3, 0.9)})
+    texts = {
+        "Name the wait before anything else.": helps,
+        "Before anything else, name the wait.": None,
+        "Thank them for writing.": nothing,
+        "Offer two ways forward.": None,
+    }
+    origin = Provenance(source="person")
+    with Library.open(tmp_path / "l.db", create=True) as library:
+        for number, (text, uplift) in enumerate(texts.items()):
+            scenario = "a customer who waited for hours at the gate" + ("", " today")[number == 1]
+            if number > 1:
+                scenario = f"a customer number {'abcd'[number]} with another trouble"
+            entry = Entry.new(scenario, cues=[f"cue {'abcd'[number]} of mine"],
+                              strategies=[Strategy.new(text, origin)])  # fmt: skip
+            library.add(entry, "t")
+            if uplift:
+                library.measured({entry.strategies[0].id: uplift}, "run r")
+        before = {s.text: s for e in library.entries() for s in e.strategies}
+    path = str(tmp_path / "l.db")
+    shown = CliRunner().invoke(app, ["library", "compress", path])
+    assert "2 strategies would be left out" in shown.output
+    done = CliRunner().invoke(app, ["library", "compress", path, "--apply", "--by", "me"])
+    assert done.exit_code == 0 and "now 2 entries, 2 strategies" in done.output
+    with Library.open(path) as library:
+        after = {s.text: s for e in library.entries() for s in e.strategies}
+        assert after.keys() == before.keys(), "nothing is erased"
+        retired = [text for text, s in after.items() if s.status == "retired"]
+        assert retired == ["Before anything else, name the wait.", "Thank them for writing."]
+        kept = after["Name the wait before anything else."]
+        assert kept.uplift == helps and kept.also == ["Before anything else, name the wait."]
+        entry, _ = library.strategy(kept.id)
+        assert {"cue a of mine", "cue b of mine"} <= set(entry.cues)
+        assert {v.author for v in library.versions()[-3:]} == {"me"}

@@ -1,0 +1,103 @@
+"""What counts as an order that fits every customer, and what contradicts what."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tutelage.agents.policy_check import breach, nearest_rules, plain_breach
+from tutelage.environments import load_environment
+from tutelage.strategy_store.wording import is_order, opposed, same_words, too_special
+
+POLICY = "# Larkspur Air\n- R1: Pay 120 euros after 3 hours of delay.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name the wait before anything else.",
+        "If the customer is angry, take up the anger first.",
+        "Never promise what the screen does not show.",
+        "Do not ask twice for what is known.",
+        "Always say what happens next.",
+        "Bring the next step forward.",
+        "Thank them for the patience they had.",
+        "Open with 'I see why this hurts', then answer.",
+        "Say how much of the 120 euros is paid and when.",
+        "Offer another Larkspur flight first.",
+    ],
+)
+def test_orders_that_fit_everybody_pass(text):
+    assert too_special(text, POLICY) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("The agent should be warm.", "no order"),
+        ("You must name the wait.", "no order"),
+        ("Being kind helps.", "no order"),
+        ("Customers like a clear answer.", "no order"),
+        ("Empathy is the first thing to show.", "no order"),
+        ("I understand how you feel.", "no order"),
+        ("Tell Maria that her bag is late.", "'Maria'"),
+        ("Offer 50 euros at once.", "number 50"),
+    ],
+)
+def test_what_fits_one_customer_or_is_no_order_is_refused(text, reason):
+    assert any(reason in why for why in too_special(text, POLICY))
+
+
+def test_all_bundled_tactics_are_orders():
+    for name in ("airline", "furniture", "broadband"):
+        firm = load_environment(name)
+        for tactic in firm.handbook.values():
+            assert is_order(tactic.do), tactic.do
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("Offer a voucher to calm the customer.", "Never offer vouchers.", True),
+        ("Do not name the wait.", "Name the wait and say sorry.", True),
+        ("Promise a full refund at once.", "We do not promise refunds.", True),
+        ("Ask one question at a time.", "Do not ask for a card number.", False),
+        ("Promise a refund at once.", "Never promise a refund before it is checked.", False),
+        ("Offer a voucher.", "Offer a voucher at the end.", False),
+        ("Never offer a voucher.", "Never offer vouchers.", False),
+    ],
+)
+def test_plain_contradictions_are_seen_and_others_left_alone(first, second, told):
+    assert opposed(first, second) is told and opposed(second, first) is told
+
+
+def test_one_word_that_differs_tells_two_texts_apart():
+    assert same_words("Name the wait before anything else.", "Before anything else, name the wait!")
+    assert not same_words("Speak of sawdust in the first sentence of the answer.",
+                          "Speak of lantern in the first sentence of the answer.")  # fmt: skip
+    assert not same_words("", "Offer two ways.")
+
+
+def test_code_answers_first_and_the_judge_is_asked_about_the_nearest_rules_only(airline):
+    class Reads:
+        def __init__(self, broken):
+            self.broken, self.asked = broken, []
+
+        async def weigh(self, messages, answers):
+            self.asked.append(messages[-1].text)
+            breaks = 0.9 if self.broken in messages[-1].text else 0.1
+            return [1 - breaks, breaks]
+
+    against = plain_breach(airline, "Never rebook a cancelled flight.")
+    assert against is not None and against.rule.id == "R4"
+    assert plain_breach(airline, "Say what happens next.") is None
+    reader = Reads("R31-none")
+    found = asyncio.run(breach(airline, reader, "Promise a day for a late bag at once."))
+    assert found is not None and found.rule.id == "R22" and not reader.asked
+    assert "would break rule R22: 'Never promise a day" in str(found)
+    reader = Reads("Light fares are not refundable")
+    text = "Give Light fares their money back when somebody is upset."
+    found = asyncio.run(breach(airline, reader, text))
+    assert found is not None and found.rule.id == "R10" and len(reader.asked) <= 3
+    assert asyncio.run(breach(airline, Reads("nothing"), text)) is None
+    assert nearest_rules(airline.policy.rules.values(), "Smile.") == []

@@ -1,0 +1,119 @@
+"""A baseline from request to file: learns a playbook or one prompt on a budget of model calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+
+import tutelage
+from tutelage.agents.meter import Meter
+from tutelage.console import result, result_json
+from tutelage.environments import load_environment, nearest
+from tutelage.graphs.baselines import LEARNERS, METHODS, Baseline, BaselineFault, Method
+from tutelage.graphs.desk import open_desk
+from tutelage.graphs.events import RunStarted
+from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.summary import summarise
+from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
+
+
+class BaselineRequest(BaseModel):
+    """What a baseline was asked to learn."""
+
+    method: str
+    environment: str
+    calls: int | None = None
+    like: str | None = None
+    student: str | None = None
+    teacher: str | None = None
+    customer: str | None = None
+    judge: str | None = None
+    exchanges: int = 6
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    seed: int = 0
+
+    def checked(self) -> Method:
+        """The method by name.
+
+        Raises:
+            BaselineFault: for an unknown method, or where not exactly one of calls and like is given.
+        """
+        if self.method not in METHODS:
+            close = nearest(self.method, METHODS)
+            hint = f"; did you mean {close!r}?" if close else ""
+            raise BaselineFault(
+                f"{self.method!r} is no baseline; expected one of {', '.join(METHODS)}{hint}", 2
+            )
+        if (self.calls is None) == (self.like is None):
+            raise BaselineFault("give either --calls N or --like RUN, a coaching run to match", 2)
+        return self.method  # type: ignore[return-value]
+
+
+def baseline_run(
+    request: BaselineRequest, run: Path | None, out: Path | None, *, as_json: bool = False
+) -> None:
+    """Learn a baseline and write it.
+
+    Raises:
+        BaselineFault, EnvironmentFault, ModelFault, RunFault, Stopped: one clear sentence each.
+    """
+    method = request.checked()
+    calls = request.calls or asyncio.run(calls_of(Path(request.like or "")))
+    folder = new_run_folder(request.environment, run)
+    learned = run_until_done(
+        _learn(request, method, calls, folder), f"nothing was learned; the run's log is in {folder}"
+    )
+    path = out or folder / f"{method}.json"
+    path.write_text(learned.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        result_json(json.loads(learned.model_dump_json()) | {"file": str(path)})
+        return
+    for text in learned.texts:
+        result(f"- {text}")
+    result(
+        f"{len(learned.texts)} texts from {learned.calls:,} calls and {learned.tokens:,} tokens: {path}"
+    )
+    result(
+        f"compare it: tutelage evaluate {request.environment} --arms none,{method} --{method} {path}"
+    )
+
+
+async def calls_of(run: Path) -> int:
+    """The model calls of a finished coaching run, of all roles together.
+
+    Raises:
+        BaselineFault: where the run made none.
+        RunFault: where the folder holds no run.
+    """
+    async with await RunLog.open(run, create=False) as log:
+        summary, _ = await summarise(log)
+    calls = sum(used.calls for used in summary.usage.values())
+    if not calls:
+        raise BaselineFault(f"{run}: made no model call to match", 2)
+    return calls
+
+
+async def _learn(request: BaselineRequest, method: Method, calls: int, folder: Path) -> Baseline:
+    environment = await asyncio.to_thread(load_environment, request.environment)
+    desk = await asyncio.to_thread(
+        lambda: open_desk(
+            environment, student=request.student, teacher=request.teacher,
+            customer=request.customer, judge=request.judge,
+            meter=Meter(request.budget_tokens, request.budget_usd),
+        )
+    )  # fmt: skip
+    async with await TalkingLog.open(folder) as log:
+        started = RunStarted(
+            command="baseline", environment=environment.name, models=desk.models,
+            options=request.model_dump(), version=tutelage.__version__,
+        )  # fmt: skip
+        async with under_way(log, desk, started) as ending:
+            learned = await LEARNERS[method](
+                desk, calls, seed=request.seed, max_exchanges=request.exchanges
+            )
+            ending.reason = f"{learned.calls} calls are used"
+    return learned

@@ -1,0 +1,52 @@
+"""`tutelage baseline`: learn otherwise on the same budget, to compare with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as o
+
+
+def baseline(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="playbook or global.")],
+    env: o.Env,
+    calls: Annotated[
+        int | None, typer.Option(min=1, help="Model calls to spend, of all roles together.")
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Spend as many calls as this coaching run did."),
+    ] = None,
+    student: o.Student = None,
+    teacher: o.Teacher = None,
+    customer: o.Customer = None,
+    judge: o.Judge = None,
+    exchanges: o.Exchanges = 6,
+    budget_tokens: o.BudgetTokens = None,
+    budget_usd: o.BudgetUsd = None,
+    seed: o.Seed = 0,
+    run: o.Run = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write it; else in the run's folder."),
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """Learn a baseline to compare the library with.
+
+    playbook grows one list of advice that is always in the prompt, in the manner of ACE; global
+    evolves one prompt with GEPA (`pip install 'tutelage[gepa]'`). Neither tests what it adds.
+
+    Example: `tutelage baseline playbook airline --like runs/x --out playbook.json`
+    """
+    from tutelage.baseline_run import BaselineRequest, baseline_run
+
+    request = BaselineRequest(
+        method=method, environment=env, calls=calls, like=str(like) if like else None,
+        student=student, teacher=teacher, customer=customer, judge=judge, exchanges=exchanges,
+        budget_tokens=budget_tokens, budget_usd=budget_usd, seed=seed,
+    )  # fmt: skip
+    baseline_run(request, run, out, as_json=json)
