@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from rapidfuzz import fuzz, process
-from tutelage.strategy_store import Placement
+from tutelage.strategy_store import Library, Placement
 
 from .catalogue import DEFAULT_MODEL
 from .faults import ModelFault
@@ -23,6 +23,7 @@ __all__ = [
     "chat_model",
     "fault_of",
     "fitting_placement",
+    "measured_placement",
     "model_name",
     "supports_logprobs",
 ]
@@ -120,7 +121,7 @@ def model_name(model: BaseChatModel) -> str:
     default = type(model).model_fields.get("anthropic_api_url")
     if default is not None and "anthropic.com" in base:
         base = ""
-    return redacted(f"{provider}:{name}") + (f"@{_clean_url(base)}" if base else "")
+    return redacted(f"{provider}:{name}") + (f"@{clean_url(base)}" if base else "")
 
 
 def supports_logprobs(model: BaseChatModel) -> bool:
@@ -151,6 +152,23 @@ def fitting_placement(model: object) -> Placement:
     if names & _LEADING_SYSTEM_ONLY and not profile.get("mid_conversation_system_messages"):
         return "note"
     return "after"
+
+
+def measured_placement(model: object, library: Library | None, spec: str = "") -> Placement:
+    """Where strategies stand in what a model is sent: as the library has it measured for this model
+    (`library place`), else as `fitting_placement` has it.
+
+    Args:
+        model: a chat model; of anything else nothing can have been measured.
+        library: where the measurement is kept.
+        spec: the model's spec, where it is known; else what `model_name` makes of the model.
+    """
+    while isinstance(inner := getattr(model, "model", None), BaseChatModel):
+        model = inner
+    fitting = fitting_placement(model)
+    if library is None or not (spec or isinstance(model, BaseChatModel)):
+        return fitting
+    return library.placement_for(spec or model_name(model), fitting)  # type: ignore[arg-type]
 
 
 def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
@@ -238,12 +256,12 @@ def redacted(text: str) -> str:
     # Only what stands outside addresses can be a key; a path may hold long words.
     parts, end = [], 0
     for found in _URL.finditer(text):
-        parts += [_SECRET_SHAPE.sub("***", text[end : found.start()]), _clean_url(found.group())]
+        parts += [_SECRET_SHAPE.sub("***", text[end : found.start()]), clean_url(found.group())]
         end = found.end()
     return "".join([*parts, _SECRET_SHAPE.sub("***", text[end:])])
 
 
-def _clean_url(url: str) -> str:
+def clean_url(url: str) -> str:
     """Scheme, host, port and path of a URL, without user, password, query and fragment."""
     try:
         parts = urlsplit(url)

@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 from tutelage.strategy_store import Deployment, Library, Placement
 from tutelage.strategy_store.retrieval import THRESHOLD, TOKEN_BUDGET, TOP
 
-from .chat_models import chat_model, fitting_placement
+from .chat_models import chat_model, measured_placement
 
 
 @overload
@@ -62,7 +62,8 @@ def coached(
         model: a spec string, a chat model, or any Runnable that takes messages, such as a model
             with tools bound.
         library: where strategies are looked up.
-        placement: where in the prompt they stand; what the model's provider takes, where None.
+        placement: where in the prompt they stand; where None, as the library has it measured for
+            this model (`library place`), else what its provider takes.
         top: entries at most.
         threshold: similarity (0-1) below which an entry does not fit.
         token_budget: tokens of strategy text at most.
@@ -77,9 +78,8 @@ def coached(
     """
     inner = chat_model(model) if isinstance(model, str) else model
     bound = inner.bound if isinstance(inner, RunnableBinding) else inner
-    deployment = Deployment(
-        library, top, threshold, token_budget, placement or fitting_placement(bound), embeddings
-    )
+    placement = placement or measured_placement(bound, library)
+    deployment = Deployment(library, top, threshold, token_budget, placement, embeddings)
     if isinstance(inner, BaseChatModel):
         return CoachedChatModel(model=inner, deployment=deployment)
     return _step(deployment) | inner

@@ -10,7 +10,7 @@ from langchain_core.messages import SystemMessage
 from tutelage.strategy_store import Deployment, Library, Placement, Retrieved, coach_messages
 from tutelage.strategy_store.retrieval import THRESHOLD, TOKEN_BUDGET, TOP
 
-from .chat_models import fitting_placement
+from .chat_models import measured_placement
 
 
 class StrategyMiddleware(AgentMiddleware):
@@ -21,7 +21,8 @@ class StrategyMiddleware(AgentMiddleware):
 
     Args:
         library: where strategies are looked up.
-        placement: where in the prompt they stand; what the model's provider takes, where None.
+        placement: where in the prompt they stand; where None, as the library has it measured for
+            the request's model (`library place`), else what its provider takes.
         top: entries at most.
         threshold: similarity (0-1) below which an entry does not fit.
         token_budget: tokens of strategy text at most.
@@ -56,7 +57,7 @@ class StrategyMiddleware(AgentMiddleware):
         return await handler(self._coached(request, found))
 
     def _coached(self, request: ModelRequest, found: list[Retrieved]) -> ModelRequest:
-        placement = self.placement or fitting_placement(request.model)
+        placement = self.placement or measured_placement(request.model, self.deployment.library)
         # LangChain keeps the agent's system message apart; it counts as the first one here.
         rules = [request.system_message] if request.system_message else []
         sent = coach_messages([*rules, *request.messages], found, placement)

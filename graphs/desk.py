@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.config import get_stream_writer
 from tutelage.agents.app_student import Student as AnyStudent
 from tutelage.agents.app_student import as_student
-from tutelage.agents.chat_models import DEFAULT_MODEL, chat_model, fitting_placement, model_name
+from tutelage.agents.chat_models import DEFAULT_MODEL, chat_model, measured_placement, model_name
 from tutelage.agents.customer import Customer
 from tutelage.agents.judge import Judge
 from tutelage.agents.machine_size import slots_for_machine
@@ -225,8 +225,7 @@ def placement_of(student: Voice, library: Library | None) -> Placement:
     """Where strategies stand in a student's prompt: as the library has it measured, else what the
     student's provider takes.
     """
-    fitting = fitting_placement(student.model)
-    return library.placement_for(student.spec, fitting) if library else fitting
+    return measured_placement(student.model, library, student.spec)
 
 
 def fitting_concurrency(desk: Desk) -> int:

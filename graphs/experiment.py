@@ -18,15 +18,18 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import optimize, stats
 
-Metric = Literal["csat", "rubric", "good", "tokens", "usd", "seconds"]
+Metric = Literal["csat", "rubric", "checks", "questions", "good", "tokens", "usd", "seconds"]
 Cell = tuple[str, str, int]
 Case = tuple[str, str]
 
 TIES: Mapping[Metric, float] = {
-    "csat": 0.1, "rubric": 0.025, "good": 0.0, "tokens": 0.0, "usd": 0.0, "seconds": 0.0
+    "csat": 0.1, "rubric": 0.025, "checks": 0.025, "questions": 0.025, "good": 0.0, "tokens": 0.0,
+    "usd": 0.0, "seconds": 0.0,
 }  # fmt: skip
 """Within how much of each other two dialogues tie, in the metric's own unit."""
-BOUNDS: Mapping[Metric, float] = {"csat": 4.0, "rubric": 1.0, "good": 1.0}
+BOUNDS: Mapping[Metric, float] = {
+    "csat": 4.0, "rubric": 1.0, "checks": 1.0, "questions": 1.0, "good": 1.0
+}  # fmt: skip
 """The largest difference that a bounded metric allows; `sequential` asks for it."""
 FEWEST = 6
 """With fewer scenarios no sign-flip test can reach p < 0.05: the least it gives is 2 / 2^n."""
@@ -35,6 +38,9 @@ RESAMPLES = 9999
 _MOST_AT_RISK = 0.75
 """The share of its money that a gambler of `sequential` may lose in one bet; the authors name 1/2
 and 3/4. More stops earlier on quiet differences and later on differences of -1, 0 and 1."""
+_SAID: Mapping[Metric, str] = {
+    "csat": "satisfaction", "checks": "rubric by code", "questions": "rubric by judge"
+}  # fmt: skip
 _COSTS: frozenset[Metric] = frozenset({"tokens", "usd", "seconds"})
 
 
@@ -42,8 +48,9 @@ class Outcome(BaseModel):
     """One dialogue of one arm.
 
     A *cell* is (scenario, persona, seed), a *case* (scenario, persona). `csat` is 1-5, `rubric`
-    0-1, `good` whether the dialogue counts as passed, `usd` US dollars, `seconds` wall time. An
-    invalid dialogue may leave csat and rubric open: they are never read.
+    0-1, `checks` and `questions` are the rubric's items of either kind alone, None where the firm
+    has none of the kind, `good` whether the dialogue counts as passed, `usd` US dollars, `seconds`
+    wall time. An invalid dialogue may leave csat and rubric open: they are never read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -54,6 +61,8 @@ class Outcome(BaseModel):
     seed: int
     csat: float | None = Field(default=None, ge=1, le=5)
     rubric: float | None = Field(default=None, ge=0, le=1)
+    checks: float | None = Field(default=None, ge=0, le=1)
+    questions: float | None = Field(default=None, ge=0, le=1)
     good: bool = False
     tokens: int = Field(default=0, ge=0)
     usd: float = Field(default=0.0, ge=0)
@@ -90,15 +99,17 @@ class Estimate:
 class ArmFigures:
     """One arm in figures.
 
-    `n` counts valid dialogues, `invalid` the others. csat and rubric are means of scenario means,
-    so their `n` is the number of scenarios. `pass_k` holds pass^k by k, `pass_k_cases` how many
-    cases each rests on. tokens, usd and seconds are medians per valid dialogue.
+    `n` counts valid dialogues, `invalid` the others. csat, rubric, checks and questions are means of
+    scenario means, so their `n` is the number of scenarios. `pass_k` holds pass^k by k,
+    `pass_k_cases` how many cases each rests on. tokens, usd and seconds are medians per valid dialogue.
     """
 
     n: int
     invalid: int
     csat: Estimate
     rubric: Estimate
+    checks: Estimate
+    questions: Estimate
     pass_k: dict[int, float]
     pass_k_cases: dict[int, int]
     tokens: float | None
@@ -199,7 +210,11 @@ def arm_figures(
     }
 
     def over_scenarios(metric: Metric) -> Estimate:
-        means = _scenario_means((outcome.scenario, _value(outcome, metric)) for outcome in valid)
+        means = _scenario_means(
+            (outcome.scenario, _value(outcome, metric))
+            for outcome in valid
+            if _told(outcome, metric)
+        )
         return estimate(list(means.values()), seed, resamples=resamples)
 
     def per_dialogue(metric: Metric) -> float | None:
@@ -210,6 +225,8 @@ def arm_figures(
         invalid=len(played) - len(valid),
         csat=over_scenarios("csat"),
         rubric=over_scenarios("rubric"),
+        checks=over_scenarios("checks"),
+        questions=over_scenarios("questions"),
         pass_k={k: fmean(shares) for k, shares in chances.items()},
         pass_k_cases={k: len(shares) for k, shares in chances.items()},
         tokens=per_dialogue("tokens"),
@@ -432,7 +449,7 @@ def _sign_flip_p(means: Sequence[float], seed: int, resamples: int) -> float:
 
 
 def _verdict(first: str, second: str, metric: Metric, found: Estimate, p: float, real: bool) -> str:
-    name = "satisfaction" if metric == "csat" else metric
+    name = _SAID.get(metric, metric)
     if found.mean is None:
         return f"No dialogue is valid in both arms, so nothing can be said about {name}."
     moved = f"{name} {found.mean:+.3g}"
@@ -476,7 +493,7 @@ def _differences(
     return {
         cell: _value(after[cell], metric) - _value(outcome, metric)
         for cell, outcome in before.items()
-        if outcome.valid and cell in after and after[cell].valid
+        if cell in after and _told(outcome, metric) and _told(after[cell], metric)
     }
 
 
@@ -485,6 +502,11 @@ def _scenario_means(values: Iterable[tuple[str, float]]) -> dict[str, float]:
     for scenario, value in values:
         grouped[scenario].append(value)
     return {scenario: fmean(group) for scenario, group in grouped.items()}
+
+
+def _told(outcome: Outcome, metric: Metric) -> bool:
+    """Whether a dialogue says something about a metric."""
+    return outcome.valid and getattr(outcome, metric) is not None
 
 
 def _value(outcome: Outcome, metric: Metric) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from tutelage.agents.chat_models import fitting_placement
 from tutelage.environments import Environment
 from tutelage.strategy_store import Placement
 
@@ -22,7 +23,7 @@ PLACING_ROUND = -1
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One placement: mean satisfaction (1-5) over `n` dialogues, and against `after` in pairs."""
+    """One placement: mean satisfaction (1-5) over `n` dialogues, and against the usual in pairs."""
 
     placement: Placement
     csat: float | None
@@ -32,10 +33,15 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """All that were tried, and the one to use."""
+    """All that were tried, the usual first, and the one to use."""
 
     tried: list[Placed]
     best: Placement
+
+    @property
+    def usual(self) -> Placement:
+        """What the student's provider takes anyway."""
+        return self.tried[0].placement
 
     @property
     def measured(self) -> str:
@@ -71,12 +77,13 @@ async def measure_placements(
 ) -> Placing:
     """Play the validation dialogues once for each placement and choose.
 
-    `after` stays unless another is better than it by more than one standard error in pairs; of
-    several such the one with the highest mean.
+    What the student's provider takes anyway (`after`, or `note` where a system message may only
+    lead) stays unless another is better than it by more than one standard error in pairs; of several
+    such the one with the highest mean.
 
     Args:
         desk: the agents; its library is what is given.
-        placements: what to try; `after` is always tried as well.
+        placements: what to try beside that one.
         dialogues: a placement.
         seed: of the dialogues.
         max_exchanges, concurrency: as for all dialogues.
@@ -84,7 +91,10 @@ async def measure_placements(
     log: Log = desk.log or MemoryLog()
     desk.log = log
     plan = plan_placing(desk.environment, dialogues, seed)
-    every: list[Placement] = list(dict.fromkeys(["after", *placements]))
+    usual = fitting_placement(desk.student.voice.model)
+    late = () if usual == "after" else ("after", "example")
+    wanted: list[Placement] = list(dict.fromkeys([usual, *placements]))
+    every = [placement for placement in wanted if placement not in late]
     for placement in every:
         placed = replace(desk, student=replace(desk.student, placement=placement))
         requests: list[DialogueRequest] = [
@@ -110,10 +120,10 @@ async def measure_placements(
             placement,
             fmean(scores[placement].values()) if scores[placement] else None,
             len(scores[placement]),
-            step_between(scores["after"], scores[placement]),
+            step_between(scores[usual], scores[placement]),
         )
         for placement in every
     ]
     better = [one for one in tried if one.step.up and one.csat is not None]
-    best = max(better, key=lambda one: one.csat or 0.0).placement if better else "after"
+    best = max(better, key=lambda one: one.csat or 0.0).placement if better else usual
     return Placing(tried, best)

@@ -15,7 +15,8 @@ from langchain.agents import create_agent
 from langchain_core.messages import SystemMessage, convert_to_messages
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
-from test_serve import serving
+from test_serve import command, serving
+from tutelage.agents.chat_models import chat_model
 from tutelage.agents.student import desk_text
 from tutelage.agents.transcript import Turn, as_messages
 from tutelage.environments import load_environment
@@ -37,7 +38,7 @@ DIALOGUES = {
     ],
     "nothing fits": [{"role": "user", "content": "The wardrobe arrived with splinters."}],
 }
-PLACEMENTS = ("after", "note", "system")
+PLACEMENTS = ("after", "note", "system", "example")
 
 
 @pytest.fixture
@@ -52,13 +53,13 @@ def endpoint():
         yield started
 
 
-def audited(library, dialogue, placement, tmp_path) -> str:
+def audited(library, dialogue, placement, tmp_path, option="--placement") -> str:
     """What the command prints, in a process of its own."""
     file = tmp_path / "dialogue.json"
     file.write_text(json.dumps(dialogue), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "tutelage", "library", "show", str(library.path), "--prompt",
-         "--dialogue", str(file), "--placement", placement],
+         "--dialogue", str(file), option, placement],
         capture_output=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -120,6 +121,34 @@ async def test_every_door_sends_what_the_command_prints(
         assert received(endpoint) == expected, "proxy"
         list(through.stream(messages))
         assert received(endpoint) == expected, "proxy, stream"
+
+
+async def test_where_a_student_was_measured_to_follow_is_where_every_door_puts_it(
+    library, endpoint, tmp_path
+):
+    dialogue = DIALOGUES["system"]
+    library.set_placement(endpoint.spec, "note", "a test", "told to")
+    expected = audited(library, dialogue, endpoint.spec, tmp_path, "--model")
+    assert expected == audited(library, dialogue, "note", tmp_path)
+    assert expected != audited(
+        library, dialogue, "openai:another@http://127.0.0.1:9/v1", tmp_path, "--model"
+    )
+    messages = convert_to_messages(dialogue)
+    model = chat_model(endpoint.spec)
+    tutelage.coached(endpoint.spec, library).invoke(messages)
+    assert received(endpoint) == expected, "coached"
+    tutelage.coached(model, library).invoke(messages)
+    assert received(endpoint) == expected, "coached, a model"
+    agent = create_agent(
+        model, [], system_prompt=SYSTEM, middleware=[tutelage.StrategyMiddleware(library)]
+    )
+    agent.invoke({"messages": messages[1:]})
+    assert received(endpoint) == expected, "middleware"
+    with command(library, "--model", endpoint.spec) as (_, url):
+        name = endpoint.spec.partition(":")[2].partition("@")[0]
+        through = ChatOpenAI(model=name, base_url=url, api_key=SecretStr("x"), max_retries=0)
+        through.invoke(messages)
+        assert received(endpoint) == expected, "proxy"
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)

@@ -203,6 +203,11 @@ async def test_report_is_one_page_without_network_and_shows_what_it_rests_on(fir
     document = json.loads(json.dumps(as_document(evaluation)))
     assert set(document["arms"]) == {"none", "generic", "library", "teacher"}
     assert {"n", "csat", "rubric", "tokens", "usd"} <= set(document["arms"]["none"])
+    none, coached = document["arms"]["none"], document["arms"]["library"]
+    assert none["checks"]["mean"] == coached["checks"]["mean"] == 1.0, "all replies are short"
+    assert none["questions"]["mean"] == 0.0 and coached["questions"]["mean"] == 1.0
+    assert document["paired"]["library-none"]["checks"]["diff"] == 0.0
+    assert document["paired"]["library-none"]["questions"]["diff"] == 1.0
     assert {"diff", "ci95", "p", "win", "tie", "loss"} <= set(document["paired"]["library-none"])
     assert document["judge"]["auc"] == 0.55 and document["customer"] == {
         "fidelity": 1.0,

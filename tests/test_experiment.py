@@ -391,3 +391,15 @@ def test_a_single_difference_decides_nothing_and_a_small_one_can_be_shown_small(
 def test_wrong_input_of_the_stopping_rule_is_told(differences, bound, alpha, said):
     with pytest.raises(ValueError, match=said):
         sequential(differences, bound, alpha)
+
+
+def test_a_kind_of_item_that_a_firm_does_not_have_is_left_out_and_not_nought():
+    one = [outcome("none", str(n)).model_copy(update={"checks": 0.5}) for n in range(6)]
+    other = [outcome("library", str(n)).model_copy(update={"checks": 0.75}) for n in range(6)]
+    bare = outcome("none", "bare"), outcome("library", "bare")
+    figures = arm_figures([*one, bare[0]])
+    assert figures.checks.mean == 0.5 and figures.checks.n == 6 and figures.rubric.n == 7
+    assert figures.questions.mean is None
+    found = paired([*one, bare[0]], [*other, bare[1]], "checks")
+    assert found.diff == 0.25 and found.n == 6 and found.verdict.count("rubric by code") == 1
+    assert "nothing can be said about rubric by judge" in paired(one, other, "questions").verdict

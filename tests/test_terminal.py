@@ -86,8 +86,8 @@ def test_a_run_is_watched_moved_about_in_and_left_running(tmp_path, terminal):
             time.sleep(0.1)
         watch = [sys.executable, "-m", "tutelage", "watch", str(tmp_path / "run")]
         screen = terminal(watch, 140, 40)
-        seen = screen.until(lambda text: "coach world" in text and "customer" in text)
-        assert "● live" in seen and "Help" in seen
+        drawn = ("coach world", "customer", "● live", "Help")
+        screen.until(lambda text: all(part in text for part in drawn))
         grown = set()
         screen.until(
             lambda text: grown.update(re.findall(r"(Thank you[^▍\n]*)▍", text)) or len(grown) > 1

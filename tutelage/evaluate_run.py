@@ -134,6 +134,8 @@ class StudentResult(BaseModel):
     arms: dict[str, ArmFigures]
     csat: dict[str, Paired]
     rubric: dict[str, Paired]
+    checks: dict[str, Paired]
+    questions: dict[str, Paired]
     stop: str
 
 
@@ -397,6 +399,8 @@ def student_result(
         arms={arm: arm_figures(found, options.seed) for arm, found in by_arm.items()},
         csat=differences("csat"),
         rubric=differences("rubric"),
+        checks=differences("checks"),
+        questions=differences("questions"),
         stop=stop,
     )
 
@@ -440,6 +444,8 @@ def _student_document(student: StudentResult) -> dict[str, Any]:
                 "invalid": figures.invalid,
                 "csat": {"mean": figures.csat.mean, "ci95": figures.csat.ci95},
                 "rubric": {"mean": figures.rubric.mean, "ci95": figures.rubric.ci95},
+                "checks": {"mean": figures.checks.mean, "ci95": figures.checks.ci95},
+                "questions": {"mean": figures.questions.mean, "ci95": figures.questions.ci95},
                 "pass_k": figures.pass_k,
                 "tokens": int(figures.tokens or 0),
                 "usd": figures.usd or 0.0,
@@ -448,7 +454,12 @@ def _student_document(student: StudentResult) -> dict[str, Any]:
             for arm, figures in student.arms.items()
         },
         "paired": {
-            name: {**asdict(found), "rubric": asdict(student.rubric[name])}
+            name: {
+                **asdict(found),
+                "rubric": asdict(student.rubric[name]),
+                "checks": asdict(student.checks[name]),
+                "questions": asdict(student.questions[name]),
+            }
             for name, found in student.csat.items()
         },
     }
@@ -459,14 +470,15 @@ def arms_table(student: StudentResult) -> Table:
     table = Table(box=None, pad_edge=False, title=f"student {student.student}: {student.stop}",
                   title_justify="left")  # fmt: skip
     table.add_column("arm")
-    for name in ("n", "invalid", "satisfaction 1-5", "rubric 0-1", "pass^k", "tokens", "US$",
-                 "s/reply"):  # fmt: skip
+    for name in ("n", "invalid", "satisfaction 1-5", "rubric 0-1", "by code", "by judge", "pass^k",
+                 "tokens", "US$", "s/reply"):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     for arm, figures in student.arms.items():
         table.add_row(
             arm, str(figures.n), str(figures.invalid),
             _estimate(figures.csat.mean, figures.csat.ci95),
             _estimate(figures.rubric.mean, figures.rubric.ci95),
+            _estimate(figures.checks.mean, None), _estimate(figures.questions.mean, None),
             " ".join(f"{share:.2f}" for share in figures.pass_k.values()) or "-",
             f"{figures.tokens or 0:,.0f}", f"{figures.usd or 0:.4f}",
             "-" if figures.seconds is None else f"{figures.seconds:.1f}",

@@ -87,7 +87,7 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("placement")
-    for name in ("dialogues", "satisfaction 1-5", "against after", "standard error"):
+    for name in ("dialogues", "satisfaction 1-5", f"against {placing.usual}", "standard error"):
         table.add_column(name, justify="right")
     for one in placing.tried:
         table.add_row(

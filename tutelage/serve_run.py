@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from tutelage.agents.chat_models import chat_model, fitting_placement
+from tutelage.agents.chat_models import chat_model, clean_url, measured_placement, model_name
 from tutelage.console import result, talk
 from tutelage.strategy_store import Deployment, Library
 from tutelage.strategy_store.prompt import Placement
@@ -61,12 +61,12 @@ def serve_run(
     from tutelage.proxy_model import ModelUpstream
 
     if forwarded := HttpUpstream.of_spec(spec):
-        name, upstream = forwarded
-        fitting: Placement = "after"
+        model, (name, upstream) = None, forwarded
+        known = f"openai:{name}@{clean_url(upstream.base_url)}" if "@" in spec else spec
     else:
         model = chat_model(spec)
         name, upstream = spec.partition(":")[2], ModelUpstream(model, spec)
-        fitting = fitting_placement(model)
+        known = model_name(model) if "@" in spec else spec
 
     def say(served: Served) -> None:
         given = f"{len(served.strategies)} strategies" if served.strategies else "no strategy"
@@ -88,7 +88,7 @@ def serve_run(
                     opened,
                     TOP if top is None else top,
                     THRESHOLD if threshold is None else threshold,
-                    placement=placement or fitting,
+                    placement=placement or measured_placement(model, opened, known),
                 ),
                 name=name,
                 aliases=(spec,),

@@ -18,7 +18,7 @@ tutelage env import chats "$here/chats.jsonl" --out "$firm" --env airline
 tutelage env validate "$firm"
 
 # 2. The app is coached on what its own customers brought.
-tutelage coach "$firm" --rounds 1 --dialogues 2 --validation 0 --states 1 --exchanges 2 --pairs 2 \
+tutelage coach "$firm" --rounds 1 --dialogues 2 --validation 0 --states 1 --exchanges 2 --pairs 6 \
     --refinements 0 --student "$app" --customer "$model" --judge "$model" --teacher "$model" \
     --run "$firm/runs/coached"
 

@@ -37,7 +37,7 @@ tutelage simulate "$firm" --scenario cake_for_sunday --dialogues 1 --exchanges 2
     --student "$model" --customer "$model" --judge "$model" --run "$firm/runs/simulated"
 
 # 5. The student is coached; what helps goes into a library, as proposed.
-tutelage coach "$firm" --rounds 1 --dialogues 2 --validation 1 --states 1 --exchanges 2 --pairs 2 \
+tutelage coach "$firm" --rounds 1 --dialogues 2 --validation 1 --states 1 --exchanges 2 --pairs 6 \
     --refinements 0 --student "$model" --customer "$model" --judge "$model" --teacher "$model" \
     --run "$firm/runs/coached"
 

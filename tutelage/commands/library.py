@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options as o
+
+if TYPE_CHECKING:
+    from tutelage.strategy_store import Library, Placement
 
 app = typer.Typer(no_args_is_help=True)
 _SENT = ("prompt", "static")
@@ -83,6 +86,10 @@ def show(
             "that deployment sends for it.",
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="With --dialogue: the model that the messages are for."),
+    ] = None,
     placement: o.Placement = None,
     top: o.Top = None,
     threshold: o.Threshold = None,
@@ -109,12 +116,12 @@ def show(
                 opened,
                 TOP if top is None else top,
                 THRESHOLD if threshold is None else threshold,
-                placement=placement or "after",
+                placement=placement or _placement_for(model, opened),
             )
             result(sent_for(deployment, dialogue))
         return
-    if (placement, top, threshold) != (None, None, None):
-        raise typer.BadParameter("--placement, --top and --threshold go with --dialogue")
+    if (model, placement, top, threshold) != (None, None, None, None):
+        raise typer.BadParameter("--model, --placement, --top and --threshold go with --dialogue")
     with Library.open(library) as opened:
         if id_ is not None:
             opened.entry(id_)
@@ -124,6 +131,13 @@ def show(
         result_json([entry.model_dump() for entry in chosen])
     else:
         result(export_text(chosen, "prompt" if prompt else "markdown").rstrip("\n"))
+
+
+def _placement_for(model: str | None, library: Library) -> Placement:
+    """Where a deployment to this model puts strategies."""
+    from tutelage.agents.chat_models import chat_model, measured_placement
+
+    return measured_placement(chat_model(model), library, model) if model else "after"
 
 
 @app.command()

@@ -45,10 +45,11 @@ LibraryFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The library that the student uses.")
 ]
 Placement = Annotated[
-    Literal["after", "note", "system"] | None,
+    Literal["after", "note", "system", "example"] | None,
     typer.Option(
         help="Where strategies stand: in a system message after the transcript, as a note in the "
-        "last user message, or in the first system message; else what the model takes."
+        "last user message, in the first system message, or as an example after the transcript; "
+        "else as the library has it measured for the model, or what the model takes."
     ),
 ]
 Top = Annotated[int | None, typer.Option(min=1, help="Entries to give at most; else 1.")]
