@@ -92,7 +92,7 @@ async def measure_placements(
     desk.log = log
     plan = plan_placing(desk.environment, dialogues, seed)
     usual = fitting_placement(desk.student.voice.model)
-    late = () if usual == "after" else ("after", "example")
+    late: tuple[Placement, ...] = () if usual == "after" else ("after", "example")
     wanted: list[Placement] = list(dict.fromkeys([usual, *placements]))
     every = [placement for placement in wanted if placement not in late]
     for placement in every:
