@@ -94,7 +94,7 @@ async def measure_placements(
     usual = fitting_placement(desk.student.voice.model)
     late: tuple[Placement, ...] = () if usual == "after" else ("after", "example")
     wanted: list[Placement] = list(dict.fromkeys([usual, *placements]))
-    every = [placement for placement in wanted if placement not in late]
+    every: list[Placement] = [placement for placement in wanted if placement not in late]
     for placement in every:
         placed = replace(desk, student=replace(desk.student, placement=placement))
         requests: list[DialogueRequest] = [
