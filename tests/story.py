@@ -102,10 +102,14 @@ COACHED: list[ev.Event] = [
         else event
         for event in STORY[1:]
     ],
+    ev.DialogueStarted(dialogue="held", round=0, purpose="validation", scenario="s", persona="p"),
+    ev.DialogueJudged(dialogue="held", satisfaction=2.6, rubric=0.5),
     ev.RoundEnded(round=1, dialogues=2, invalid=0, csat=2.2, csat_ci95=(1.4, 3.0), rubric=0.44,
-                  proposed=2, kept=1, dropped=1),
+                  validation_csat=3.9, proposed=2, kept=1, dropped=1),
     ev.RoundEnded(round=2, dialogues=2, invalid=0, csat=4.1, csat_ci95=(3.1, 5.4), rubric=0.81,
-                  validation_csat=3.9, proposed=0, kept=0, dropped=0),
+                  validation_csat=3.2, proposed=0, kept=0, dropped=0),
+    ev.LibrarySettled(round=1, version=4, rolled_back=True,
+                      reason="the library after round 1 did better: 0.70 points [red]of[/] it"),
     OVER,
 ]  # fmt: skip
 
