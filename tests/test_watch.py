@@ -147,7 +147,7 @@ async def test_the_rounds_show_the_held_out_curve_and_which_library_stays(tmp_pa
         await written(folder, COACHED[-2:])
         await until(pilot, lambda: "rolled back to version 4" in said(app, "#settled"))
         told = " ".join(said(app, "#settled").split())
-        assert "after round 1 the library after round 1 did better" in told and "[red]of[/]" in told
+        assert "after round 1: the library after round 1 did better" in told and "[red]of[/]" in told
         assert [line.split()[:2] for line in said(app, "#rounds-table").splitlines()[1:4]] == [
             ["0", "0"], ["★", "1"], ["2", "2"],
         ]  # fmt: skip
@@ -156,7 +156,7 @@ async def test_the_rounds_show_the_held_out_curve_and_which_library_stays(tmp_pa
 def test_what_stays_is_told_apart_from_what_was_best():
     settled = ev.LibrarySettled(round=0, version=2, rolled_back=False, reason="ann changed it")
     assert _settled(settled).plain == (
-        "library  stays; best is version 2, before the first round  ann changed it"
+        "library  stays; best is version 2, before the first round: ann changed it"
     )
 
 

@@ -15,7 +15,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
+from textual.widgets import DataTable, Input, Static, TabbedContent, TabPane
 from textual.worker import WorkerCancelled, WorkerFailed
 from tutelage.graphs.events import Speaking
 from tutelage.graphs.run_log import Logged, RunFault
@@ -27,6 +27,7 @@ from .compare import Compare, partners
 from .feed import SILENCE, Feed, Line
 from .headline import headline
 from .help import Help
+from .keys import Keys
 from .plain import one_line
 from .replay import Replay
 from .rounds import Rounds, intervals_of, series_of
@@ -144,7 +145,7 @@ class WatchApp(Shell):
                 yield Rounds(id="rounds-view")
             with TabPane("Usage", id="usage"), Cards(id="usage-box"):
                 yield Static(id="usage-text", markup=False)
-        yield Footer()
+        yield Keys()
 
     def on_mount(self) -> None:
         """Begin to read the log."""

@@ -148,7 +148,7 @@ class Rounds(VerticalScroll):
         coached = all(one.label.isdigit() for one in series)
         plot.error(known, means, yerr=spans, color=colour)
         if coached:
-            plot.plot(known, means, marker="braille", color=colour)
+            plot.plot(known, means, marker="braille", color=colour, label="learned from")
         means_held = [(p, one.held_out_mean) for p, one in zip(places, series, strict=True)]
         held = [(p, mean) for p, mean in means_held if mean is not None]
         if held:
@@ -188,7 +188,7 @@ def _settled(settled: LibrarySettled) -> Content:
     # Where a person changed it meanwhile, what stays is not the best version.
     told = f"rolled back to {version}" if settled.rolled_back else f"stays; best is {version}"
     return Content.assemble(
-        ("library  ", "bold $strategy"), (told, "bold"), (f"  {one_line(settled.reason)}", "$quiet")
+        ("library  ", "bold $strategy"), (told, "bold"), (f": {one_line(settled.reason)}", "$quiet")
     )
 
 
