@@ -369,6 +369,38 @@ def test_the_command_serves_curl_and_keeps_keys_off_the_screen(library, endpoint
     assert endpoint.headers[-1]["authorization"] == f"Bearer {SECRET}"
 
 
+def test_being_stopped_at_once_or_in_the_middle_of_stopping_is_told_the_same(library, endpoint):
+    def slow(body):
+        asked.set()
+        time.sleep(4)
+        return "late"
+
+    asked = threading.Event()
+    with command(library, "--model", endpoint.spec) as (hurried, _):
+        pass
+    endpoint.answers = [slow]
+    # A shell starts what runs behind it with Ctrl-C switched off; uvicorn heeds it all the same.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with command(library, "--model", endpoint.spec) as (patient, url):
+            signal.signal(signal.SIGINT, before)
+            ask = threading.Thread(target=lambda: httpx.post(
+                f"{url}/chat/completions", json={"messages": ASK}, timeout=60
+            ))  # fmt: skip
+            ask.start()
+            assert asked.wait(60)
+            patient.send_signal(signal.SIGINT)
+            # The request under way holds it; asked again it does not wait for that.
+            time.sleep(0.3)
+            assert patient.poll() is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    ask.join()
+    for process in (hurried, patient):
+        assert process.returncode == 0, process.talk
+        assert "stopped" in process.talk and "Traceback" not in process.talk
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
