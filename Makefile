@@ -11,11 +11,12 @@ LOWEST := .venv-lowest
 
 demo: $(VENV)/.demo
 	$(BIN)/tutelage models pull $(MODEL)
-	$(BIN)/tutelage coach airline --rounds 2 --dialogues 4 --validation 2 --states 2 --exchanges 3 \
-		--pairs 8 --refinements 1 --run $(RUN)
+	$(BIN)/tutelage coach airline --rounds 2 --dialogues 2 --validation 2 --states 1 --exchanges 3 \
+		--pairs 6 --refinements 0 --run $(RUN)
 
 test: $(VENV)/.test check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal -m "not alone and not weights"
+	$(BIN)/pytest -m "alone or weights"
 
 # The other end of the ranges in pyproject: the lowest releases of what we name there.
 test-lowest: $(LOWEST)/.test

@@ -65,6 +65,10 @@ class ChatLocal(BaseChatModel):
 
     It cannot call tools: the catalogue's models do not follow their own tool format.
 
+    The same call may be answered in other words the second time, at temperature 0 and with a seed
+    too: its prompt then comes from the cache, which differs from one read anew in the last digits.
+    `bind(cache_prompt=False)` gives the same words always, and reads the whole prompt each time.
+
     Raises:
         ModelFault: at the first call, where the weights are not there or a request is refused.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -162,6 +163,9 @@ class RunLog:
             upto: only events up to this number, if given.
             dialogue: only those of this dialogue, if given.
             last: only the last so many of them, if given.
+
+        Raises:
+            RunFault: where the file or an event in it cannot be read; says which.
         """
         query, values = "SELECT number, at, payload FROM events WHERE number > ?", [after]
         for clause, given in (("number <= ?", upto), ("dialogue = ?", dialogue)):
@@ -171,8 +175,18 @@ class RunLog:
             query += f" AND kind IN ({','.join('?' * len(kinds))})"
         query += " ORDER BY number" if last is None else f" ORDER BY number DESC LIMIT {int(last)}"
         rows = await self._rows(query, (*values, *kinds))
-        logged = [Logged(number, at, EVENT.validate_json(payload)) for number, at, payload in rows]
+        logged = [self._logged(*row) for row in rows]
         return logged if last is None else logged[::-1]
+
+    def _logged(self, number: int, at: float, payload: str) -> Logged:
+        try:
+            return Logged(number, float(at), EVENT.validate_json(payload))
+        except (ValueError, TypeError) as error:
+            raise RunFault(
+                f"{self.path}: event {number} cannot be read: it is damaged, or a newer tutelage "
+                f"wrote it. Update tutelage, or give that one event up: "
+                f"sqlite3 {shlex.quote(str(self.path))} 'DELETE FROM events WHERE number = {number}'"
+            ) from error
 
     async def last_number(self) -> int:
         """The number of the newest event, 0 where there is none."""
@@ -183,12 +197,17 @@ class RunLog:
         """Number, dialogue and feeling of the customers' lines in `after` < number <= `upto`; their
         words stay on disk, so that a long log is quickly looked over.
         """
-        return await self._rows(
-            "SELECT number, dialogue, payload ->> 'feeling' FROM events WHERE number > ? "
-            "AND number <= ? AND kind = 'turn_spoken' AND payload ->> 'speaker' = 'customer' "
-            "ORDER BY number",
-            (after, upto),
-        )
+        try:
+            return await self._rows(
+                "SELECT number, dialogue, payload ->> 'feeling' FROM events WHERE number > ? "
+                "AND number <= ? AND kind = 'turn_spoken' AND payload ->> 'speaker' = 'customer' "
+                "ORDER BY number",
+                (after, upto),
+            )
+        except RunFault:
+            # SQLite does not say which event it stumbled over; reading them one by one does.
+            await self.read(after, upto=upto, kinds=("turn_spoken",))
+            raise
 
     async def _rows(self, query: str, values: tuple[object, ...]) -> list[Any]:
         try:

@@ -147,7 +147,9 @@ async def test_the_rounds_show_the_held_out_curve_and_which_library_stays(tmp_pa
         await written(folder, COACHED[-2:])
         await until(pilot, lambda: "rolled back to version 4" in said(app, "#settled"))
         told = " ".join(said(app, "#settled").split())
-        assert "after round 1: the library after round 1 did better" in told and "[red]of[/]" in told
+        assert (
+            "after round 1: the library after round 1 did better" in told and "[red]of[/]" in told
+        )
         assert [line.split()[:2] for line in said(app, "#rounds-table").splitlines()[1:4]] == [
             ["0", "0"], ["★", "1"], ["2", "2"],
         ]  # fmt: skip

@@ -20,12 +20,16 @@ def watch(run: Path, theme: str | None = None, by: str = "") -> None:
         by: who speaks where a dialogue is taken over; the user where not given.
 
     Raises:
-        RunFault: where it is no run (exit code 2), before the screen is taken.
+        RunFault: where it is no run (exit code 2), before the screen is taken; where it cannot be
+            read any further, after the screen is left.
     """
     from .app import WatchApp
 
     asyncio.run(_check(run))
-    WatchApp(run, theme, by).run()
+    app = WatchApp(run, theme, by)
+    app.run()
+    if app.feed.fault is not None:
+        raise app.feed.fault
 
 
 def export(
@@ -48,7 +52,7 @@ def export(
         theme: as for `watch`.
 
     Raises:
-        RunFault: where it is no run, or has no such dialogue (exit code 2).
+        RunFault: where it is no run, cannot be read, or has no such dialogue (exit code 2).
         OSError: where the file cannot be written.
     """
     from .app import WatchApp

@@ -162,6 +162,8 @@ class WatchApp(Shell):
             await self.feed.follow(self._changed)
         finally:
             self.loaded.set()
+        # It ends by itself only where the run cannot be read any further.
+        self.exit()
 
     async def on_unmount(self) -> None:
         """Close the log before the loop goes."""
@@ -177,6 +179,8 @@ class WatchApp(Shell):
             RunFault: where the run cannot be read or has no such dialogue.
         """
         await self.loaded.wait()
+        if self.feed.fault is not None:
+            raise self.feed.fault
         if dialogue is not None:
             if dialogue not in self.feed.picture.dialogues:
                 raise RunFault(f"{self.feed.run}: has no dialogue {dialogue!r}", 2)
@@ -188,6 +192,8 @@ class WatchApp(Shell):
             await self._show_lines(self.chosen)
         if view == "rounds":
             await self._show_rounds()
+        if self.feed.fault is not None:
+            raise self.feed.fault
 
     # What came in
 

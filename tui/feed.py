@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tutelage.graphs.events import Speaking, TurnRejected, TurnSpoken
 from tutelage.graphs.picture import RunPicture, add_feelings, outlined
-from tutelage.graphs.run_log import Logged, RunLog
+from tutelage.graphs.run_log import Logged, RunFault, RunLog
 from tutelage.graphs.speech import Listener
 
 Line = TurnSpoken | TurnRejected
@@ -30,23 +30,31 @@ class Feed:
         self.pulse_at: float | None = None
         self.listen_to = ""
         """The dialogue whose words are wanted; of the others only who speaks."""
+        self.fault: RunFault | None = None
+        """Why the run cannot be read any further."""
         self._log: RunLog | None = None
         self._listener = Listener(run)
         self._spoken: dict[str, tuple[int, bool]] = {}
 
     async def follow(self, tell: Callable[[list[Logged]], None]) -> None:
-        """Read until cancelled.
+        """Read until cancelled, or until there is a fault.
 
         Args:
             tell: called with the new events, in order, whenever something changed; the first call
                 brings the picture so far and no events.
         """
+        try:
+            await self._follow(tell)
+        except RunFault as fault:
+            self.fault = fault
+
+    async def _follow(self, tell: Callable[[list[Logged]], None]) -> None:
         self._log = await RunLog.open(self.run, create=False)
         self.picture = await outlined(self._log)
         tell([])
         await add_feelings(self._log, self.picture)
         tell([])
-        while True:
+        while self.fault is None:
             speaking = {} if self.picture.ended else await self._listener.read(self.listen_to)
             self.pulse_at = await self._listener.pulse()
             batch = await self._log.read(self.picture.last)
@@ -71,11 +79,17 @@ class Feed:
         return seen is not None and seen.ended is None and _place(one) > last
 
     async def lines(self, dialogue: str) -> dict[int, Line]:
-        """What was said in a dialogue so far, refused lines among it, by the events' numbers."""
+        """What was said in a dialogue so far, refused lines among it, by the events' numbers; nothing
+        where that cannot be read, which ends `follow`.
+        """
         one = self.picture.dialogues.get(dialogue)
         if self._log is None or one is None:
             return {}
-        logged = await self._log.read(one.number, kinds=LINE_KINDS, dialogue=dialogue)
+        try:
+            logged = await self._log.read(one.number, kinds=LINE_KINDS, dialogue=dialogue)
+        except RunFault as fault:
+            self.fault = fault
+            return {}
         return {found.number: found.event for found in logged if isinstance(found.event, Line)}
 
     async def close(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import ipaddress
+import logging
 import os
 import socket
 from pathlib import Path
@@ -98,18 +100,22 @@ def serve_run(
                 on_served=say,
             )
         )
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{bound.getsockname()[1]}/v1"
-        result(address)
-        talk().print(
-            Text(f"serving {name} with {approved} approved strategies; Ctrl-C stops it"),
-            soft_wrap=True,
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", access_log=False, server_header=False)
         )
-        config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False)
-        try:
-            uvicorn.Server(config).run(sockets=[bound])
-        except KeyboardInterrupt:
-            talk().print("stopped")
+        # Asked twice it drops what is under way, and would tell that as an error of its own.
+        logging.getLogger("uvicorn.error").addFilter(lambda _: not server.force_exit)
+        shown = f"[{host}]" if ":" in host else host
+        # Whoever reads the address may stop it at once. A server that was stopped raises
+        # KeyboardInterrupt, but not where a shell started it with Ctrl-C switched off.
+        with contextlib.suppress(KeyboardInterrupt):
+            result(f"http://{shown}:{bound.getsockname()[1]}/v1")
+            talk().print(
+                Text(f"serving {name} with {approved} approved strategies; Ctrl-C stops it"),
+                soft_wrap=True,
+            )
+            server.run(sockets=[bound])
+        talk().print("stopped")
 
 
 def _socket(host: str, port: int) -> socket.socket:
