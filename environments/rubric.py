@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -135,12 +135,25 @@ def check_score(check: Check, replies: list[str]) -> float:
     return sum(passes(check, reply) for reply in replies) / len(replies)
 
 
-def check_mean(items: list[RubricItem], reply: str) -> float | None:
-    """Weighted share of the reply-scope checks that one reply passes; None where there are none."""
-    checks = [i for i in items if not isinstance(i, Question | StateCheck) and i.scope == "reply"]
+def check_mean(
+    items: Sequence[RubricItem], reply: str, earlier: Sequence[str] = ()
+) -> float | None:
+    """Weighted share of the checks by code that one reply passes; None where there are none.
+
+    A check of a whole dialogue is put to the reply together with what the agent said before: what
+    was said already need not be said again, and what should not have been said stays said.
+
+    Args:
+        items: the rubric.
+        reply: the agent's next reply.
+        earlier: the agent's replies before it.
+    """
+    checks = [item for item in items if not isinstance(item, Question | StateCheck)]
     if not checks:
         return None
-    return sum(c.weight * passes(c, reply) for c in checks) / sum(c.weight for c in checks)
+    said = "\n".join([*earlier, reply])
+    won = sum(c.weight * passes(c, said if c.scope == "dialogue" else reply) for c in checks)
+    return won / sum(c.weight for c in checks)
 
 
 def state_score(check: StateCheck, state: Mapping[str, Any]) -> float:

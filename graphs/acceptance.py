@@ -16,8 +16,9 @@ MIN_SPREAD = 0.02
 """Least preference away from one half (0-0.5) that counts in full, however quiet the judge is."""
 MIN_GAIN = 0.1
 """Least mean gain (0-1) that is worth an entry, however certain it is."""
-CODE_COUNTS = 3.0
-"""Clear preferences that winning all code checks is worth: code does not err, judges do."""
+CODE_COUNTS = 6.0
+"""Clear preferences that winning all code checks is worth: code does not err, judges do. A rubric has
+about eight, so one more that holds counts nearly as much as a clear preference."""
 LEAST_LOOKED_AT = 4
 """Pairs before a strategy whose mean gain is not above zero is given up."""
 

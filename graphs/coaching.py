@@ -40,6 +40,7 @@ from .run_log import Log, MemoryLog
 from .scenario_map import to_teach
 from .states import Played, State, played, states_of
 from .strategy_step import Null, StepOptions, Weak, strategy_step
+from .trials import checks_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -452,7 +453,9 @@ def round_sums(
 
 
 async def _examine(desk: Desk, state: State, options: CoachingOptions, number: int) -> Weak | None:
-    """Compare the student's reply with the teacher's; describe the state where it is weak."""
+    """Compare the student's reply with the teacher's; describe the state where it is weak: by the
+    judge, or because more of the rubric's checks by code hold with the teacher's.
+    """
     if desk.meter.spent:
         return None
     scenario = desk.environment.scenarios[state.scenario]
@@ -461,7 +464,8 @@ async def _examine(desk: Desk, state: State, options: CoachingOptions, number: i
     tactics = fitting_tactics(desk.environment, " ".join(told))
     reply = await desk.teacher.reply(scenario, state.turns, tactics[:3], options.seed)
     preference = await desk.judge.prefer(scenario, state.turns, state.reply, reply)
-    is_weak = preference > options.weak_from
+    own, better = (checks_of(desk, state, text) or 0.0 for text in (state.reply, reply))
+    is_weak = preference > options.weak_from or better > own
     await desk.record(
         StateExamined(
             dialogue=state.dialogue, turn=state.turn, round=number,

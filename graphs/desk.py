@@ -47,7 +47,8 @@ REMOTE_CONCURRENCY = 8
 @dataclass(frozen=True, slots=True)
 class Retrieval:
     """How the student looks strategies up: how many entries, from which similarity (0-1), within
-    how many tokens, of which status, and whether those learned from the scenario at hand count.
+    how many tokens, of which status, whether those learned from the scenario at hand count, and
+    which sources (handbook, teacher, person) do not.
     """
 
     top: int = TOP
@@ -55,6 +56,7 @@ class Retrieval:
     token_budget: int = TOKEN_BUDGET
     statuses: tuple[Status, ...] = ("approved",)
     leave_out_own: bool = False
+    leave_out_sources: tuple[str, ...] = ()
 
 
 @dataclass
@@ -150,6 +152,7 @@ class Desk:
             threshold=self.retrieval.threshold,
             token_budget=self.retrieval.token_budget,
             exclude_scenarios=(scenario_id,) if self.retrieval.leave_out_own else (),
+            exclude_sources=self.retrieval.leave_out_sources,
         )
 
 

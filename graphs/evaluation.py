@@ -24,7 +24,9 @@ from .run_log import Log, MemoryLog
 from .states import Played, played
 from .uplift import ABLATED, coin_of
 
-Arm = Literal["none", "generic", "library", "teacher", "ablated", "playbook", "global"]
+Arm = Literal["none", "generic", "library", "invented", "teacher", "ablated", "playbook", "global"]
+"""`invented` is the library without what came from the handbook; see `desk_of` for the others."""
+_FROM_LIBRARY: frozenset[Arm] = frozenset({"library", "invented", ABLATED})
 ARMS: tuple[Arm, ...] = ("none", "generic", "library", "teacher")
 GENERIC_ADVICE = (
     "Show that you understand how the customer feels, answer exactly what was asked within the "
@@ -121,8 +123,8 @@ def leaks(
 
 
 def desk_of(desk: Desk, arm: Arm, given: Sequence[str] = ()) -> Desk:
-    """The same desk with the student of an arm: alone, generally advised, coached, always given
-    the same texts, or the teacher.
+    """The same desk with the student of an arm: alone, generally advised, coached, coached without
+    the handbook's tactics, always given the same texts, or the teacher.
     """
     match arm:
         case "none":
@@ -134,6 +136,9 @@ def desk_of(desk: Desk, arm: Arm, given: Sequence[str] = ()) -> Desk:
         case "library" | "ablated":
             # An entry never helps in the very scenario that it was learned from.
             return replace(desk, retrieval=replace(desk.retrieval, leave_out_own=True))
+        case "invented":
+            retrieval = replace(desk.retrieval, leave_out_own=True, leave_out_sources=("handbook",))
+            return replace(desk, retrieval=retrieval)
         case "teacher":
             return replace(
                 desk,
@@ -168,7 +173,7 @@ def compile_evaluation(
     environment = desk.environment
     cells = plan_cells(environment, options)
     scenarios = list(dict.fromkeys(cell.get("scenario", "") for cell in cells))
-    if needing := {"library", ABLATED} & set(options.arms):
+    if needing := _FROM_LIBRARY & set(options.arms):
         if desk.library is None:
             arm = sorted(needing)[-1]
             raise EvaluationFault(f"the arm `{arm}` needs a library: name one with --library", 2)

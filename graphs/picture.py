@@ -10,6 +10,7 @@ from .events import (
     DialogueJudged,
     DialogueStarted,
     Fault,
+    LibrarySettled,
     RoundEnded,
     RunEnded,
     RunStarted,
@@ -30,7 +31,7 @@ VALENCE = {
 """How good a customer's feeling is, 0 to 4."""
 _OUTLINE = (
     "run_started", "dialogue_started", "dialogue_judged", "dialogue_ended", "strategy_decided",
-    "round_ended", "budget_used", "run_ended",
+    "round_ended", "library_settled", "budget_used", "run_ended",
 )  # fmt: skip
 _WORKSHOP = ("state_examined", "strategy_proposed", "strategy_tried", "strategy_decided")
 _MOOD_STEP = 20_000
@@ -113,6 +114,7 @@ class RunPicture:
     cases: dict[tuple[str, int], Case] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
     rounds: dict[int, RoundEnded] = field(default_factory=dict)
+    settled: LibrarySettled | None = None
     usage: dict[str, BudgetUsed] = field(default_factory=dict)
     rates: dict[str, Rate] = field(default_factory=dict)
     faults: list[SeenFault] = field(default_factory=list)
@@ -151,6 +153,8 @@ class RunPicture:
                 self._fold_workshop(event)
             case RoundEnded():
                 self.rounds[event.round] = event
+            case LibrarySettled():
+                self.settled = event
             case BudgetUsed():
                 self.usage[event.role] = added(self._earlier.get(event.role), event)
                 self.rates.setdefault(event.role, Rate()).see(logged.at, event.output)
@@ -163,7 +167,7 @@ class RunPicture:
     def _begin(self, event: RunStarted, at: float) -> None:
         if self.started is None:
             self.began_at = at
-        self.started, self.ended = event, None
+        self.started, self.ended, self.settled = event, None, None
         # Counts of usage begin anew with every process that works on the run.
         self._earlier, self.rates = dict(self.usage), {}
 

@@ -22,6 +22,7 @@ from tutelage.strategy_store import (
     LibraryFault,
     Status,
     Strategy,
+    Uplift,
     vet,
 )
 from tutelage.strategy_store.entry_document import entry_document, read_entry_document
@@ -43,6 +44,7 @@ __all__ = [
     "Shelf",
     "Status",
     "Strategy",
+    "Uplift",
     "Version",
     "entry_document",
     "open_review",

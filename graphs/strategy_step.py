@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -194,26 +195,33 @@ async def _choose(
     null: Null,
     seed: int,
 ) -> tuple[Candidate, list[Pair]]:
-    """The candidate with the highest mean gain over the plain replies to the state itself; all are
-    tried side by side, on the same seeds.
+    """The candidate with the highest mean gain over the plain replies to the state itself.
+
+    All are tried on the first seed, and after each the better half goes on to the next (sequential
+    halving: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits").
     """
     state, unit = weak.state, spread(null.pairs)
+    pairs: list[list[Pair]] = [[] for _ in candidates]
+    left = list(range(len(candidates)))
 
-    async def draws(candidate: Candidate) -> list[Drawn]:
-        given = as_retrieved(entry_of(weak, candidate))
-        return [
-            Drawn(state, seed + number, before, await reply(desk, state, seed + number, given))
-            for number, before in enumerate(plain, start=_CHOOSE_SEED)
-        ]
+    def mean(place: int) -> float:
+        return float(np.mean([gain(pair, unit) for pair in pairs[place]]))
 
-    async def judged(drawn: list[Drawn]) -> list[Pair]:
-        return [await compare(desk, name, "choose", one) for one in drawn]
+    for at, before in enumerate(plain, start=seed + _CHOOSE_SEED):
 
-    drawn = await desk.side_by_side(candidates, draws)
-    pairs = await desk.side_by_side(drawn, judged)
-    means = [float(np.mean([gain(pair, unit) for pair in found])) for found in pairs]
-    best = max(range(len(candidates)), key=means.__getitem__)
-    return candidates[best], pairs[best]
+        async def drawn(place: int, at: int = at, before: Reply = before) -> Drawn:
+            given = as_retrieved(entry_of(weak, candidates[place]))
+            return Drawn(state, at, before, await reply(desk, state, at, given))
+
+        async def judged(one: Drawn) -> Pair:
+            return await compare(desk, name, "choose", one)
+
+        found = await desk.side_by_side(await desk.side_by_side(left, drawn), judged)
+        for place, pair in zip(left, found, strict=True):
+            pairs[place].append(pair)
+        best = sorted(left, key=mean, reverse=True)
+        left = best[: math.ceil(len(best) / 2)]
+    return candidates[left[0]], pairs[left[0]]
 
 
 async def _accept(

@@ -57,6 +57,15 @@ class RunSummary(BaseModel):
         """The proposals that were dropped."""
         return [event for event in self.decided if event.verdict == "dropped"]
 
+    @property
+    def sources(self) -> dict[str, tuple[int, int]]:
+        """By source (handbook or teacher): proposals kept, and proposals decided on."""
+        found: dict[str, tuple[int, int]] = {}
+        for event in self.decided:
+            kept, decided = found.get(event.source, (0, 0))
+            found[event.source] = (kept + (event.verdict == "kept"), decided + 1)
+        return dict(sorted(found.items()))
+
 
 async def summarise(log: Log) -> tuple[RunSummary, dict[str, Played]]:
     """Read a log once and draw its sums; the dialogues come with it, by id.
@@ -135,6 +144,10 @@ def coach_json(summary: RunSummary, run: str, scenarios: int, strategies: int) -
         ],
         "baseline": {"csat": summary.baseline_csat, "rubric": summary.baseline_rubric},
         "library": {"scenarios": scenarios, "strategies": strategies},
+        "sources": {
+            source: {"kept": kept, "decided": decided}
+            for source, (kept, decided) in summary.sources.items()
+        },
         "settled": summary.settled.model_dump(exclude={"kind"}) if summary.settled else None,
         "customer": {"turns": summary.customer_turns, "rejected": summary.rejected_turns},
         "tokens": {

@@ -103,11 +103,18 @@ async def _pair(desk: Desk, state: State, before: Reply, after: Reply) -> Pair:
     scenario = desk.environment.scenarios[state.scenario]
     shown = with_actions(before), with_actions(after)
     preference = await desk.judge.prefer(scenario, state.turns, *shown)
-    items = desk.environment.rubric_for(scenario)
     return Pair(
         state.customer_says, *shown, preference,
-        check_mean(items, before.text), check_mean(items, after.text),
+        checks_of(desk, state, before.text), checks_of(desk, state, after.text),
     )  # fmt: skip
+
+
+def checks_of(desk: Desk, state: State, reply: str) -> float | None:
+    """The share of the rubric's checks by code that hold with a reply to a state (0-1)."""
+    scenario = desk.environment.scenarios[state.scenario]
+    spoken = state.turns[len(scenario.history) :]
+    earlier = [turn.text for turn in spoken if turn.speaker == "student"]
+    return check_mean(desk.environment.rubric_for(scenario), reply, earlier)
 
 
 async def fresh_states(desk: Desk, state: State, count: int, seed: int) -> list[State]:

@@ -67,6 +67,11 @@ class Uplift(_Value):
             return False
         return True if any(low > 0 for low, _ in ends) else None
 
+    @property
+    def verdict(self) -> str:
+        """What `helps` says, in words."""
+        return {True: "helps", False: "harms", None: "not certain"}[self.helps]
+
 
 class Provenance(_Value):
     """Where a strategy comes from. `scenario` is the id of the firm's scenario it was learned in."""

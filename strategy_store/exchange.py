@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import ValidationError
 
-from .entry import Entry
-from .library import Library, LibraryFault
+from .entry import Entry, content_id
+from .library import LibraryFault
 from .prompt import static_text, strategies_text
 from .retrieval import Retrieved
 
@@ -78,38 +79,32 @@ def import_text(text: str, name: str) -> list[Entry]:
     return [_entry(value, name, line) for value, line in zip(entries, lines, strict=True)]
 
 
-def import_into(
-    library: Library, path: Path, by: str, *, keep_status: bool = False
-) -> tuple[int, int]:
-    """Bring a file's entries into a library.
+def entries_of(path: Path, *, keep_status: bool = False) -> list[Entry]:
+    """A file's entries. What a person writes by hand needs no more than scenarios with texts: ids
+    follow from the texts, and where nothing is said of where they come from, a person wrote them.
 
     Strategies come in as proposed whatever the file says, unless the person asks to keep the
     status: a file is not an approval.
 
-    Returns:
-        How many entries and how many strategies the file held.
-
     Raises:
-        LibraryFault: where the file is unreadable, broken, or holds a text that may not enter a
-            prompt; nothing of it is taken then.
+        LibraryFault: where the file is unreadable or broken; names file, line and field.
     """
     try:
         entries = import_text(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise LibraryFault(f"{path}: cannot be read: {error}", 2) from error
-    if not keep_status:
-        entries = [
-            entry.model_copy(
-                update={
-                    "strategies": [
-                        s.model_copy(update={"status": "proposed"}) for s in entry.strategies
-                    ]
-                }
-            )
-            for entry in entries
-        ]
-    library.add_all(entries, by)
-    return len(entries), sum(len(entry.strategies) for entry in entries)
+    if keep_status:
+        return entries
+    return [
+        entry.model_copy(
+            update={
+                "strategies": [
+                    s.model_copy(update={"status": "proposed"}) for s in entry.strategies
+                ]
+            }
+        )
+        for entry in entries
+    ]
 
 
 def _plain(entry: Entry) -> dict:
@@ -170,11 +165,32 @@ def _load(text: str, name: str, offset: int) -> object:
 
 def _entry(value: object, name: str, line: int) -> Entry:
     try:
-        return Entry.model_validate(value)
+        return Entry.model_validate(_completed(value))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
         raise LibraryFault(f"{name}:{line}: entry: {where}: {first['msg']}") from error
+
+
+def _completed(value: object) -> object:
+    """An entry as a person may write it, with what the store keeps besides."""
+    if not isinstance(value, dict) or not isinstance(value.get("scenario"), str):
+        return value
+    id_ = value.get("id") or content_id("e", value["scenario"])
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def strategy(found: object) -> object:
+        found = {"text": found} if isinstance(found, str) else found
+        if not isinstance(found, dict) or not isinstance(found.get("text"), str):
+            return found
+        made = {"id": content_id("s", f"{id_}|{found['text']}"), "created_at": now,
+                "provenance": {"source": "person"}}  # fmt: skip
+        return made | found
+
+    strategies = value.get("strategies", [])
+    if isinstance(strategies, list):
+        strategies = [strategy(found) for found in strategies]
+    return value | {"id": id_, "strategies": strategies}
 
 
 def _entry_lines(node: yaml.Node | None) -> list[int]:

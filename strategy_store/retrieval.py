@@ -65,6 +65,7 @@ class Index:
         threshold: float = 0.3,
         token_budget: int = 200,
         exclude_scenarios: Sequence[str] = (),
+        exclude_sources: Sequence[str] = (),
     ) -> list[Retrieved]:
         """The entries nearest to a query, best first.
 
@@ -76,6 +77,7 @@ class Index:
                 not fit any more is left out whole.
             exclude_scenarios: ids of the firm's scenarios; strategies learned from them are left
                 out, so that an evaluation does not meet its own lessons.
+            exclude_sources: `handbook`, `teacher` or `person`; what came from there is left out.
         """
         if not self.entries or self._bm25 is None:
             return []
@@ -94,10 +96,10 @@ class Index:
                 continue
             given: list[Strategy] = []
             for strategy in self.entries[position].strategies:
-                if (
-                    strategy.provenance.scenario
-                    and strategy.provenance.scenario in exclude_scenarios
-                ):
+                origin = strategy.provenance
+                if origin.source in exclude_sources:
+                    continue
+                if origin.scenario and origin.scenario in exclude_scenarios:
                     continue
                 if len(strategy.text) <= left:
                     given.append(strategy)
@@ -123,10 +125,11 @@ class Index:
         threshold: float = 0.3,
         token_budget: int = 200,
         exclude_scenarios: Sequence[str] = (),
+        exclude_sources: Sequence[str] = (),
     ) -> list[Retrieved]:
         """The same, without blocking the event loop."""
         return await asyncio.to_thread(
-            self.search, query, top, threshold, token_budget, exclude_scenarios
+            self.search, query, top, threshold, token_budget, exclude_scenarios, exclude_sources
         )
 
     def _overlap(self, terms: set[str], position: int) -> float:

@@ -96,6 +96,9 @@ STORY: list[ev.Event] = [
 OVER = ev.RunEnded(reason="done", seconds=90.0)
 COACHED: list[ev.Event] = [
     ev.RunStarted(command="coach", environment="airline", models={"student": "local:x"}),
+    ev.DialogueStarted(dialogue="held", round=0, purpose="validation", scenario="s", persona="p"),
+    ev.DialogueJudged(dialogue="held", satisfaction=2.6, rubric=0.5),
+    ev.DialogueEnded(dialogue="held", reason="goal_met", turns=2),
     *[
         event.model_copy(update={"round": 1 + (event.arm == "library"), "purpose": "train"})
         if isinstance(event, ev.DialogueStarted)
@@ -103,9 +106,11 @@ COACHED: list[ev.Event] = [
         for event in STORY[1:]
     ],
     ev.RoundEnded(round=1, dialogues=2, invalid=0, csat=2.2, csat_ci95=(1.4, 3.0), rubric=0.44,
-                  proposed=2, kept=1, dropped=1),
+                  validation_csat=3.9, proposed=2, kept=1, dropped=1),
     ev.RoundEnded(round=2, dialogues=2, invalid=0, csat=4.1, csat_ci95=(3.1, 5.4), rubric=0.81,
-                  validation_csat=3.9, proposed=0, kept=0, dropped=0),
+                  validation_csat=3.2, proposed=0, kept=0, dropped=0),
+    ev.LibrarySettled(round=1, version=4, rolled_back=True,
+                      reason="the library after round 1 did better: 0.70 points [red]of[/] it"),
     OVER,
 ]  # fmt: skip
 

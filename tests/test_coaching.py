@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 import world
+import yaml
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.environments import load_environment
@@ -164,3 +165,29 @@ def test_both_graphs_draw_themselves_and_nest(firm):
     coaching = compile_coaching(desk, OPTIONS)
     assert "strategy_step" in coaching.get_graph().draw_mermaid()
     assert "customer" in compile_dialogue(desk).get_graph().draw_mermaid()
+
+
+@pytest.mark.parametrize("checked", [True, False])
+async def test_what_code_sees_of_a_whole_dialogue_is_learned_from_a_judge_that_sees_nothing(
+    tmp_path, checked
+):
+    class Blind(world.ScriptedJudge):
+        def answer(self, system, page, messages):
+            if "Answer Keep or Break" in page:
+                return "Keep"
+            return "A" if "Reply A:" in page else "No" if "Answer Yes or No" in page else "3"
+
+    folder = world.build_firm(tmp_path / "world")
+    for file in (folder / "scenarios").glob("*.yaml") if checked else ():
+        scenario = yaml.safe_load(file.read_text())
+        cure = world.TROUBLES[scenario["id"].rsplit("_", 1)[0]][0]
+        said = {"id": "cure", "kind": "contains", "any_of": [cure], "scope": "dialogue"}
+        file.write_text(yaml.safe_dump({**scenario, "rubric": [said]}))
+    firm = load_environment(folder)
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(firm, library, judge=Blind())
+        await compile_coaching(desk, OPTIONS, run="world").ainvoke({})
+        texts = [s.text for entry in library.entries() for s in entry.strategies]
+    cures = {cure for cure, _ in world.TROUBLES.values() if any(cure in t for t in texts)}
+    assert (len(cures) >= 5) is checked, texts
+    assert not [text for text in texts if world.HARM in text]

@@ -152,7 +152,10 @@ def test_checks_by_code_have_known_answers():
         Contains(id="b", kind="contains", any_of=["x"]),
         Contains(id="c", kind="contains", any_of=["y"], scope="dialogue"),
     ]
-    assert check_mean(items, "one two") == pytest.approx(0.75)
+    assert check_mean(items, "one two") == pytest.approx(0.6)
+    assert check_mean(items, "one two", ["y was said"]) == pytest.approx(0.8)
+    assert check_mean(items, "x y") == 1.0
+    assert check_mean([], "x") is None
 
 
 def test_tau2_airline_comes_in_whole(tau2_airline, tmp_path):

@@ -67,6 +67,19 @@ async def test_arms_differ_as_they_must(firm, tmp_path):
     )
 
 
+async def test_what_the_teacher_invented_is_an_arm_beside_what_the_handbook_gave(firm, tmp_path):
+    options = EvaluationOptions(arms=("none", "library", "invented"), dialogues=12, max_exchanges=2)
+    with taught(tmp_path / "library.db") as library:
+        for entry in library.entries()[:3]:
+            (strategy,) = entry.strategies
+            origin = strategy.provenance.model_copy(update={"source": "handbook"})
+            changed = strategy.model_copy(update={"provenance": origin})
+            library.replace(entry.model_copy(update={"strategies": [changed]}), "t", "from a book")
+        found = await evaluated(world.seat(firm, library), options)
+    means = {arm: figures.csat.mean for arm, figures in found.arms.items()}
+    assert means == {"none": 1.0, "library": 5.0, "invented": 3.0}
+
+
 async def test_every_arm_plays_the_same_cells(firm, tmp_path):
     options = EvaluationOptions(arms=("none", "library"), dialogues=14, repeats=2, max_exchanges=2)
     with taught(tmp_path / "library.db") as library:

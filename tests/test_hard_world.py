@@ -213,6 +213,9 @@ async def test_the_report_shows_the_curve_and_which_library_stays(firm, library,
     text = page.read_text()
     assert "<svg" in text and "held out" in text and "before anything was taught" in text
     assert "The library was kept as it is" in text
+    kept, decided = summary.sources["teacher"]
+    assert kept == len(summary.kept) and decided == len(summary.decided)
+    assert f"From the teacher: {kept} of {decided} kept." in text
     table = coach_table(summary, {}, tmp_path, tmp_path / "l.db", page, 3)
     assert "library kept as it is: the library after round" in table
 

@@ -27,7 +27,7 @@ from tutelage.strategy_store import (
     query_of,
     vet,
 )
-from tutelage.strategy_store.exchange import export_text, import_into, import_text
+from tutelage.strategy_store.exchange import entries_of, export_text, import_text
 
 ORIGIN = Provenance(source="teacher", scenario="s1")
 
@@ -127,11 +127,32 @@ def test_a_file_is_no_approval(library, tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text(export_text(library.entries(), "yaml"))
     with Library.open(tmp_path / "other.db", create=True) as other:
-        import_into(other, path, "me")
+        other.add_all(entries_of(path), "me")
         assert other.counts()["proposed"] == 1
     with Library.open(tmp_path / "third.db", create=True) as third:
-        import_into(third, path, "me", keep_status=True)
+        third.add_all(entries_of(path, keep_status=True), "me")
         assert third.counts()["approved"] == 1
+
+
+def test_by_hand_a_scenario_and_its_texts_are_enough(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "tutelage_library: 1\nentries:\n- scenario: a customer whose bag is late\n"
+        "  cues: [where is my bag]\n  strategies:\n  - Promise no day for the bag.\n"
+        "  - {text: Say sorry first., status: approved}\n"
+    )
+    (entry,) = entries_of(path)
+    assert [s.text for s in entry.strategies] == ["Promise no day for the bag.", "Say sorry first."]
+    assert {s.status for s in entry.strategies} == {"proposed"}
+    assert {s.provenance.source for s in entry.strategies} == {"person"}
+    assert [e.id for e in entries_of(path)] == [entry.id], "the same file is the same entries"
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        library.add_all([entry], "me")
+        library.add_all(entries_of(path), "me")
+        assert library.counts()["strategies"] == 2
+    path.write_text("tutelage_library: 1\nentries:\n- scenario: x\n  strategies: [5]\n")
+    with pytest.raises(LibraryFault, match=r"mine.yaml:3: entry: strategies.0"):
+        entries_of(path)
 
 
 def test_an_edited_file_that_is_broken_names_file_and_line(library, tmp_path):
@@ -169,7 +190,7 @@ def test_hostile_text_gets_in_by_no_door(library, tmp_path, text):
     path.write_text(export_text([entry("a customer who waits", text)], "yaml"))
     version = library.version
     with pytest.raises(LibraryFault):
-        import_into(library, path, "me")
+        library.add_all(entries_of(path), "me")
     assert library.version == version
 
 

@@ -17,7 +17,7 @@ from textual.widgets import Input, TextArea
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.review import Review, open_review, redoable, undoable
 from tutelage.graphs.run_log import RunLog
-from tutelage.strategy_store import Entry, Library, LibraryFault
+from tutelage.strategy_store import Entry, Library, LibraryFault, Uplift
 from tutelage.strategy_store.entry_document import entry_document, read_entry_document
 from tutelage.tui.dialogs import Question, Writing
 from tutelage.tui.external import EditorFault, editor_command
@@ -95,6 +95,29 @@ async def test_the_evidence_the_rules_and_the_findings_stand_beside_a_strategy(p
             assert part in seen, part
         await pilot.press("escape", "G")
         await says(pilot, "⚑", "has no approved strategy")
+
+
+async def test_the_measured_uplift_stands_beside_a_strategy_and_lint_says_what_it_means(path):
+    measured = Uplift(csat=-0.62, csat_ci95=(-0.9, -0.31), rubric=-0.05, rubric_ci95=(-0.12, 0.02),
+                      given=24, withheld=23, scenarios=8, student="local:[b]x", run="r-7")  # fmt: skip
+    few = measured.model_copy(update={"csat_ci95": None, "rubric_ci95": None, "scenarios": 3})
+    with Library.open(path) as library:
+        first, _, third = library.entries()[0].strategies
+        library.measured({first.id: measured, third.id: few}, "bea")
+    async with opened(path, (160, 70)) as (app, pilot):
+        shown = await says(
+            pilot, "its own uplift", "-0.62", "-0.90 to -0.31", "-0.05", "-0.12 to +0.02",
+            "harms over 8 scenarios, given in 24 dialogues, withheld in 23", "student local:[b]x",
+            "run r-7", "⚑ was measured to do harm",
+        )  # fmt: skip
+        bars = [line for line in shown.splitlines() if " to -0.31" in line or " to +0.02" in line]
+        assert [bar.count("┃") for bar in bars] == [1, 1], "what none is, is marked"
+        assert bars[0].index("●") < bars[0].index("┃") and "━┃" not in bars[0]
+        assert "━┃" in bars[1], "this interval holds none"
+        await pilot.press("j")
+        await until(pilot, lambda: "its own uplift" not in text_of(app))
+        await pilot.press("j")
+        await says(pilot, "not certain over 3 scenarios", "no interval from so few scenarios")
 
 
 async def test_what_people_and_models_wrote_is_shown_as_it_is(path):
@@ -438,7 +461,7 @@ async def test_help_names_every_key_and_the_palette_every_command(path):
 async def test_every_theme_and_any_size(path):
     async with opened(path) as (app, pilot):
         for _ in range(5):
-            await pilot.press("t")
+            await pilot.press("T")
             await pilot.pause()
         for size in ((80, 24), (200, 60), (100, 30), (40, 12)):
             await pilot.resize_terminal(*size)

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from screens import says, stated, still_cursors, text_of, until, write
+from screens import listen, says, stated, still_cursors, text_of, told, until, write
 from textual.widgets import Input
 from tutelage.environments import load_environment
 from tutelage.graphs import events as ev
@@ -20,6 +20,7 @@ from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.states import played
 from tutelage.graphs.takeover import dialogue_under_way
 from tutelage.tui import takeover as takeover_module
+from tutelage.tui.app import WatchApp
 from tutelage.tui.help import Help
 from tutelage.tui.takeover import Takeover
 from tutelage.tui.takeover_app import TakeoverApp
@@ -83,6 +84,91 @@ async def test_a_person_speaks_in_a_running_dialogue_and_hands_back(tmp_path):
         assert one.taken_over and one.judged is None
         assert next(event.by for event in one.spoken if event.speaker == "student") == "bea"
         assert await log.inbox.holder("d") is None
+
+
+async def test_a_dialogue_under_the_cursor_of_the_watch_is_taken_over(tmp_path):
+    environment = load_environment(build_firm(tmp_path / "world"))
+    folder, spoken = tmp_path / "run", asyncio.Event()
+
+    class WaitingStudent(ScriptedStudent):
+        async def _agenerate(self, *arguments, **options):
+            await spoken.wait()
+            return self._generate(*arguments, **options)
+
+    async with await RunLog.open(folder) as log:
+        await log.append(ev.RunStarted(command="simulate", environment="world", models={}))
+        graph = compile_dialogue(seat(environment, None, log, student=WaitingStudent()), 4)
+        request = {"scenario": "stranded_0", "persona": "anyone", "seed": 1, "dialogue": "d"}
+        task = asyncio.create_task(graph.ainvoke(request))
+        app = WatchApp(folder, by="[red]anna")
+        async with app.run_test(size=(110, 40), notifications=True) as pilot:
+            await until(pilot, lambda: app.chosen == "d")
+            await until(pilot, lambda: "my train was" in app.query_one("#transcript").plain)
+            assert "t Take over" in text_of(app)
+            await pilot.press("t")
+            await until(pilot, lambda: app.screen._seat and app.screen._seat.held)
+            assert not app.check_action("take_over", ()), "it is taken over once"
+            await pilot.press("f1")
+            await until(pilot, lambda: isinstance(app.screen, Help))
+            assert app.screen._title == "Take over"
+            await pilot.press("escape")
+            spoken.set()
+            await stated(pilot, "your turn")
+            await write(pilot, "Tell me, qt1.")
+            await pilot.press("enter")
+            await says(pilot, "[red]anna for the agent", "Tell me, qt1.")
+            await pilot.press("escape")
+            await until(pilot, lambda: not isinstance(app.screen, Takeover))
+            await task
+            await until(pilot, lambda: "ended" in app.query_one("#transcript").plain)
+            shown = app.query_one("#transcript").plain
+            assert shown.count("student  · by [red]anna\nTell me, qt1.") == 1
+            assert shown.count("student") > 1 and shown.count(" · by ") == 1
+            assert len(app.query(".card.-person")) == 1
+            await pilot.press("r", "G")
+            await says(pilot, "replay", "student  · by [red]anna")
+        one = (await played(log))["d"]
+        assert one.taken_over and await log.inbox.holder("d") is None
+
+
+async def test_what_cannot_be_taken_over_is_said(tmp_path, monkeypatch):
+    other = STARTED.model_copy(update={"dialogue": "e"})
+    ended = ev.DialogueEnded(dialogue="e", reason="goal_met", turns=1)
+    folder = await written(
+        tmp_path / "r",
+        [ev.RunStarted(command="simulate", environment="world", models={})],
+    )
+    app = WatchApp(folder)
+    listen(app)
+    async with app.run_test(notifications=True) as pilot:
+        await until(pilot, lambda: app.feed.picture.started)
+        await pilot.press("t")
+        await told(pilot, "choose a dialogue first")
+        await written(folder, [STARTED, FIRST, other, ended])
+        await until(pilot, lambda: app.query_one("#board").row_count == 2)
+        await pilot.press("j")
+        await until(pilot, lambda: app.chosen == "e")
+        await pilot.press("t")
+        await told(pilot, "this dialogue is over (goal met)")
+        await pilot.press("k")
+        await until(pilot, lambda: app.chosen == "d")
+        with monkeypatch.context() as patch:
+            patch.setattr("tutelage.tui.app.SILENCE", -1.0)
+            await pilot.press("t")
+            await told(pilot, "no sign of life")
+        with monkeypatch.context() as patch:
+            patch.setattr(type(app), "is_web", True)
+            await pilot.press("t")
+            await told(pilot, "a browser only watches")
+        await written(folder, [ev.RunEnded(reason="stopped")])
+        await until(pilot, lambda: app.feed.picture.ended)
+        await pilot.press("t")
+        await told(pilot, "the run is over")
+        assert not isinstance(app.screen, Takeover)
+        assert "Take over this dialogue" in {name for name, _, _ in app.commands()}
+        await pilot.press("4", "t")
+        await pilot.pause(0.2)
+        assert not app.heard, "it is a key of the board"
 
 
 async def test_what_is_said_is_shown_as_it_is(tmp_path):

@@ -25,6 +25,7 @@ from tutelage.tui.compare import Compare
 from tutelage.tui.help import Help
 from tutelage.tui.plain import clean, one_line
 from tutelage.tui.replay import Replay, falls
+from tutelage.tui.rounds import _settled
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
 
@@ -127,6 +128,36 @@ async def test_keys_and_mouse_choose_the_same_dialogues(run):
         await until(pilot, lambda: app.query_one("#transcript", Cards).scroll_y <= before)
         await pilot.press("q")
     assert app.return_code == 0
+
+
+async def test_the_rounds_show_the_held_out_curve_and_which_library_stays(tmp_path):
+    folder = await written(tmp_path / "run", COACHED[:-2])
+    app = WatchApp(folder)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: "3.90" in said(app, "#rounds-table"))
+        table = said(app, "#rounds-table").splitlines()
+        assert [line.split()[5 if "to" not in line else 7] for line in table[1:4]] == [
+            "2.60", "3.90", "3.20",
+        ]  # fmt: skip
+        plot = app.query_one("#plot")
+        await until(pilot, lambda: "held out" in plot.plt.build())
+        assert plot.plt.build().count("x") >= 4, "a mark for each round, and in the legend"
+        assert not app.query_one("#settled").display and "★" not in "".join(table)
+        await written(folder, COACHED[-2:])
+        await until(pilot, lambda: "rolled back to version 4" in said(app, "#settled"))
+        told = " ".join(said(app, "#settled").split())
+        assert "after round 1: the library after round 1 did better" in told and "[red]of[/]" in told
+        assert [line.split()[:2] for line in said(app, "#rounds-table").splitlines()[1:4]] == [
+            ["0", "0"], ["★", "1"], ["2", "2"],
+        ]  # fmt: skip
+
+
+def test_what_stays_is_told_apart_from_what_was_best():
+    settled = ev.LibrarySettled(round=0, version=2, rolled_back=False, reason="ann changed it")
+    assert _settled(settled).plain == (
+        "library  stays; best is version 2, before the first round: ann changed it"
+    )
 
 
 async def test_the_board_is_filtered_and_ordered(run):
@@ -284,7 +315,7 @@ async def test_themes_go_round_and_are_told_by_the_environment(run, monkeypatch)
         await until(pilot, lambda: len(rows(app)) == 4)
         seen = [app.theme]
         for _ in th.theme_names():
-            await pilot.press("t")
+            await pilot.press("T")
             seen.append(app.theme)
         assert seen == [*th.theme_names(), th.DEFAULT]
         app.theme = "nord"

@@ -11,12 +11,13 @@ EXPORT_SIZE = (160, 48)
 """Columns and rows of a saved screen."""
 
 
-def watch(run: Path, theme: str | None = None) -> None:
-    """Show a run, live or finished, until the person leaves; the run is not touched.
+def watch(run: Path, theme: str | None = None, by: str = "") -> None:
+    """Show a run, live or finished, until the person leaves; only who takes over a dialogue touches it.
 
     Args:
         run: the run's folder.
         theme: the theme to begin with; else the environment's or the default.
+        by: who speaks where a dialogue is taken over; the user where not given.
 
     Raises:
         RunFault: where it is no run (exit code 2), before the screen is taken; where it cannot be
@@ -25,7 +26,7 @@ def watch(run: Path, theme: str | None = None) -> None:
     from .app import WatchApp
 
     asyncio.run(_check(run))
-    app = WatchApp(run, theme)
+    app = WatchApp(run, theme, by)
     app.run()
     if app.feed.fault is not None:
         raise app.feed.fault

@@ -15,7 +15,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
+from textual.widgets import DataTable, Input, Static, TabbedContent, TabPane
 from textual.worker import WorkerCancelled, WorkerFailed
 from tutelage.graphs.events import Speaking
 from tutelage.graphs.run_log import Logged, RunFault
@@ -24,13 +24,15 @@ from .board import ORDERS, Board
 from .bubbles import bubbles
 from .cards import Card, Cards
 from .compare import Compare, partners
-from .feed import Feed, Line
+from .feed import SILENCE, Feed, Line
 from .headline import headline
 from .help import Help
+from .keys import Keys
 from .plain import one_line
 from .replay import Replay
 from .rounds import Rounds, intervals_of, series_of
 from .shell import Shell
+from .takeover import Takeover
 from .usage import usage
 from .workshop import workshop
 
@@ -42,7 +44,9 @@ HELP = {
         "is spoken. ◆ is a strategy that the student was given: its similarity, its text, and the "
         "dialogue it was learned in. ✓ and ✗ are the judge's marks.\n\n"
         "Following stays with a dialogue to its end, then goes to the next that began. Moving about "
-        "stops it. Leaving does not stop the run.",
+        "stops it. Leaving does not stop the run.\n\n"
+        "Taking over lets you speak for the student in the dialogue under the cursor; it is then "
+        "neither scored nor learned from.",
     ),
     "workshop": (
         "Workshop",
@@ -52,14 +56,20 @@ HELP = {
     "rounds": (
         "Rounds",
         "Satisfaction (1 to 5) dialogue by dialogue, then by round of a coaching run or by arm of an "
-        "evaluation: mean and 95 % interval. × is the mean on dialogues never learned from.",
+        "evaluation: mean and 95 % interval. × is held out: the mean on dialogues never learned "
+        "from, by which the best library is chosen; ★ marks its round, and the line above says "
+        "whether the run put it back.",
     ),
     "usage": (
         "Usage",
         "Calls, tokens, their rate and money by role; then the faults, newest first.",
     ),
 }
-BOARD_ACTIONS = ("follow", "replay", "compare", "order", "unfilter", "scroll_transcript")
+BOARD_ACTIONS = (
+    "follow", "replay", "compare", "take_over", "order", "unfilter", "scroll_transcript",
+)  # fmt: skip
+COVERS = (Replay, Compare, Takeover)
+"""The screens that lie over the board."""
 BEAT = 1.0
 """Seconds between two drawings of the board: a table draws all its rows or none."""
 CROWD, CROWDED_BEAT = 16, 2.0
@@ -71,7 +81,7 @@ SETTLE = 0.2
 
 
 class WatchApp(Shell):
-    """Reads a run's log and nothing else; leaving it does not touch the run."""
+    """Reads a run's log; leaving it does not touch the run. Only who takes over changes anything."""
 
     CSS_PATH = "watch.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -83,6 +93,8 @@ class WatchApp(Shell):
         Binding("enter,r", "replay", "Replay", key_display="r",
                 tooltip="Replay the dialogue step by step"),
         Binding("c", "compare", "Compare", tooltip="Beside the same dialogue in another arm"),
+        Binding("t", "take_over", "Take over",
+                tooltip="Speak for the student in this dialogue"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the board"),
         Binding("o", "order", "Order", tooltip="Change the order of the board"),
         Binding("escape", "unfilter", "Back", show=False, tooltip="Drop the filter"),
@@ -92,9 +104,17 @@ class WatchApp(Shell):
                 key_display="[", tooltip="Scroll the transcript up"),
     ]  # fmt: skip
 
-    def __init__(self, run: Path, theme: str | None = None) -> None:
+    def __init__(self, run: Path, theme: str | None = None, by: str = "") -> None:
+        """Watch a run.
+
+        Args:
+            run: the run's folder.
+            theme: the theme to begin with; else the environment's or the default.
+            by: who speaks where a dialogue is taken over; the user where not given.
+        """
         super().__init__(theme)
         self.feed = Feed(run)
+        self._by = by
         self.chosen: str | None = None
         self.following = True
         self.loaded = asyncio.Event()
@@ -125,7 +145,7 @@ class WatchApp(Shell):
                 yield Rounds(id="rounds-view")
             with TabPane("Usage", id="usage"), Cards(id="usage-box"):
                 yield Static(id="usage-text", markup=False)
-        yield Footer()
+        yield Keys()
 
     def on_mount(self) -> None:
         """Begin to read the log."""
@@ -336,7 +356,7 @@ class WatchApp(Shell):
     @property
     def _covered(self) -> bool:
         """Whether another screen of ours lies over the board."""
-        return any(isinstance(screen, (Replay, Compare, Help)) for screen in self.screen_stack)
+        return any(isinstance(screen, (*COVERS, Help)) for screen in self.screen_stack)
 
     def on_board_rebuilt(self) -> None:
         """Say how many rows are hidden."""
@@ -447,10 +467,34 @@ class WatchApp(Shell):
             return
         self.push_screen(Compare(self.feed, one, others))
 
+    def action_take_over(self) -> None:
+        """Speak for the student in the chosen dialogue, or say why that cannot be."""
+        if (why := self._refusal()) or self.chosen is None:
+            self.notify(why, severity="warning", markup=False)
+            return
+        self.push_screen(Takeover(self.feed.run, self.chosen, self._by))
+
+    def _refusal(self) -> str:
+        """Why nobody can take over the chosen dialogue; "" where a person can."""
+        picture = self.feed.picture
+        one = picture.dialogues.get(self.chosen or "")
+        if one is None:
+            return "choose a dialogue first"
+        if self.is_web:
+            # Nobody is asked for a password there.
+            return f"a browser only watches; at a terminal: tutelage takeover {self.feed.run.name}"
+        if one.ended is not None:
+            return f"this dialogue is over ({one.state}); take over one that goes on"
+        if picture.ended is not None:
+            return "the run is over, and this dialogue with it"
+        if self.feed.silence(time.time()) > SILENCE:
+            return "the run gives no sign of life, so nobody would hear you"
+        return ""
+
     def help_text(self) -> tuple[str, str]:
         """The help of the tab or of the screen above."""
         for screen in reversed(self.screen_stack):
-            if isinstance(screen, (Replay, Compare)):
+            if isinstance(screen, COVERS):
                 return screen.HELP_TEXT
         return HELP[self.query_one(TabbedContent).active]
 
@@ -463,6 +507,7 @@ class WatchApp(Shell):
         yield "Follow the newest dialogue", "Key f", "follow"
         yield "Replay this dialogue", "Key r: step by step, forward and back", "replay"
         yield "Compare with another arm", "Key c: side by side, differing turns marked", "compare"
+        yield "Take over this dialogue", "Key t: speak for the student in it", "take_over"
         yield "Filter the board", "Key /", "filter"
         yield "Change the order of the board", "Key o", "order"
 

@@ -77,7 +77,8 @@ def bubbles(
             cards.append(Card("customer", _customer(line, text)))
         else:
             score = scores[line.turn] if line.turn < len(scores) else None
-            cards.append(Card("student", _student(line, text, score, line.turn in marked)))
+            kind = "person" if line.by else "student"
+            cards.append(Card(kind, _student(line, text, score, line.turn in marked)))
     if speaking is not None:
         head = Content.styled(speaking.speaker, f"bold ${speaking.speaker}")
         said = Content(f"\n{clean(speaking.text)}{CURSOR}")
@@ -107,6 +108,8 @@ def _customer(line: TurnSpoken, text: str) -> Content:
 
 def _student(line: TurnSpoken, text: str, score: float | None, differs: bool) -> Content:
     head = [Content.styled("student", "bold $student")]
+    if line.by:
+        head.append(Content.styled(f"  · by {one_line(line.by, 24)}", "bold $accent"))
     if score is not None:
         head.append(Content.styled(f"  {score:.1f} of 5", score_style(score)))
     if line.tokens:

@@ -69,6 +69,10 @@ class Feed:
                 tell(batch)
             await asyncio.sleep(TICK)
 
+    def silence(self, now: float) -> float:
+        """Seconds since the run last gave a sign of life, at a time (Unix s)."""
+        return now - max(self.picture.at, self.pulse_at or 0.0)
+
     def _goes_on(self, one: Speaking) -> bool:
         seen = self.picture.dialogues.get(one.dialogue)
         last = self._spoken.get(one.dialogue, (-1, False))

@@ -56,9 +56,9 @@ def state(feed: Feed, now: float) -> Content:
         reason = one_line(picture.ended.reason, 40)
         style = "$bad" if reason.startswith("failed") else "$quiet"
         return Content.styled(f"■ over: {reason}", style)
-    heard = max(picture.at, feed.pulse_at or 0.0)
-    if now - heard > SILENCE:
-        return Content.styled(f"□ no sign of life for {clock(now - heard)}", "$bad")
+    silence = feed.silence(now)
+    if silence > SILENCE:
+        return Content.styled(f"□ no sign of life for {clock(silence)}", "$bad")
     return Content.styled(f"● live {clock(now - picture.began_at)}", "$good")
 
 

@@ -13,7 +13,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Sparkline, Static
 from textual_plotext import PlotextPlot
-from tutelage.graphs.events import RoundEnded
+from tutelage.graphs.events import LibrarySettled, RoundEnded
 from tutelage.graphs.picture import DialoguePicture, RunPicture
 
 from .plain import one_line
@@ -33,6 +33,13 @@ class Series:
     invalid: int = 0
     ended: RoundEnded | None = None
 
+    @property
+    def held_out_mean(self) -> float | None:
+        """The mean on dialogues never learned from; the run's own where the round is over."""
+        if self.ended is not None and self.ended.validation_csat is not None:
+            return self.ended.validation_csat
+        return fmean(self.held_out) if self.held_out else None
+
     def take(self, one: DialoguePicture, held_out: bool) -> None:
         """Add a dialogue; one held out is a figure of its own."""
         if held_out:
@@ -51,6 +58,9 @@ def series_of(picture: RunPicture) -> list[Series]:
     coaching = picture.started is not None and picture.started.command == "coach"
     found: dict[str, Series] = {}
     for one in picture.dialogues.values():
+        if coaching and one.started.round < 0:
+            # Played to measure something else.
+            continue
         label = f"{one.started.round}" if coaching else one_line(one.started.arm, 12)
         held_out = coaching and one.started.purpose == "validation"
         found.setdefault(label, Series(label)).take(one, held_out)
@@ -88,7 +98,8 @@ class Rounds(VerticalScroll):
     """Shows what `show` last gave it."""
 
     def compose(self) -> ComposeResult:
-        """Sparkline over dialogues, plot over rounds, table."""
+        """Which library stays, sparkline over dialogues, plot over rounds, table."""
+        yield Static("", id="settled", markup=False)
         yield Static("reckoning…", id="spark-title", markup=False)
         yield Sparkline([], summary_function=fmean, id="spark")
         with Vertical(id="plot-box"):
@@ -97,13 +108,17 @@ class Rounds(VerticalScroll):
 
     def on_mount(self) -> None:
         """Hide the plots until there is something to plot."""
-        self.query_one("#plot-box").display = self.query_one("#spark").display = False
+        for name in ("#settled", "#plot-box", "#spark"):
+            self.query_one(name).display = False
 
     def show(self, picture: RunPicture, series: Sequence[Series], intervals: Intervals) -> None:
         """Draw a run's series with their intervals."""
         scores = [one.judged.satisfaction for one in picture.dialogues.values() if one.judged]
         title = self.query_one("#spark-title", Static)
-        shown = [one for one in series if one.scores or one.held_out]
+        shown = [one for one in series if one.scores or one.held_out_mean is not None]
+        if picture.settled is not None:
+            self.query_one("#settled", Static).update(_settled(picture.settled))
+        self.query_one("#settled").display = picture.settled is not None
         self.query_one("#plot-box").display = bool(shown)
         self.query_one("#spark", Sparkline).display = bool(shown)
         if not shown:
@@ -117,7 +132,8 @@ class Rounds(VerticalScroll):
         # A bar from 1 up: the lowest mark is an empty bar and not a missing one.
         self.query_one("#spark", Sparkline).data = [score - 1 for score in scores]
         self._plot(shown, intervals)
-        self.query_one("#rounds-table", Static).update(self._table(series, intervals))
+        best = str(picture.settled.round) if picture.settled else ""
+        self.query_one("#rounds-table", Static).update(self._table(series, intervals, best))
 
     def _plot(self, series: Sequence[Series], intervals: Intervals) -> None:
         widget = self.query_one("#plot", PlotextPlot)
@@ -132,14 +148,14 @@ class Rounds(VerticalScroll):
         coached = all(one.label.isdigit() for one in series)
         plot.error(known, means, yerr=spans, color=colour)
         if coached:
-            plot.plot(known, means, marker="braille", color=colour)
-        held = [
-            (p, fmean(one.held_out)) for p, one in zip(places, series, strict=True) if one.held_out
-        ]
+            plot.plot(known, means, marker="braille", color=colour, label="learned from")
+        means_held = [(p, one.held_out_mean) for p, one in zip(places, series, strict=True)]
+        held = [(p, mean) for p, mean in means_held if mean is not None]
         if held:
+            where, heights = [p for p, _ in held], [mean for _, mean in held]
             held_colour = Color.parse(self.app.theme_variables["strategy"]).rgb
-            plot.scatter([p for p, _ in held], [mean for _, mean in held], marker="x",
-                         color=held_colour, label="held out")  # fmt: skip
+            plot.plot(where, heights, marker="braille", color=held_colour)
+            plot.scatter(where, heights, marker="x", color=held_colour, label="held out")
         plot.ylim(1, 5)
         plot.xlim(0.5, len(series) + 0.5)
         plot.yticks([1, 2, 3, 4, 5])
@@ -148,7 +164,7 @@ class Rounds(VerticalScroll):
                    else "satisfaction by arm, mean and 95 % interval")  # fmt: skip
         widget.refresh()
 
-    def _table(self, series: Sequence[Series], intervals: Intervals) -> Table:
+    def _table(self, series: Sequence[Series], intervals: Intervals, best: str) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("", "dialogues", "invalid", "csat", "95 %", "held out", "rubric", "kept",
                      "dropped"):  # fmt: skip
@@ -156,12 +172,24 @@ class Rounds(VerticalScroll):
         for one in series:
             found, ended = intervals.get(one.label), one.ended
             table.add_row(
-                one.label, str(one.dialogues), str(one.invalid), _mean(one.scores),
+                f"★ {one.label}" if one.label == best else one.label,
+                str(one.dialogues), str(one.invalid), _mean(one.scores),
                 "-" if found is None else f"{found[0]:.2f} to {found[1]:.2f}",
-                _mean(one.held_out), _mean(one.rubric),
+                "-" if one.held_out_mean is None else f"{one.held_out_mean:.2f}", _mean(one.rubric),
                 str(ended.kept) if ended else "-", str(ended.dropped) if ended else "-",
             )  # fmt: skip
         return table
+
+
+def _settled(settled: LibrarySettled) -> Content:
+    """Which library the run leaves, and why."""
+    after = f"after round {settled.round}" if settled.round else "before the first round"
+    version = f"version {settled.version}, {after}"
+    # Where a person changed it meanwhile, what stays is not the best version.
+    told = f"rolled back to {version}" if settled.rolled_back else f"stays; best is {version}"
+    return Content.assemble(
+        ("library  ", "bold $strategy"), (told, "bold"), (f": {one_line(settled.reason)}", "$quiet")
+    )
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -17,7 +17,7 @@ from .themes import install, theme_names
 class Shell(App[None]):
     """An app with our themes, a help screen for each view, and a command palette.
 
-    Keys that mean the same everywhere: q leaves the app, escape goes back one step, ? helps, t
+    Keys that mean the same everywhere: q leaves the app, escape goes back one step, ? helps, T
     changes the theme, ctrl+p opens the palette, j and k move as the arrows do, g and G go to the
     first and the last, / filters, enter opens, space marks or plays. A subclass names its views'
     help by overriding `help_text`, and its own commands of the palette by overriding `commands`.
@@ -26,7 +26,7 @@ class Shell(App[None]):
     TITLE = "tutelage"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?", tooltip="This help"),
-        Binding("t", "next_theme", "Theme", show=False, tooltip="Next theme"),
+        Binding("T", "next_theme", "Theme", show=False, tooltip="Next theme"),
         Binding("q", "quit", "Leave"),
     ]
 

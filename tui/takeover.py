@@ -43,8 +43,8 @@ class Takeover(Screen[None]):
     Takeover #line { background: $surface; }
     Takeover #line:focus { background: $panel; }
     """
-    help = (
-        "take over",
+    HELP_TEXT = (
+        "Take over",
         "You speak for the student: the run waits for your reply at each of its turns, and goes on "
         "with the student when you hand back, leave, or say nothing for five minutes.\n\n"
         "A dialogue in which a person spoke is neither scored nor learned from.",

@@ -26,7 +26,7 @@ class TakeoverApp(Shell):
 
     def help_text(self) -> tuple[str, str]:
         """The help of the screen."""
-        return Takeover.help
+        return Takeover.HELP_TEXT
 
 
 def take_over(run: Path, dialogue: str | None = None, by: str = "") -> None:

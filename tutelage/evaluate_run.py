@@ -513,11 +513,10 @@ def uplift_table(found: Mapping[str, Uplift]) -> Table:
     for name in ("satisfaction", "rubric", "given", "withheld", "scenarios", "verdict"):
         table.add_column(name, justify="right")
     for id_, uplift in sorted(found.items(), key=lambda item: -item[1].csat):
-        verdict = {True: "helps", False: "harms", None: "not certain"}[uplift.helps]
         table.add_row(
             id_, _estimate(uplift.csat, uplift.csat_ci95),
             _estimate(uplift.rubric, uplift.rubric_ci95), str(uplift.given),
-            str(uplift.withheld), str(uplift.scenarios), verdict,
+            str(uplift.withheld), str(uplift.scenarios), uplift.verdict,
         )  # fmt: skip
     return table
 

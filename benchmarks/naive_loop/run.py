@@ -137,8 +137,9 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
         null, states = Null(), [one.weak.state for one in openings]
         for one in openings:
             kept = await strategy_step(
-                desk, one.weak, states, null, StepOptions(), round_number=1, run="benchmark"
-            )
+                desk, one.weak, states, null, StepOptions(refinements=asked.refinements),
+                round_number=1, run="benchmark",
+            )  # fmt: skip
             say(began, f"gate: {one.weak.state.scenario} {'kept' if kept else 'dropped'}")
         decided = [
             logged.event.model_dump(
@@ -188,7 +189,7 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
         }
     return {
         "command": f"python benchmarks/naive_loop/run.py --model {asked.model} --seeds {asked.seeds} "
-        f"--openings {asked.openings}",
+        f"--openings {asked.openings} --refinements {asked.refinements}",
         "models": desk.models,
         "held_out_replies": len(openings) * 3 * asked.seeds,
         "naive_kept": sum(p > 0.5 for _, p, _ in chosen.values()),
@@ -217,6 +218,7 @@ def main() -> None:
     parser.add_argument("--model", default="local:qwen2.5-coder-1.5b")
     parser.add_argument("--seeds", type=int, default=2, help="Replies to each held-out wording.")
     parser.add_argument("--openings", type=int, default=8)
+    parser.add_argument("--refinements", type=int, default=1, help="As coach has it.")
     asked = parser.parse_args()
     document = asyncio.run(measure(asked))
     (HERE / "result.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -6,13 +6,15 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
-from tutelage.graphs.review import Entry, Evidence, Rule, Strategy
+from tutelage.graphs.review import Entry, Evidence, Rule, Strategy, Uplift
 
 from ..plain import clean, one_line
 from .rows import MARKS, Row
 
 TONES = {"proposed": "$strategy", "approved": "$good", "rejected": "$bad", "retired": "$quiet"}
 GAUGE = 24
+SPAN = 0.25
+"""The share of a scale that an uplift's gauge shows to either side of none."""
 
 
 class Card(VerticalScroll):
@@ -48,6 +50,7 @@ class Card(VerticalScroll):
                 yield _part("before", "without it")
                 yield _part("after", "with it")
             yield _part("figures", "how sure")
+        yield _part("uplift", "its own uplift, measured by withholding it at random")
         yield _part("rules", "policy rules it rests on")
         yield _part("origin", "where it comes from")
         yield _part("cues", "customer lines of such states")
@@ -76,6 +79,8 @@ class Card(VerticalScroll):
             self._fill("before", Content(clean(evidence.before) or "(nothing kept)"))
             self._fill("after", Content(clean(evidence.after) or "(nothing kept)"))
             self._fill("figures", _figures(evidence))
+        uplift = strategy.uplift if strategy else None
+        self._fill("uplift", _uplift(uplift) if uplift else Content(""))
         self._fill("origin", _origin(strategy) if strategy else Content(""))
         self._fill("cues", Content("\n").join(Content(f"“{one_line(cue)}”") for cue in entry.cues))
 
@@ -163,6 +168,35 @@ def _figures(evidence: Evidence) -> Content:
                 (f"({change:+.2f})", tone),
             )
         )
+    return Content("\n").join(lines)
+
+
+def _uplift(uplift: Uplift) -> Content:
+    tone = {True: "$good", False: "$bad", None: "$quiet"}[uplift.helps]
+    lines: list[Content] = []
+    for name, scale, value, ci95 in (
+        ("satisfaction", 4.0, uplift.csat, uplift.csat_ci95),
+        ("rubric      ", 1.0, uplift.rubric, uplift.rubric_ci95),
+    ):
+        line = Content.assemble((f"{name} ", "$quiet"), (f"{value:+.2f} ", "bold"))
+        if ci95 is not None:
+            # From so much worse to so much better, none in the middle.
+            mean, low, high = ((end / scale / SPAN + 1) / 2 for end in (value, *ci95))
+            told = f" {ci95[0]:+.2f} to {ci95[1]:+.2f}"
+            line += Content.assemble((gauge(mean, low, high, 0.5), "$accent"), (told, "$quiet"))
+        else:
+            line += Content.styled("no interval from so few scenarios", "$quiet")
+        lines.append(line)
+    counts = (
+        f" over {uplift.scenarios} scenarios, given in {uplift.given} dialogues, withheld in "
+        f"{uplift.withheld}"
+    )
+    origin = "".join(
+        f"   {name} {one_line(value)}"
+        for name, value in (("student", uplift.student), ("run", uplift.run))
+        if value
+    )
+    lines.append(Content.assemble((uplift.verdict, f"bold {tone}"), counts, (origin, "$quiet")))
     return Content("\n").join(lines)
 
 

@@ -15,7 +15,9 @@ def evaluate(
     library: o.LibraryFile = None,
     arms: Annotated[
         str,
-        typer.Option(metavar="A,B,...", help="none, generic, library, playbook, global, teacher."),
+        typer.Option(
+            metavar="A,B,...", help="none, generic, library, invented, playbook, global, teacher."
+        ),
     ] = "none,generic,library,teacher",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     dialogues: Annotated[
@@ -68,8 +70,9 @@ def evaluate(
     """Compare arms on the same scenarios, customers and seeds, and say what is real.
 
     none is the plain student, generic gets one fixed piece of advice, library the approved
-    strategies, teacher is the ceiling. A difference is called real only where its 95 % interval
-    excludes zero; strategies learned in a scenario of the split are an error.
+    strategies, invented those of them that no handbook gave, teacher is the ceiling. A difference is
+    called real only where its 95 % interval excludes zero; strategies learned in a scenario of the
+    split are an error.
 
     Example: `tutelage evaluate airline --library runs/x/library.db --dialogues 8 --repeats 2`
     """

@@ -508,12 +508,18 @@ def import_library(
 ) -> None:
     """Bring in strategies from a file; the library is made where it is missing.
 
+    By hand it takes no more than this: `tutelage_library: 1`, and under `entries:` a list of
+    `scenario:`, `cues:` (what such customers write) and `strategies:`, each a text.
+
     Example: `tutelage library import mine.db library.md`
     """
     from tutelage.console import result
     from tutelage.strategy_store import Library
-    from tutelage.strategy_store.exchange import import_into
+    from tutelage.strategy_store.exchange import entries_of
 
+    # Read before the library is made, so that a broken file leaves no empty one behind.
+    entries = entries_of(file, keep_status=keep_status)
     with Library.open(library, create=True) as opened:
-        entries, strategies = import_into(opened, file, by or _user(), keep_status=keep_status)
-    result(f"{entries} scenarios with {strategies} strategies")
+        opened.add_all(entries, by or _user())
+    strategies = sum(len(entry.strategies) for entry in entries)
+    result(f"{len(entries)} scenarios with {strategies} strategies")

@@ -30,6 +30,9 @@ def watch(
             "else $TUTELAGE_THEME.",
         ),
     ] = None,
+    by: Annotated[
+        str, typer.Option(help="Your name where you take over a dialogue (t); else the user's.")
+    ] = "",
     serve: Annotated[
         bool, typer.Option("--serve", help="Open it in a browser instead of this terminal.")
     ] = False,
@@ -80,7 +83,7 @@ def watch(
     else:
         from tutelage.tui import watch as show
 
-        show(run, theme)
+        show(run, theme, by)
 
 
 def _size(told: str) -> tuple[int, int]:
