@@ -22,8 +22,10 @@ from tutelage.agents.transcript import Turn, as_messages
 from tutelage.environments import load_environment
 from tutelage.graphs.desk import open_desk
 from tutelage.strategy_store import Deployment, Library, coach_messages
+from typer.testing import CliRunner
 
 import tutelage
+from tutelage.main import app
 from tutelage.proxy import HttpUpstream, Proxy
 
 SYSTEM = "You serve the customers of an airline. Zürich ✈ “quoted”."
@@ -54,16 +56,13 @@ def endpoint():
 
 
 def audited(library, dialogue, placement, tmp_path, option="--placement") -> str:
-    """What the command prints, in a process of its own."""
+    """What the command prints."""
     file = tmp_path / "dialogue.json"
     file.write_text(json.dumps(dialogue), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "tutelage", "library", "show", str(library.path), "--prompt",
-         "--dialogue", str(file), option, placement],
-        capture_output=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.decode().removesuffix("\n")
+    show = ["library", "show", str(library.path), "--prompt", "--dialogue", str(file), option]
+    done = CliRunner().invoke(app, [*show, placement])
+    assert done.exit_code == 0, done.output
+    return done.stdout_bytes.decode().removesuffix("\n")
 
 
 def received(endpoint) -> str:
@@ -200,6 +199,17 @@ def test_a_wrong_dialogue_says_where(library, tmp_path, text, said):
     )  # fmt: skip
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+def test_the_command_prints_the_same_bytes_in_a_process_of_its_own(library, tmp_path):
+    expected = audited(library, DIALOGUES["longer"], "note", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "tutelage", "library", "show", str(library.path), "--prompt",
+         "--dialogue", "-", "--placement", "note"],
+        input=json.dumps(DIALOGUES["longer"]).encode(), capture_output=True, timeout=240,
+    )  # fmt: skip
+    assert done.stdout.decode() == expected + "\n", done.stderr
+    assert "Zürich ✈ “quoted”" in expected
 
 
 def test_the_command_reads_a_whole_request_from_stdin(library):

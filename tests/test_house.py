@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -99,9 +99,14 @@ def test_help_is_quick_and_imports_no_framework():
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
     took = []
     for _ in range(3):
-        began = time.perf_counter()
+        # Its own work, in seconds of a processor: other tests may be running beside it.
+        before = os.times()
         subprocess.run(
             [sys.executable, "-m", "tutelage", "--help"], capture_output=True, check=True
         )
-        took.append(time.perf_counter() - began)
+        after = os.times()
+        took.append(
+            after.children_user + after.children_system
+            - before.children_user - before.children_system
+        )  # fmt: skip
     assert min(took) < 0.5, took

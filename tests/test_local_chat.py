@@ -342,7 +342,8 @@ async def test_a_prompt_being_read_can_be_called_off(model: ChatLocal) -> None:
         await reading
     slots = local_server.local_server(weights_path(NAME)).size.slots
     await asyncio.gather(*(model.bind(max_tokens=1).ainvoke(f"hi {i}") for i in range(slots)))
-    assert time.monotonic() - before < 2.5
+    # To read all of it takes ten seconds and more, also where nothing else is running.
+    assert time.monotonic() - before < 5
 
 
 async def test_a_stream_left_early_stops_the_model(model: ChatLocal) -> None:
