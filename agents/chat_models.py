@@ -145,8 +145,7 @@ def fitting_placement(model: object) -> Placement:
     Args:
         model: a chat model; anything else is taken for one that lets late system messages pass.
     """
-    while isinstance(inner := getattr(model, "model", None), BaseChatModel):
-        model = inner
+    model = _innermost(model)
     names = {kind.__name__ for kind in type(model).__mro__}
     profile = getattr(model, "profile", None) or {}
     if names & _LEADING_SYSTEM_ONLY and not profile.get("mid_conversation_system_messages"):
@@ -163,12 +162,18 @@ def measured_placement(model: object, library: Library | None, spec: str = "") -
         library: where the measurement is kept.
         spec: the model's spec, where it is known; else what `model_name` makes of the model.
     """
-    while isinstance(inner := getattr(model, "model", None), BaseChatModel):
-        model = inner
+    model = _innermost(model)
     fitting = fitting_placement(model)
     if library is None or not (spec or isinstance(model, BaseChatModel)):
         return fitting
     return library.placement_for(spec or model_name(model), fitting)  # type: ignore[arg-type]
+
+
+def _innermost(model: object) -> object:
+    """The model that a coached model, or one around it, hands its messages to."""
+    while isinstance(inner := getattr(model, "model", None), BaseChatModel):
+        model = inner
+    return model
 
 
 def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -47,21 +48,27 @@ class StrategyMiddleware(AgentMiddleware):
         self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]
     ) -> ModelResponse:
         """Coach one call of the model."""
-        return handler(self._coached(request, self.deployment.retrieve(request.messages)))
+        found = self.deployment.retrieve(request.messages)
+        return handler(_coached(request, found, self._placement(request)))
 
     async def awrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], Awaitable[ModelResponse]]
     ) -> ModelResponse:
         """Coach one call of the model."""
         found = await self.deployment.aretrieve(request.messages)
-        return await handler(self._coached(request, found))
+        # What was measured stands in the library's file, which is not read on the event loop.
+        placement = await asyncio.to_thread(self._placement, request)
+        return await handler(_coached(request, found, placement))
 
-    def _coached(self, request: ModelRequest, found: list[Retrieved]) -> ModelRequest:
-        placement = self.placement or measured_placement(request.model, self.deployment.library)
-        # LangChain keeps the agent's system message apart; it counts as the first one here.
-        rules = [request.system_message] if request.system_message else []
-        sent = coach_messages([*rules, *request.messages], found, placement)
-        first = sent[0] if rules or placement == "system" else None
-        if isinstance(first, SystemMessage):
-            return request.override(system_message=first, messages=cast(Any, sent[1:]))
-        return request.override(messages=cast(Any, sent))
+    def _placement(self, request: ModelRequest) -> Placement:
+        return self.placement or measured_placement(request.model, self.deployment.library)
+
+
+def _coached(request: ModelRequest, found: list[Retrieved], placement: Placement) -> ModelRequest:
+    # LangChain keeps the agent's system message apart; it counts as the first one here.
+    rules = [request.system_message] if request.system_message else []
+    sent = coach_messages([*rules, *request.messages], found, placement)
+    first = sent[0] if rules or placement == "system" else None
+    if isinstance(first, SystemMessage):
+        return request.override(system_message=first, messages=cast(Any, sent[1:]))
+    return request.override(messages=cast(Any, sent))

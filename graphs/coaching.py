@@ -329,7 +329,9 @@ def plan_round(
     for position in range(options.dialogues):
         place = (number - 1) * options.dialogues + position
         scenario = order[place % len(order)]
-        requests.append(_request(environment, scenario.id, number, "train", options.seed + place))
+        requests.append(
+            request_for(environment, scenario.id, number, "train", options.seed + place)
+        )
     return requests
 
 
@@ -341,14 +343,15 @@ def plan_validation(
     """
     scenarios = environment.split("validation")[: options.validation_dialogues]
     return [
-        _request(environment, scenario.id, number, "validation", options.seed + position)
+        request_for(environment, scenario.id, number, "validation", options.seed + position)
         for position, scenario in enumerate(scenarios)
     ]
 
 
-def _request(
+def request_for(
     environment: Environment, scenario: str, number: int, purpose: str, seed: int
 ) -> DialogueRequest:
+    """A dialogue of round `number`; of the personas that the scenario allows the seed takes one."""
     personas = environment.personas_for(environment.scenarios[scenario])
     persona = personas[seed % len(personas)].name
     prefix = "v" if purpose == "validation" else "r"

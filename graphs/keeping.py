@@ -16,6 +16,7 @@ from tutelage.strategy_store import (
     Provenance,
     query_of,
 )
+from tutelage.strategy_store.reshaping import worded_also
 from tutelage.strategy_store.wording import same_words
 
 from .acceptance import Decision, Pair, check_means, gain, null_threshold
@@ -170,15 +171,9 @@ def _merge(library: Library, rival: Entry, entry: Entry, by: str, told: str) -> 
     """The other wordings join the entry that is there. It fits the state already, and reaches no
     state more than before: with another cue it would, and no gate has tried it there.
     """
-    whole = library.entry(rival.id)
     first = rival.strategies[0]
-    wordings = [s.text for s in entry.strategies if s.text != first.text]
-    also = list(dict.fromkeys([*first.also, *wordings]))
-    strategies = [
-        old.model_copy(update={"also": also}) if old.id == first.id else old
-        for old in whole.strategies
-    ]
-    merged = whole.model_copy(update={"strategies": strategies})
+    wordings = [s.text for s in entry.strategies]
+    merged = worded_also(library.entry(rival.id), first.id, wordings)
     library.replace(merged, by, f"merged another wording of {first.id} into {rival.id}: it {told}")
 
 

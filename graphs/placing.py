@@ -10,7 +10,7 @@ from tutelage.agents.chat_models import fitting_placement
 from tutelage.environments import Environment
 from tutelage.strategy_store import Placement
 
-from .coaching import play
+from .coaching import play, request_for
 from .convergence import Step, step_between
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
@@ -53,17 +53,13 @@ class Placing:
 def plan_placing(environment: Environment, dialogues: int, seed: int) -> list[DialogueRequest]:
     """The validation dialogues, the same for every placement."""
     scenarios = environment.split("validation")
-    requests: list[DialogueRequest] = []
-    for number in range(dialogues if scenarios else 0):
-        scenario = scenarios[number % len(scenarios)]
-        personas = environment.personas_for(scenario)
-        requests.append(
-            DialogueRequest(
-                scenario=scenario.id, persona=personas[(seed + number) % len(personas)].name,
-                seed=seed + number, round=PLACING_ROUND, purpose="validation",
-            )
-        )  # fmt: skip
-    return requests
+    return [
+        request_for(
+            environment, scenarios[number % len(scenarios)].id, PLACING_ROUND, "validation",
+            seed + number,
+        )
+        for number in range(dialogues if scenarios else 0)
+    ]  # fmt: skip
 
 
 async def measure_placements(

@@ -11,6 +11,7 @@ from rapidfuzz import fuzz
 from .entry import Entry, Strategy
 from .library import MAX_CUES, Library
 from .lint import DUPLICATE_FROM, measured_against
+from .reshaping import worded_also
 from .retrieval import CHARS_PER_TOKEN
 from .wording import same_words
 
@@ -82,15 +83,9 @@ def apply(library: Library, steps: Sequence[Step], by: str) -> None:
         if step.into:
             entry, kept = library.strategy(step.into)
             other, left = library.strategy(step.strategy)
-            also = list(dict.fromkeys([*kept.also, *left.also]))
-            if left.text != kept.text and left.text not in also:
-                also.append(left.text)
-            strategies = [
-                s.model_copy(update={"also": also}) if s.id == kept.id else s
-                for s in entry.strategies
-            ]
             cues = list(dict.fromkeys([*entry.cues, *other.cues]))[:MAX_CUES]
-            merged = entry.model_copy(update={"strategies": strategies, "cues": cues})
+            merged = worded_also(entry, kept.id, [*left.also, left.text])
+            merged = merged.model_copy(update={"cues": cues})
             library.replace(merged, by, f"merged {left.id} into {kept.id}")
         library.retire([step.strategy], by, step.reason)
 

@@ -56,6 +56,26 @@ def revised(entry: Entry, fields: Mapping[str, Any], texts: Mapping[str, str]) -
     return entry.model_copy(update={**clean, "strategies": strategies})
 
 
+def worded_also(entry: Entry, id_: str, texts: Sequence[str]) -> Entry:
+    """An entry one of whose strategies keeps other wordings of itself; what it says already is left
+    out.
+    """
+    return entry.model_copy(
+        update={
+            "strategies": [
+                s.model_copy(
+                    update={
+                        "also": list(dict.fromkeys([*s.also, *(t for t in texts if t != s.text)]))
+                    }
+                )
+                if s.id == id_
+                else s
+                for s in entry.strategies
+            ]
+        }
+    )
+
+
 def split(entry: Entry, moving: Sequence[str], cues: Sequence[str], scenario: str) -> list[Entry]:
     """Two entries out of one: the old one with what stays, and a new one for `scenario`.
 
