@@ -11,9 +11,9 @@ from test_command_line import tutelage
 from tutelage.graphs.events import DialogueEnded, DialogueStarted, RunStarted, TurnSpoken
 from tutelage.graphs.picture import add_feelings, outlined
 from tutelage.graphs.run_log import RunFault, RunLog
+from tutelage.tui.app import WatchApp
 
 from tutelage import tui
-from tutelage.tui.app import WatchApp
 
 DAMAGES = {
     "cut": '{"kind":"dialogue_ended","dia',
