@@ -13,14 +13,8 @@ from tutelage.environments.scaffold import new_environment
 pytest_plugins = ["pytester"]
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Where tests run side by side, one process alone holds weights in memory and computes with them;
-    pictures of the screens hold for the pinned release of textual, which draws them.
-    """
-    for item in items:
-        if item.get_closest_marker("weights"):
-            item.add_marker(pytest.mark.xdist_group("weights"))
+    """Pictures of the screens hold for the pinned release of textual, which draws them."""
     pins = (Path(__file__).parent.parent / "constraints.txt").read_text().splitlines()
     if f"textual=={version('textual')}" in pins:
         return

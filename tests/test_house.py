@@ -87,6 +87,7 @@ def test_the_wheel_adds_only_tutelage(tmp_path):
         assert needed in names
 
 
+@pytest.mark.alone
 def test_help_is_quick_and_imports_no_framework():
     code = (
         "import sys, tutelage.main; from typer.testing import CliRunner;"

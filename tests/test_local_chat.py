@@ -331,6 +331,7 @@ async def test_cancelled_calls_let_go_of_their_slots(model: ChatLocal) -> None:
     assert time.monotonic() - before < 3
 
 
+@pytest.mark.alone
 async def test_a_prompt_being_read_can_be_called_off(model: ChatLocal) -> None:
     await model.ainvoke("hi")
     reading = asyncio.create_task(model.ainvoke("hello there " * 900))

@@ -72,6 +72,7 @@ def terminal():
         one.close()
 
 
+@pytest.mark.alone
 def test_a_run_is_watched_moved_about_in_and_left_running(tmp_path, terminal):
     playing = subprocess.Popen(
         [sys.executable, HERE / "scripted_run.py", tmp_path, "0.12"],

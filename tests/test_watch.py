@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from story import ADVICE, COACHED, OVER, STORY, dialogue, written
 from textual.css.query import NoMatches
-from textual.widgets import Input, Static, TabbedContent
+from textual.widgets import DataTable, Input, Static, TabbedContent
 from tutelage.graphs import events as ev
 from tutelage.graphs import picture as pic
 from tutelage.graphs.run_log import Logged, RunFault, RunLog
@@ -147,7 +147,9 @@ async def test_the_rounds_show_the_held_out_curve_and_which_library_stays(tmp_pa
         await written(folder, COACHED[-2:])
         await until(pilot, lambda: "rolled back to version 4" in said(app, "#settled"))
         told = " ".join(said(app, "#settled").split())
-        assert "after round 1: the library after round 1 did better" in told and "[red]of[/]" in told
+        assert (
+            "after round 1: the library after round 1 did better" in told and "[red]of[/]" in told
+        )
         assert [line.split()[:2] for line in said(app, "#rounds-table").splitlines()[1:4]] == [
             ["0", "0"], ["★", "1"], ["2", "2"],
         ]  # fmt: skip
@@ -181,6 +183,39 @@ async def test_the_board_is_filtered_and_ordered(run):
         app.query_one(Board).order = "newest"
         await pilot.press("o")
         assert [row[6] for row in rows(app)] == ["2.2", "2.2", "4.1", "4.1"], "least satisfied"
+
+
+def cells(strip):
+    """What is seen of a line, character by character."""
+    return [
+        (sign, style.bgcolor) if sign == " " else (sign, style.bgcolor, style.color, style.bold)
+        for text, style, _ in strip
+        for sign in text
+    ]
+
+
+@pytest.mark.parametrize("width", [160, 109, 60, 40])
+@pytest.mark.parametrize("theme", ["tutelage", "monochrome"])
+async def test_rows_look_as_the_table_itself_would_draw_them(tmp_path, width, theme):
+    odd = ["漢字" * 20, "e\u0301" * 30, "שלום", "[red]x", "s" * 50]
+    events = [STORY[0], *(e for n, s in enumerate(odd) for e in dialogue("none", n, s, s))]
+    app = WatchApp(await written(tmp_path / "run", [*events, *STORY[1:]]), theme)
+    async with app.run_test(size=(width, 40)) as pilot:
+        await until(pilot, lambda: "ended" in plain(app))
+        board = app.query_one(Board)
+        await pilot.press("g", "j")
+        await pilot.hover(Board, offset=(8, 4))
+        for across in (0, 7, 30):
+            board.scroll_to(x=across, animate=False, force=True)
+            await pilot.pause(0.05)
+            for line in range(board.size.height):
+                drawn, theirs = board.render_line(line), DataTable.render_line(board, line)
+                seen, wanted = cells(drawn), cells(theirs)
+                differ = [pair for pair in zip(seen, wanted, strict=False) if pair[0] != pair[1]]
+                assert not differ and len(seen) == len(wanted), (across, line)
+        assert board.hover_row == board.cursor_row + 2
+        await pilot.click(Board, offset=(width // 2, 2))
+        await until(pilot, lambda: board.cursor_row == board.scroll_offset.y + 1)
 
 
 async def test_a_run_going_on_is_followed_word_by_word(tmp_path):

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.coordinate import Coordinate
 from textual.events import Resize
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import DataTable
 from tutelage.graphs.events import Speaking
 from tutelage.graphs.picture import VALENCE, DialoguePicture, RunPicture
@@ -135,6 +140,38 @@ class Board(DataTable[Text]):
         """Put the cursor on a dialogue, if it is shown."""
         if name in self._cells:
             self.move_cursor(row=self.get_row_index(name), animate=False)
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the table. Its rows are drawn here: the table's own way draws every cell anew
+        when one has changed, and whoever presses a key meanwhile waits for all of them.
+        """
+        row = y - self.header_height + self.scroll_offset.y
+        if y < self.header_height or not self.is_valid_row_index(row):
+            return super().render_line(y)
+        key = self.coordinate_to_cell_key(Coordinate(row, 0)).row_key.value or ""
+        stripe = "datatable--even-row" if row % 2 == 0 else "datatable--odd-row"
+        ground = self.rich_style + self.get_component_rich_style(stripe)
+        over = Style()
+        if self._show_hover_cursor and row == self.hover_row:
+            over += self.get_component_rich_style("datatable--hover")
+        if row == self.cursor_row:
+            over += self.get_component_rich_style("datatable--cursor")
+        ground += over
+        # A click finds its row by these.
+        ground += Style.from_meta({"row": row, "column": 0})
+        front = Style(color=over.color, bgcolor=over.bgcolor)
+        pad = " " * self.cell_padding
+        segments: list[Segment] = []
+        for cell, width in zip(self._cells[key], self._widths, strict=True):
+            text = set_cell_size(cell.plain, min(width, cell.cell_len))
+            room = " " * (width - cell_len(text))
+            told = f"{room}{text}" if cell.justify == "right" else f"{text}{room}"
+            segments.append(
+                Segment(f"{pad}{told}{pad}", ground + Style.parse(str(cell.style)) + front)
+            )
+        left, right = self.scroll_offset.x, self.scroll_offset.x + self.size.width
+        strip = Strip(segments).extend_cell_length(self.size.width, ground)
+        return strip.crop(left, right).extend_cell_length(self.size.width, self.rich_style)
 
     @property
     def coaching(self) -> bool:
