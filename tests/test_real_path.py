@@ -55,7 +55,10 @@ async def test_two_dialogues_and_one_strategy_step(bakery, tmp_path):
         decided = await desk.log.read(kinds=("strategy_decided",))
         assert len(decided) == 1
         proposed = (await desk.log.read(kinds=("strategy_proposed",)))[0].event
-        assert Draft(strategies=proposed.texts).strategies
+        # Several drafts side by side: the event holds the texts of all, each within a draft's bounds.
+        assert proposed.texts
+        for text in proposed.texts:
+            assert Draft(strategies=[text]).strategies
         for role in ("student", "customer", "judge", "teacher"):
             used = desk.meter.roles[role]
             assert used.calls > 0 and used.input > 0 and used.output > 0, role
