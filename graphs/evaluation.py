@@ -19,7 +19,7 @@ from .baselines import always
 from .coaching import play
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
-from .experiment import BOUNDS, Outcome, decided, scenario_differences
+from .experiment import BOUNDS, Cell, Outcome, decided, scenario_differences
 from .run_log import Log, MemoryLog
 from .states import Played, played
 from .uplift import ABLATED, coin_of
@@ -251,12 +251,24 @@ def dialogue_name(cell: DialogueRequest, arm: str, student: str = "") -> str:
 
 
 def outcomes_of(dialogues: dict[str, Played], student: str = "") -> list[Outcome]:
-    """What the ended dialogues of a log come to; those of one student where it is named."""
+    """What the ended dialogues of a log come to; those of one student where it is named.
+
+    A cell in which a person spoke for the student is left out in every arm: people step in where it
+    goes badly, and an arm that lost its worst dialogue would look better beside the others.
+    """
+    left_out = taken_over_cells(dialogues, student)
+    return [one for one in map(_outcome, _ended(dialogues, student)) if one.cell not in left_out]
+
+
+def taken_over_cells(dialogues: dict[str, Played], student: str = "") -> set[Cell]:
+    """The cells in which a person spoke for the student in some arm."""
+    return {_outcome(one).cell for one in _ended(dialogues, student) if one.taken_over}
+
+
+def _ended(dialogues: dict[str, Played], student: str) -> list[Played]:
     prefix = f"{student}." if student else ""
     return [
-        _outcome(one)
-        for name, one in dialogues.items()
-        if one.ended is not None and name.startswith(prefix)
+        one for name, one in dialogues.items() if one.ended is not None and name.startswith(prefix)
     ]
 
 

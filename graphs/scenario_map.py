@@ -143,12 +143,26 @@ class Step:
     weakness: float
 
 
-async def read_map(log: Log, environment: Environment) -> ScenarioMap:
+def arms_of(dialogues: Iterable[Played]) -> list[str]:
+    """The arms that dialogues were played in, the first one first."""
+    return list(dict.fromkeys(one.started.arm for one in dialogues))
+
+
+def of_arm(dialogues: Iterable[Played], arm: str | None = None) -> list[Played]:
+    """The dialogues of one arm; of the first one where none is named."""
+    every = list(dialogues)
+    wanted = arm or next(iter(arms_of(every)), "")
+    return [one for one in every if one.started.arm == wanted]
+
+
+async def read_map(log: Log, environment: Environment, arm: str | None = None) -> ScenarioMap:
     """Build the map of a run from its log.
 
     Args:
         log: the run's log, finished or not.
         environment: the firm that the run played.
+        arm: whose dialogues are mapped, where a run has several arms; the first one's where not
+            given: where it goes wrong without advice and where with it are two maps.
     """
     described: dict[tuple[str, int], str] = {}
     learned: dict[str, str] = {}
@@ -160,7 +174,7 @@ async def read_map(log: Log, environment: Environment) -> ScenarioMap:
                 learned[event.proposal] = event.scenario
             case _:
                 pass
-    dialogues = [one for one in (await played(log)).values() if one.valid]
+    dialogues = of_arm((await played(log)).values(), arm)
     return await asyncio.to_thread(build_map, dialogues, environment, described, learned)
 
 

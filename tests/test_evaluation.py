@@ -16,6 +16,7 @@ from tutelage.graphs.evaluation import (
     compile_evaluation,
     outcomes_of,
     plan_cells,
+    taken_over_cells,
 )
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
@@ -166,6 +167,27 @@ async def test_a_resumed_evaluation_plays_what_failed_and_nothing_twice(firm, tm
     assert all(started.count(name) == 1 for name in done)
 
 
+async def test_what_a_person_took_over_is_scored_in_no_arm(firm, tmp_path):
+    options = EvaluationOptions(arms=("none", "library"), dialogues=8, max_exchanges=2)
+    with taught(tmp_path / "library.db") as library:
+        desk = world.seat(firm, library)
+        before = await evaluated(desk, options)
+        dialogues = await played(desk.log)
+        (one, *_) = (one for one in dialogues.values() if one.started.arm == "none")
+        started, ended = one.started, one.ended
+        await desk.log.append(started)
+        await desk.log.append(ended.model_copy(update={"valid": False, "taken_over": True}))
+        dialogues = await played(desk.log)
+        after = student_result("s", outcomes_of(dialogues), options, "", 1)
+    cell = (started.scenario, started.persona, started.seed)
+    assert taken_over_cells(dialogues) == {cell} and taken_over_cells(dialogues, "another") == set()
+    assert len(before.outcomes) == 16 and len(after.outcomes) == 14
+    assert cell not in [outcome.cell for outcome in after.outcomes]
+    for arm in options.arms:
+        assert (after.arms[arm].n, after.arms[arm].invalid) == (7, 0), "it broke nowhere"
+    assert after.csat["library-none"].n == 7 and after.csat["library-none"].dropped == 0
+
+
 async def test_two_students_share_a_log_and_not_their_figures(firm, tmp_path):
     class Deaf(world.ScriptedStudent):
         def answer(self, system, page, messages):
@@ -209,12 +231,17 @@ async def test_report_is_one_page_without_network_and_shows_what_it_rests_on(fir
     text = page.read_text()
     assert "<script>" not in text and "&lt;script&gt;" in text
     assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
+    assert "left out in every arm" not in text
+    over = [result.model_copy(update={"taken_over": 2})]
+    write_evaluation(page, evaluation.model_copy(update={"students": over}), dialogues)
+    assert "2 cells (scenario, customer, seed) are left out in every arm" in page.read_text()
     assert "do not trust" in text and "tutelage evaluate world" in text
     assert text.count("<svg") == 2 and "Speak of candlelight" in text
     shown = sides(dialogues, "none", "library")
     assert len(shown) == 5 and shown[0].differs == 0 and shown[0].gain == 4.0
     document = json.loads(json.dumps(as_document(evaluation)))
     assert set(document["arms"]) == {"none", "generic", "library", "teacher"}
+    assert document["taken_over"] == 0
     assert {"n", "csat", "rubric", "tokens", "usd"} <= set(document["arms"]["none"])
     none, coached = document["arms"]["none"], document["arms"]["library"]
     assert none["checks"]["mean"] == coached["checks"]["mean"] == 1.0, "all replies are short"

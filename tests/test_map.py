@@ -42,11 +42,18 @@ def firm(tmp_path):
     return load_environment(world.build_firm(tmp_path / "world"))
 
 
-async def tell(log, name, path, *, scenario="broken_0", valid=True, purpose="train", number=1):
+async def tell(
+    log, name, path, *, scenario="broken_0", valid=True, purpose="train", number=1, arm="library"
+):
     """Write one dialogue: a path of (node letter or line, score)."""
     await log.append(
         DialogueStarted(
-            dialogue=name, round=number, purpose=purpose, scenario=scenario, persona="anyone"
+            dialogue=name,
+            round=number,
+            purpose=purpose,
+            scenario=scenario,
+            persona="anyone",
+            arm=arm,
         )
     )
     for turn, (node, _) in enumerate(path):
@@ -277,6 +284,28 @@ async def test_the_command_prints_draws_and_exports(firm, tmp_path):
     told = json.loads(tutelage("map", folder, "--json").stdout)
     assert told["nodes"][0]["upstream"] > 1
     assert {"rule_gaps", "cell_gaps", "corners"} <= told["coverage"].keys()
+
+
+async def test_arms_are_not_mixed_on_one_map(firm, tmp_path):
+    """Without advice the wardrobe goes wrong, with it only what the lawyer hears."""
+    folder = tmp_path / "run"
+    async with await RunLog.open(folder) as log:
+        await log.append(
+            RunStarted(command="evaluate", environment="world", models={},
+                       options={"environment": str(firm.path)})
+        )  # fmt: skip
+        for number in range(4):
+            await tell(log, f"none.{number}", [("A", 1.0), ("B", 5.0)], purpose="test", arm="none")
+            await tell(log, f"lib.{number}", [("A", 5.0), ("B", 1.0)], purpose="test")
+        first = await read_map(log, firm)
+    assert "wardrobe" in first.nodes[0].label and first.nodes[0].visits == 4
+    done = tutelage("map", folder, "--json")
+    assert json.loads(done.stdout)["nodes"] == [node.model_dump() for node in first.nodes]
+    assert "the arm none alone; --arm shows another: library" in done.stderr
+    other = json.loads(tutelage("map", folder, "--json", "--arm", "library").stdout)
+    assert "lawyer" in other["nodes"][0]["label"] and other["nodes"][0]["visits"] == 4
+    wrong = tutelage("map", folder, "--arm", "libary")
+    assert wrong.returncode == 2 and "did you mean 'library'?" in wrong.stderr
 
 
 async def test_a_run_whose_firm_has_gone_says_what_to_do(firm, tmp_path):

@@ -61,6 +61,16 @@ async def run(tmp_path):
     return await written(tmp_path / "run")
 
 
+@pytest.mark.parametrize("gone", ["#headline", "#dialogues", "#usage"])
+async def test_a_timer_that_rings_while_the_screen_is_taken_down_draws_nothing(run, gone):
+    app = WatchApp(run)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "ended" in plain(app))
+        await app.query_one(gone).remove()
+        app._stale = True
+        app._beat(at_once=True)
+
+
 @SIZES
 async def test_what_happened_is_seen(run, size):
     app = WatchApp(run)

@@ -350,8 +350,10 @@ class WatchApp(Shell):
 
     @property
     def _standing(self) -> bool:
-        """Whether the board is there: timers ring and messages come while it is taken down, too."""
-        return bool(self.query(Board))
+        """Whether the whole view is there: timers ring and messages come while it is taken down, too,
+        from the headline on.
+        """
+        return bool(self.query(Board)) and bool(self.query("#headline"))
 
     @property
     def _covered(self) -> bool:

@@ -47,7 +47,8 @@ class Series:
                 self.held_out.append(one.judged.satisfaction)
             return
         self.dialogues += 1
-        self.invalid += one.ended is not None and not one.ended.valid
+        ended = one.ended
+        self.invalid += ended is not None and not ended.valid and not ended.taken_over
         if one.judged is not None:
             self.scores.append(one.judged.satisfaction)
             self.rubric.append(one.judged.rubric)

@@ -34,6 +34,7 @@ from tutelage.graphs.evaluation import (
     contrast,
     outcomes_of,
     plan_cells,
+    taken_over_cells,
 )
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
@@ -137,6 +138,8 @@ class StudentResult(BaseModel):
     checks: dict[str, Paired]
     questions: dict[str, Paired]
     stop: str
+    taken_over: int = 0
+    """Cells left out in every arm because a person spoke for the student in one."""
 
 
 class ArmCost(BaseModel):
@@ -169,6 +172,11 @@ class Evaluation(BaseModel):
         """Share of the customers' lines that passed the check at their first draw."""
         lines = self.summary.customer_turns + self.summary.rejected_turns
         return self.summary.customer_turns / lines if lines else 1.0
+
+    @property
+    def taken_over(self) -> int:
+        """Cells left out in every arm because a person spoke for the student in one."""
+        return sum(student.taken_over for student in self.students)
 
     @property
     def invalid(self) -> int:
@@ -221,6 +229,11 @@ def evaluate_run(
         f"customer: {evaluation.fidelity:.2f} of lines in character at the first draw, "
         f"{evaluation.invalid} dialogues invalid"
     )
+    if evaluation.taken_over:
+        result(
+            f"{evaluation.taken_over} cells (scenario, customer, seed) are left out in every arm: "
+            "a person spoke for the student"
+        )
     result(f"report: {page}")
 
 
@@ -285,7 +298,13 @@ async def _evaluate(
         judge = await _judge_figures(first, environment)
         summary, dialogues = await summarise(log)
     students = [
-        student_result(spec, outcomes_of(dialogues, names[spec]), options, stops[spec])
+        student_result(
+            spec,
+            outcomes_of(dialogues, names[spec]),
+            options,
+            stops[spec],
+            len(taken_over_cells(dialogues, names[spec])),
+        )
         for spec in specs
     ]
     measured: dict[str, dict[str, Uplift]] = {}
@@ -375,7 +394,11 @@ async def _judge_figures(desk: Desk, environment: Environment) -> Figures:
 
 
 def student_result(
-    spec: str, outcomes: Sequence[Outcome], options: EvaluationOptions, stop: str
+    spec: str,
+    outcomes: Sequence[Outcome],
+    options: EvaluationOptions,
+    stop: str,
+    taken_over: int = 0,
 ) -> StudentResult:
     """The figures of one student: each arm, and every arm against the first, library against none
     before all others.
@@ -402,6 +425,7 @@ def student_result(
         checks=differences("checks"),
         questions=differences("questions"),
         stop=stop,
+        taken_over=taken_over,
     )
 
 
@@ -438,6 +462,7 @@ def _student_document(student: StudentResult) -> dict[str, Any]:
     return {
         "student": student.student,
         "stop": student.stop,
+        "taken_over": student.taken_over,
         "arms": {
             arm: {
                 "n": figures.n,

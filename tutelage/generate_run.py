@@ -26,7 +26,7 @@ from tutelage.graphs.generation import (
     with_scenarios,
 )
 from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.scenario_map import MapNode, read_map
+from tutelage.graphs.scenario_map import MapNode, of_arm, read_map
 from tutelage.graphs.states import played
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
 
@@ -152,7 +152,7 @@ async def _of_run(request: GenerateRequest, environment) -> tuple[list[str], flo
         drawn = await read_map(log, environment)
         scores = [
             one.judged.rubric
-            for one in (await played(log)).values()
+            for one in of_arm((await played(log)).values())
             if one.valid and one.judged is not None
         ]
     nodes: list[MapNode] = drawn.nodes[:MOST_SAID]

@@ -9,22 +9,26 @@ from rich.table import Table
 from rich.text import Text
 
 from tutelage.console import result, result_json, result_table, talk
-from tutelage.environments import Environment, EnvironmentFault, load_environment
+from tutelage.environments import Environment, EnvironmentFault, load_environment, nearest
 from tutelage.graphs.coverage import Coverage
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.run_log import RunFault, RunLog
-from tutelage.graphs.scenario_map import ScenarioMap, read_map
+from tutelage.graphs.scenario_map import ScenarioMap, arms_of, read_map
+from tutelage.graphs.states import played
 from tutelage.map_drawing import map_svg, signed
 
 MOST_GAPS = 8
 
 
-async def map_of_run(run: Path, firm: str | None) -> tuple[ScenarioMap, Environment]:
-    """The map of a run, and the firm that it played.
+async def map_of_run(
+    run: Path, firm: str | None, arm: str | None = None
+) -> tuple[ScenarioMap, Environment, str]:
+    """The map of a run, the firm that it played, and what of it is shown where that is not all.
 
     Args:
         run: the run's folder.
         firm: a firm's name or folder, where the one that the log names has moved.
+        arm: the arm that is mapped; the first that was played where not given.
 
     Raises:
         RunFault, EnvironmentFault: where the run or its firm cannot be read; says what to do.
@@ -47,13 +51,31 @@ async def map_of_run(run: Path, firm: str | None) -> tuple[ScenarioMap, Environm
                     2,
                 ) from error
             raise
-        return await read_map(log, environment), environment
+        shown = _shown(run, arms_of((await played(log)).values()), arm)
+        return await read_map(log, environment, arm), environment, shown
+
+
+def _shown(run: Path, arms: list[str], arm: str | None) -> str:
+    """Which arm is mapped, in words, where there are several.
+
+    Raises:
+        RunFault: where the run has no such arm; names those that it has.
+    """
+    if arm is not None and arm not in arms:
+        close = nearest(arm, arms)
+        hint = f"; did you mean {close!r}?" if close else ""
+        raise RunFault(f"{run}: has no arm {arm!r} (it has {', '.join(arms) or 'none'}){hint}", 2)
+    if len(arms) < 2:
+        return ""
+    others = ", ".join(one for one in arms if one != (arm or arms[0]))
+    return f"the arm {arm or arms[0]} alone; --arm shows another: {others}"
 
 
 def show_map(
     run: Path,
     *,
     firm: str | None,
+    arm: str | None = None,
     svg: Path | None,
     graphml: Path | None,
     top: int,
@@ -64,7 +86,9 @@ def show_map(
     Raises:
         RunFault, EnvironmentFault: one clear sentence each.
     """
-    drawn, environment = asyncio.run(map_of_run(run, firm))
+    drawn, environment, shown = asyncio.run(map_of_run(run, firm, arm))
+    if shown:
+        talk().print(Text(shown), soft_wrap=True)
     for path, kind in ((svg, "svg"), (graphml, "graphml")):
         if path is None:
             continue

@@ -103,8 +103,10 @@ def serve_run(
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="error", access_log=False, server_header=False)
         )
-        # Asked twice it drops what is under way, and would tell that as an error of its own.
-        logging.getLogger("uvicorn.error").addFilter(lambda _: not server.force_exit)
+        # Asked twice, or before it is up, it breaks off what is under way; that is no error to tell.
+        logging.getLogger("uvicorn.error").addFilter(
+            lambda told: not server.force_exit and "CancelledError" not in told.getMessage()
+        )
         shown = f"[{host}]" if ":" in host else host
         # Whoever reads the address may stop it at once. A server that was stopped raises
         # KeyboardInterrupt, but not where a shell started it with Ctrl-C switched off.

@@ -16,6 +16,10 @@ def map_(
         str | None,
         typer.Option(metavar="ENV", help="The firm, if it is not where the run found it."),
     ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of an evaluation: the arm to map, else its first."),
+    ] = None,
     svg: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Draw the map into this file.")
     ] = None,
@@ -36,4 +40,4 @@ def map_(
     """
     from tutelage.map_report import show_map
 
-    show_map(run, firm=env, svg=svg, graphml=graphml, top=top, as_json=json)
+    show_map(run, firm=env, arm=arm, svg=svg, graphml=graphml, top=top, as_json=json)
