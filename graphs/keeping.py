@@ -16,7 +16,7 @@ from tutelage.strategy_store import (
     Provenance,
     query_of,
 )
-from tutelage.strategy_store.reshaping import worded_also
+from tutelage.strategy_store.reshaping import limited, worded_also
 from tutelage.strategy_store.wording import same_words
 
 from .acceptance import Decision, Pair, check_means, gain, null_threshold
@@ -25,8 +25,6 @@ from .generalisation import Gate
 from .states import State
 from .trials import Candidate, Weak, as_retrieved, compare, draw
 
-SAME_ENTRY_FROM = 0.8
-"""Similarity (0-1) of two scenario sentences from which a strategy joins the entry that is there."""
 MERGE_SEED = 4000
 MERGE_PAIRS = 4
 """Comparisons of a new strategy with one that the library gained meanwhile for the same state."""
@@ -141,12 +139,6 @@ async def keep(
         if told:
             await asyncio.to_thread(_merge, library, rival, entry, by, told)
             return Kept([s.id for s in rival.strategies], told)
-    alike = there.search(entry.scenario, top=1, threshold=SAME_ENTRY_FROM)
-    if alike and alike[0].entry.id != entry.id:
-        old = alike[0].entry
-        entry = Entry.new(old.scenario, cues=entry.cues, strategies=entry.strategies).model_copy(
-            update={"id": old.id}
-        )
     await asyncio.to_thread(library.add, entry, by)
     if entry.unless or entry.threshold is not None:
         await asyncio.to_thread(_narrow, library, entry, by)
@@ -180,10 +172,6 @@ def _merge(library: Library, rival: Entry, entry: Entry, by: str, told: str) -> 
 def _narrow(library: Library, entry: Entry, by: str) -> None:
     """An entry that was there keeps its reach unless the new one was narrowed; then both are."""
     stored = library.entry(entry.id)
-    limits = [t for t in (stored.threshold, entry.threshold) if t is not None]
-    unless = list(dict.fromkeys([*stored.unless, *entry.unless]))
-    narrowed = stored.model_copy(
-        update={"unless": unless, "threshold": max(limits) if limits else None}
-    )
+    narrowed = limited(stored, entry)
     if narrowed != stored:
         library.replace(narrowed, by, f"narrowed {entry.id}")

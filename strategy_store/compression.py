@@ -11,7 +11,7 @@ from rapidfuzz import fuzz
 from .entry import Entry, Strategy
 from .library import MAX_CUES, Library
 from .lint import DUPLICATE_FROM, measured_against
-from .reshaping import worded_also
+from .reshaping import limited, worded_also
 from .retrieval import CHARS_PER_TOKEN
 from .wording import same_words
 
@@ -75,7 +75,8 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
 
 
 def apply(library: Library, steps: Sequence[Step], by: str) -> None:
-    """Retire what a plan leaves out; wordings and cues of what was merged join what stands for it.
+    """Retire what a plan leaves out; wordings, cues and limits of what was merged join what stands
+    for it, so that it reaches the states of both and none that either was kept from.
 
     Every step is a version, and nothing is erased.
     """
@@ -85,7 +86,7 @@ def apply(library: Library, steps: Sequence[Step], by: str) -> None:
             other, left = library.strategy(step.strategy)
             cues = list(dict.fromkeys([*entry.cues, *other.cues]))[:MAX_CUES]
             merged = worded_also(entry, kept.id, [*left.also, left.text])
-            merged = merged.model_copy(update={"cues": cues})
+            merged = limited(merged, other).model_copy(update={"cues": cues})
             library.replace(merged, by, f"merged {left.id} into {kept.id}")
         library.retire([step.strategy], by, step.reason)
 

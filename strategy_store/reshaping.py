@@ -108,14 +108,22 @@ def merged(kept: Entry, other: Entry) -> Entry:
     """
     known = {_plain(strategy) for strategy in kept.strategies}
     new = [strategy for strategy in other.strategies if _plain(strategy) not in known]
-    limits = [entry.threshold for entry in (kept, other) if entry.threshold is not None]
-    return kept.model_copy(
+    return limited(kept, other).model_copy(
         update={
             "strategies": [*kept.strategies, *new],
             "cues": list(dict.fromkeys([*kept.cues, *other.cues, other.scenario])),
             "rules": list(dict.fromkeys([*kept.rules, *other.rules])),
+        }
+    )
+
+
+def limited(kept: Entry, other: Entry) -> Entry:
+    """`kept` with the limits of both: what either was found to harm stays out of reach."""
+    thresholds = [entry.threshold for entry in (kept, other) if entry.threshold is not None]
+    return kept.model_copy(
+        update={
             "unless": list(dict.fromkeys([*kept.unless, *other.unless])),
-            "threshold": max(limits, default=None),
+            "threshold": max(thresholds, default=None),
         }
     )
 

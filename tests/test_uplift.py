@@ -211,6 +211,9 @@ def test_compression_leaves_out_what_adds_nothing_and_keeps_every_measured_effec
             entry = Entry.new(scenario, cues=[f"cue {'abcd'[number]} of mine"],
                               strategies=[Strategy.new(text, origin)])  # fmt: skip
             library.add(entry, "t")
+            if number == 1:
+                limits = {"unless": ["it harms this customer"], "threshold": 0.6}
+                library.replace(library.entry(entry.id).model_copy(update=limits), "t", "narrowed")
             if uplift:
                 library.measured({entry.strategies[0].id: uplift}, "run r")
         before = {s.text: s for e in library.entries() for s in e.strategies}
@@ -228,4 +231,5 @@ def test_compression_leaves_out_what_adds_nothing_and_keeps_every_measured_effec
         assert kept.uplift == helps and kept.also == ["Before anything else, name the wait."]
         entry, _ = library.strategy(kept.id)
         assert {"cue a of mine", "cue b of mine"} <= set(entry.cues)
+        assert entry.unless == ["it harms this customer"] and entry.threshold == 0.6
         assert {v.author for v in library.versions()[-3:]} == {"me"}
