@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -309,7 +313,38 @@ def mcp_firm(desk_firm):
     return desk_firm
 
 
-async def test_an_mcp_server_gives_tools_and_its_state_is_checked(mcp_firm):
+@pytest.fixture
+def http_firm(mcp_firm):
+    """The same server, running for itself and spoken to over HTTP."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    runs = SERVER.replace('FastMCP("desk")', f'FastMCP("desk", host="127.0.0.1", port={port})')
+    (mcp_firm / "server.py").write_text(runs.replace("run()", 'run("streamable-http")'))
+    head = mcp_firm / "environment.yaml"
+    local = f"  command: {sys.executable}\n  args: [server.py]\n"
+    assert local in head.read_text()
+    head.write_text(head.read_text().replace(local, f"  url: http://127.0.0.1:{port}/mcp\n"))
+    server = subprocess.Popen(
+        [sys.executable, "server.py"], cwd=mcp_firm, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(300):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        yield mcp_firm, server
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize("spoken", ["stdio", "http"])
+async def test_an_mcp_server_gives_tools_and_its_state_is_checked(spoken, request):
+    if spoken == "stdio":
+        mcp_firm = request.getfixturevalue("mcp_firm")
+    else:
+        mcp_firm, _ = request.getfixturevalue("http_firm")
     student = Acts(
         says=[calls(("move_slot", {"order_number": "OK58299", "day": "never"})), calls(MOVE),
               AIMessage("Done: it comes on the 16th.")]
@@ -321,6 +356,15 @@ async def test_an_mcp_server_gives_tools_and_its_state_is_checked(mcp_firm):
     assert second["result"] == "moved to 2026-10-16" and "error" not in second
     assert student.bound[0] == ["move_slot"]
     assert final["judgement"]["checks"]["moved"] == 1 and final["judgement"]["checks"]["free"] == 1
+
+
+async def test_an_mcp_server_on_the_network_that_went_away_is_named(http_firm):
+    folder, server = http_firm
+    firm = load_environment(folder)
+    server.kill()
+    server.wait()
+    with pytest.raises(ToolFault, match=r"`http://127\.0\.0\.1:\d+/mcp` does not answer"):
+        await final_state(firm, firm.scenarios["slot_in_time"], [])
 
 
 async def test_an_mcp_server_that_does_not_start_or_lacks_a_tool_is_named(mcp_firm):
