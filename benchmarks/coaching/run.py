@@ -1,8 +1,9 @@
 """The result table: what coaching gives, beside other ways to learn, on the test split of a firm.
 
-For each firm: coach on the train split, learn the baselines on the same number of calls, play the test
-split in six arms on the same cells, and once more with strategies written by hand (`by_hand/`) in place
-of the learned ones. Every step is a command that users have; a step that was cut off goes on.
+For each firm: coach on the train split; play the test split without, with generic advice, with the
+library and by the teacher; play the same cells with strategies written by hand (`by_hand/`) in place of
+the learned ones; then learn each baseline on as many calls as coaching took, and play it too. Every step
+is a command that users have. A step that was cut off goes on, and the result file grows with each.
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
@@ -30,7 +31,8 @@ from tutelage.graphs.states import played
 HERE = Path(__file__).parent
 WORK = HERE.parents[1] / "build" / "coaching"
 RESULTS = HERE / "result"
-ARMS = ("none", "generic", "library", "playbook", "global", "teacher")
+ARMS = ("none", "generic", "library", "teacher")
+BASELINES = ("playbook", "global")
 METRICS: tuple[Metric, ...] = ("csat", "rubric", "checks", "questions")
 assert set(METRICS) <= set(get_args(Metric))
 
@@ -50,42 +52,34 @@ def resumed(run: Path) -> list[str]:
     return ["--resume"] if (run / "run.db").exists() else []
 
 
-def learned(firm: str, asked: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """Coach, and learn the baselines on as many calls; what `coach --json` says."""
-    teacher = ["--teacher", asked.teacher] if asked.teacher else []
-    coach, told = work / "coach", work / "coach.json"
+def teacher(asked: argparse.Namespace) -> list[str]:
+    """The option that names another teacher."""
+    return ["--teacher", asked.teacher] if asked.teacher else []
+
+
+def coached(firm: str, asked: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Coach on the train split; what `coach --json` says."""
+    run, told = work / "coach", work / "coach.json"
     if not told.exists():
-        told.write_text(
-            tutelage(
-                "coach", firm, "--rounds", asked.rounds, "--dialogues", asked.dialogues, "--states",
-                asked.states, "--validation", asked.validation, "--exchanges", asked.exchanges,
-                "--run", coach, *resumed(coach), *teacher, "--json",
-            )
+        answer = tutelage(
+            "coach", firm, "--rounds", asked.rounds, "--dialogues", asked.dialogues, "--states",
+            asked.states, "--validation", asked.validation, "--exchanges", asked.exchanges,
+            "--pairs", asked.pairs, "--refinements", asked.refinements,
+            "--run", run, *resumed(run), *teacher(asked), "--json",
         )  # fmt: skip
-    for method in set(asked.arms) & {"playbook", "global"}:
-        if not (out := work / f"{method}.json").exists():
-            tutelage(
-                "baseline", method, firm, "--like", coach, "--exchanges", asked.exchanges,
-                "--out", out, "--run", work / method, *teacher,
-            )  # fmt: skip
+        told.write_text(answer)
     return json.loads(told.read_text())
 
 
-def evaluated(firm: str, asked: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """The arms on the same cells; what `evaluate --json` says."""
-    run = work / "evaluate"
-    given = [
-        word
-        for arm in ("playbook", "global")
-        if arm in asked.arms
-        for word in (f"--{arm}", work / f"{arm}.json")
-    ]
-    teacher = ["--teacher", asked.teacher] if asked.teacher else []
+def evaluated(
+    firm: str, asked: argparse.Namespace, run: Path, arms: Sequence[str], *given: object
+) -> dict[str, Any]:
+    """The arms on the test split's cells; what `evaluate --json` says."""
     return json.loads(
         tutelage(
-            "evaluate", firm, "--library", work / "coach" / "library.db", "--proposed", "--arms",
-            ",".join(asked.arms), *given, *cells(asked), "--run", run, *resumed(run), *teacher,
-            "--report", RESULTS / f"{firm}.html", "--json",
+            "evaluate", firm, "--arms", ",".join(arms), *given,
+            "--dialogues", asked.cases, "--repeats", asked.repeats, "--exchanges", asked.exchanges,
+            "--run", run, *resumed(run), *teacher(asked), "--json",
         )
     )  # fmt: skip
 
@@ -99,16 +93,20 @@ def by_hand(firm: str, asked: argparse.Namespace, work: Path) -> list[Outcome]:
     if not library.exists():
         tutelage("library", "import", library, source)
         tutelage("library", "approve", library, "--all", "--by", "benchmark")
-    tutelage(
-        "evaluate", firm, "--library", library, "--arms", "library", *cells(asked), "--run", run,
-        *resumed(run), "--json",
-    )  # fmt: skip
+    evaluated(firm, asked, run, ["library"], "--library", library)
     return [one.model_copy(update={"arm": "by hand"}) for one in outcomes(run)]
 
 
-def cells(asked: argparse.Namespace) -> list[object]:
-    """The options that say which cells are played."""
-    return ["--dialogues", asked.cases, "--repeats", asked.repeats, "--exchanges", asked.exchanges]
+def baseline(method: str, firm: str, asked: argparse.Namespace, work: Path) -> list[Outcome]:
+    """The same cells with what another method learned on as many calls as coaching took."""
+    run, found = work / f"evaluate_{method}", work / f"{method}.json"
+    if not found.exists():
+        tutelage(
+            "baseline", method, firm, "--like", work / "coach", "--exchanges", asked.exchanges,
+            "--out", found, "--run", work / method, *teacher(asked),
+        )  # fmt: skip
+    evaluated(firm, asked, run, [method], f"--{method}", found)
+    return outcomes(run)
 
 
 def outcomes(run: Path) -> list[Outcome]:
@@ -126,25 +124,27 @@ def play(firm: str, asked: argparse.Namespace) -> None:
     work = WORK / firm
     work.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(exist_ok=True)
-    coach = learned(firm, asked, work)
-    hand = by_hand(firm, asked, work)
-    document = evaluated(firm, asked, work)
-    options = {k: v for k, v in vars(asked).items() if k not in ("firms", "table")}
-    (RESULTS / f"{firm}.json").write_text(
-        json.dumps(
-            {
-                "command": f"python benchmarks/coaching/run.py {firm}",
-                "options": options,
-                "coach": coach,
-                "evaluate": document,
-                "outcomes": [
-                    one.model_dump(mode="json") for one in [*outcomes(work / "evaluate"), *hand]
-                ],
-            },
-            indent=1,
-        )
-        + "\n"
-    )
+    told: dict[str, Any] = {
+        "command": shlex.join(["python", "benchmarks/coaching/run.py", *sys.argv[1:]]),
+        "options": {k: v for k, v in vars(asked).items() if k not in ("firms", "table")},
+        "coach": coached(firm, asked, work),
+    }
+    run = work / "evaluate"
+    told["evaluate"] = evaluated(
+        firm, asked, run, ARMS, "--library", work / "coach" / "library.db", "--proposed",
+        "--report", RESULTS / f"{firm}.html",
+    )  # fmt: skip
+    found = write(firm, told, outcomes(run))
+    found = write(firm, told, [*found, *by_hand(firm, asked, work)])
+    for method in asked.baselines:
+        found = write(firm, told, [*found, *baseline(method, firm, asked, work)])
+
+
+def write(firm: str, told: dict[str, Any], found: list[Outcome]) -> list[Outcome]:
+    """Write a firm's result file, as far as it has come."""
+    document = {**told, "outcomes": [one.model_dump(mode="json") for one in found]}
+    (RESULTS / f"{firm}.json").write_text(json.dumps(document, indent=1) + "\n")
+    return found
 
 
 def pooled() -> tuple[list[str], list[Outcome]]:
@@ -192,12 +192,17 @@ def main() -> None:
     parser.add_argument("firms", nargs="*", help="airline, broadband, furniture.")
     parser.add_argument("--table", action="store_true", help="Only print what there is.")
     parser.add_argument("--teacher", help="A stronger teacher's spec.")
-    parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS))
+    parser.add_argument(
+        "--baselines", nargs="*", choices=BASELINES, default=list(BASELINES),
+        help="Other ways to learn, each on as many calls as coaching took.",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--dialogues", type=int, default=6)
-    parser.add_argument("--validation", type=int, default=4)
-    parser.add_argument("--states", type=int, default=3)
-    parser.add_argument("--exchanges", type=int, default=3)
+    parser.add_argument("--dialogues", type=int, default=4)
+    parser.add_argument("--validation", type=int, default=2)
+    parser.add_argument("--states", type=int, default=2)
+    parser.add_argument("--exchanges", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--refinements", type=int, default=0)
     parser.add_argument("--cases", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
