@@ -176,16 +176,19 @@ def check_means(pairs: Sequence[Pair]) -> tuple[float, float]:
     return float(before), float(after)
 
 
-def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """The 95 % t interval of a mean, cut to 0-1 where all values lie there; whole range below two
-    values.
-    """
+SATISFACTION = (1.0, 5.0)
+"""The scale on which a customer's satisfaction lies."""
+
+
+def mean_interval(
+    values: Sequence[float] | np.ndarray, scale: tuple[float, float] = (0.0, 1.0)
+) -> tuple[float, float]:
+    """The 95 % t interval of a mean of values on a scale, cut to it; all of it below two values."""
     data = np.asarray(values, dtype=float)
-    bounded = bool(len(data)) and data.min() >= 0 and data.max() <= 1
     if len(data) < 2:
-        return (0.0, 1.0) if bounded or not len(data) else (1.0, 5.0)
+        return scale
     error = float(stats.sem(data))
     if error < 1e-12:
         return float(data.mean()), float(data.mean())
     low, high = stats.t.interval(0.95, len(data) - 1, loc=data.mean(), scale=error)
-    return (max(0.0, float(low)), min(1.0, float(high))) if bounded else (float(low), float(high))
+    return max(scale[0], float(low)), min(scale[1], float(high))

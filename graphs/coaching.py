@@ -22,7 +22,7 @@ from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement
 from typing_extensions import TypedDict
 
-from .acceptance import Pair, gain, mean_interval, spread
+from .acceptance import SATISFACTION, Pair, gain, mean_interval, spread
 from .convergence import best_round, of_no_use, step_between
 from .desk import Desk, Model, Retrieval, fitting_concurrency, open_desk
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
@@ -445,7 +445,7 @@ def round_sums(
         dialogues=len(dialogues),
         invalid=sum(not one.valid and not one.taken_over for one in dialogues),
         csat=mean(scores),
-        csat_ci95=mean_interval(scores) if len(scores) > 1 else None,
+        csat_ci95=mean_interval(scores, SATISFACTION) if len(scores) > 1 else None,
         rubric=mean([event.rubric for event in judged]),
         checks=mean(checks),
         questions=mean(questions),

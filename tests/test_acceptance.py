@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tutelage.graphs.acceptance import ALPHA, Pair, decide, gain, null_threshold, spread
+from tutelage.graphs.acceptance import (
+    ALPHA,
+    SATISFACTION,
+    Pair,
+    decide,
+    gain,
+    mean_interval,
+    null_threshold,
+    spread,
+)
 from tutelage.graphs.experiment import e_value, sequential
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks" / "acceptance"))
@@ -120,3 +129,12 @@ def test_the_planted_judge_is_as_accurate_as_it_says():
     world, rng = World(0.8), np.random.default_rng(0)
     right = [world.pair(rng, 0.0, 1.0).preference > 0.5 for _ in range(2000)]
     assert np.mean(right) == pytest.approx(0.8, abs=0.03)
+
+
+def test_an_interval_stays_on_its_scale():
+    low, high = mean_interval([2.9, 3.1], SATISFACTION)
+    assert (low, high) == (pytest.approx(3.0 - 1.27, abs=0.01), pytest.approx(4.27, abs=0.01))
+    assert mean_interval([2.0, 4.0], SATISFACTION) == SATISFACTION
+    assert mean_interval([0.5], SATISFACTION) == SATISFACTION
+    assert mean_interval([0.2, 0.9]) == (0.0, 1.0)
+    assert mean_interval([]) == (0.0, 1.0)

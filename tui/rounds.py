@@ -74,9 +74,9 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
     """The 95 % interval of a mean. Slow at its first call, which loads scipy."""
     if len(values) < LEAST_TO_INTERVAL:
         return None
-    from tutelage.graphs.acceptance import mean_interval
+    from tutelage.graphs.acceptance import SATISFACTION, mean_interval
 
-    return _within(mean_interval(values))
+    return mean_interval(values, SATISFACTION)
 
 
 Intervals = dict[str, tuple[float, float] | None]
@@ -84,15 +84,7 @@ Intervals = dict[str, tuple[float, float] | None]
 
 def intervals_of(series: Sequence[Series]) -> Intervals:
     """The interval of each series; the run's own where the round is over."""
-    return {
-        one.label: _within(one.ended.csat_ci95) if one.ended else interval(one.scores)
-        for one in series
-    }
-
-
-def _within(ci95: tuple[float, float] | None) -> tuple[float, float] | None:
-    """An interval cut to the scale."""
-    return None if ci95 is None else (max(1.0, ci95[0]), min(5.0, ci95[1]))
+    return {one.label: one.ended.csat_ci95 if one.ended else interval(one.scores) for one in series}
 
 
 class Rounds(VerticalScroll):
