@@ -1,9 +1,10 @@
 """The result table: what coaching gives, beside other ways to learn, on the test split of a firm.
 
-For each firm: coach on the train split; play the test split without, with generic advice, with the
-library and by the teacher; play the same cells with strategies written by hand (`by_hand/`) in place of
-the learned ones; then learn each baseline on as many calls as coaching took, and play it too. Every step
-is a command that users have. A step that was cut off goes on, and the result file grows with each.
+For each firm: play the test split without strategies, with generic advice, by the teacher, and with
+strategies that a person wrote (`by_hand/`), which show what student, retrieval and judge make of good
+advice; coach on the train split and play the same cells with what was learned; then learn each baseline
+on as many calls as coaching took, and play it too. Every step is a command that users have. A step that
+was cut off goes on, and the result file grows with each.
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
@@ -31,7 +32,7 @@ from tutelage.graphs.states import played
 HERE = Path(__file__).parent
 WORK = HERE.parents[1] / "build" / "coaching"
 RESULTS = HERE / "result"
-ARMS = ("none", "generic", "library", "teacher")
+ARMS = ("none", "generic", "teacher", "library")
 BASELINES = ("playbook", "global")
 METRICS: tuple[Metric, ...] = ("csat", "rubric", "checks", "questions")
 assert set(METRICS) <= set(get_args(Metric))
@@ -84,17 +85,13 @@ def evaluated(
     )  # fmt: skip
 
 
-def by_hand(firm: str, asked: argparse.Namespace, work: Path) -> list[Outcome]:
-    """The same cells with strategies that a person wrote; none where nobody wrote any."""
-    source = HERE / "by_hand" / f"{firm}.yaml"
-    if not source.exists():
-        return []
-    run, library = work / "by_hand", work / "by_hand.db"
+def by_hand(firm: str, work: Path) -> Path:
+    """The library that a person wrote for a firm."""
+    library = work / "by_hand.db"
     if not library.exists():
-        tutelage("library", "import", library, source)
+        tutelage("library", "import", library, HERE / "by_hand" / f"{firm}.yaml")
         tutelage("library", "approve", library, "--all", "--by", "benchmark")
-    evaluated(firm, asked, run, ["library"], "--library", library)
-    return [one.model_copy(update={"arm": "by hand"}) for one in outcomes(run)]
+    return library
 
 
 def baseline(method: str, firm: str, asked: argparse.Namespace, work: Path) -> list[Outcome]:
@@ -120,24 +117,29 @@ def outcomes(run: Path) -> list[Outcome]:
 
 
 def play(firm: str, asked: argparse.Namespace) -> None:
-    """One firm from coaching to its result file."""
+    """One firm from its plain arms to its result file."""
     work = WORK / firm
     work.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(exist_ok=True)
-    told: dict[str, Any] = {
-        "command": shlex.join(["python", "benchmarks/coaching/run.py", *sys.argv[1:]]),
-        "options": {k: v for k, v in vars(asked).items() if k not in ("firms", "table")},
-        "coach": coached(firm, asked, work),
-    }
-    run = work / "evaluate"
+    options = {k: v for k, v in vars(asked).items() if k not in ("firms", "table")}
+    command = shlex.join(["python", "benchmarks/coaching/run.py", *sys.argv[1:]])
+    told: dict[str, Any] = {"command": command, "options": options}
+    run, report = work / "evaluate", RESULTS / f"{firm}.html"
     told["evaluate"] = evaluated(
-        firm, asked, run, ARMS, "--library", work / "coach" / "library.db", "--proposed",
-        "--report", RESULTS / f"{firm}.html",
-    )  # fmt: skip
-    found = write(firm, told, outcomes(run))
-    found = write(firm, told, [*found, *by_hand(firm, asked, work)])
+        firm, asked, run, ARMS, "--library", by_hand(firm, work), "--report", report
+    )
+    found = write(firm, told, [named(one, "library", "by hand") for one in outcomes(run)])
+    told["coach"] = coached(firm, asked, work)
+    run, learned = work / "evaluate_library", work / "coach" / "library.db"
+    told["library"] = evaluated(firm, asked, run, ["library"], "--library", learned, "--proposed")
+    found = write(firm, told, [*found, *outcomes(run)])
     for method in asked.baselines:
         found = write(firm, told, [*found, *baseline(method, firm, asked, work)])
+
+
+def named(one: Outcome, arm: str, name: str) -> Outcome:
+    """An outcome whose arm has another name in the table."""
+    return one.model_copy(update={"arm": name}) if one.arm == arm else one
 
 
 def write(firm: str, told: dict[str, Any], found: list[Outcome]) -> list[Outcome]:
