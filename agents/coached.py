@@ -67,7 +67,7 @@ def coached(
         top: entries at most.
         threshold: similarity (0-1) below which an entry does not fit.
         token_budget: tokens of strategy text at most.
-        embeddings: a LangChain `Embeddings` for dense retrieval beside BM25.
+        embeddings: a LangChain `Embeddings` for retrieval by meaning beside that by words.
 
     Returns:
         A chat model where one (or a spec) was given; else a Runnable with the same input and

@@ -55,7 +55,6 @@ class LocalServer:
     """
 
     def __init__(self, path: Path, size: MachineSize | None = None) -> None:
-        xllamacpp: Any = importlib.import_module("xllamacpp")
         head = read_head(path)
         self.path = path
         self.size = size or size_for_machine(
@@ -64,40 +63,7 @@ class LocalServer:
             trained_context=head.context,
         )
         self._turns = threading.Semaphore(self.size.slots)
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        params.n_parallel = self.size.slots
-        params.n_ctx = self.size.context_total
-        params.kv_unified = self.size.unified
-        params.cpuparams.n_threads = self.size.threads
-        params.cpuparams_batch.n_threads = self.size.threads
-        params.n_batch = BATCH_TOKENS
-        params.n_ubatch = BATCH_TOKENS
-        params.cache_ram_mib = self.size.cache_mib
-        # The automatic fitting reads the weights three times over, holding Python's lock meanwhile.
-        params.fit_params = False
-        params.warmup = False
-        params.verbosity = 0
-        params.ui = False
-        params.endpoint_slots = False
-        # The server insists on listening. It gets a socket in a folder that only this user may
-        # enter, and the folder goes as soon as the server is up, so nobody can ever connect.
-        # Windows has no such sockets: there it listens on the loopback, behind a key nobody knows.
-        params.api_keys = [secrets.token_urlsafe(32)]
-        folder = Path(tempfile.mkdtemp(prefix="tutelage-")) if os.name == "posix" else None
-        if folder:
-            params.hostnames = [str(folder / "s.sock")]
-        _read_through(path)
-        try:
-            self._server = xllamacpp.Server(params)
-        except RuntimeError as error:
-            raise ModelFault(
-                f"llama.cpp cannot load {path}: the file is damaged, of a kind it does not know or "
-                f"too large for the memory; `tutelage models pull NAME` fetches known ones."
-            ) from error
-        finally:
-            if folder:
-                shutil.rmtree(folder, ignore_errors=True)
+        self._server = load(path, self.size)
 
     def run(self, request: dict[str, Any], generation: _Generation) -> None:
         """Generate in the calling thread, delivering chunks until the end or until stopped."""
@@ -116,6 +82,57 @@ class LocalServer:
         with self._turns:
             if not generation.stopped:
                 self._server.handle_chat_completions(request, on_chunk)
+
+
+def load(path: Path, size: MachineSize, *, embeds: bool = False) -> Any:
+    """Load weights into a llama.cpp server that nobody outside this process can reach.
+
+    Args:
+        path: a .gguf file.
+        size: threads, slots, context and cache.
+        embeds: whether it gives vectors (of the last token) in place of words.
+
+    Raises:
+        ModelFault: where the file cannot be loaded.
+    """
+    xllamacpp: Any = importlib.import_module("xllamacpp")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_parallel = size.slots
+    params.n_ctx = size.context_total
+    params.kv_unified = size.unified
+    params.cpuparams.n_threads = size.threads
+    params.cpuparams_batch.n_threads = size.threads
+    # A vector is read in one stretch.
+    params.n_batch = params.n_ubatch = size.context if embeds else BATCH_TOKENS
+    params.cache_ram_mib = size.cache_mib
+    if embeds:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_LAST
+    # The automatic fitting reads the weights three times over, holding Python's lock meanwhile.
+    params.fit_params = False
+    params.warmup = False
+    params.verbosity = 0
+    params.ui = False
+    params.endpoint_slots = False
+    # The server insists on listening. It gets a socket in a folder that only this user may
+    # enter, and the folder goes as soon as the server is up, so nobody can ever connect.
+    # Windows has no such sockets: there it listens on the loopback, behind a key nobody knows.
+    params.api_keys = [secrets.token_urlsafe(32)]
+    folder = Path(tempfile.mkdtemp(prefix="tutelage-")) if os.name == "posix" else None
+    if folder:
+        params.hostnames = [str(folder / "s.sock")]
+    _read_through(path)
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise ModelFault(
+            f"llama.cpp cannot load {path}: the file is damaged, of a kind it does not know or "
+            f"too large for the memory; `tutelage models pull NAME` fetches known ones."
+        ) from error
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_through(path: Path) -> None:

@@ -27,7 +27,7 @@ class StrategyMiddleware(AgentMiddleware):
         top: entries at most.
         threshold: similarity (0-1) below which an entry does not fit.
         token_budget: tokens of strategy text at most.
-        embeddings: a LangChain `Embeddings` for dense retrieval beside BM25.
+        embeddings: a LangChain `Embeddings` for retrieval by meaning beside that by words.
     """
 
     def __init__(

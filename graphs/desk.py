@@ -196,7 +196,7 @@ def open_desk(
             measured for this student, else what its provider takes.
         meter: counts usage and holds the budget.
         log: where events are written; None keeps them to those who stream the graph.
-        embeddings: a LangChain `Embeddings` for dense retrieval beside BM25.
+        embeddings: a LangChain `Embeddings` for retrieval by meaning beside that by words.
 
     Raises:
         ModelFault: where a model cannot be had; ToolFault where the firm's tools cannot.

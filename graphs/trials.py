@@ -19,6 +19,7 @@ from tutelage.strategy_store import (
     mask,
     query_of,
 )
+from tutelage.strategy_store.retrieval import THRESHOLD
 
 from .acceptance import Pair
 from .desk import Desk
@@ -137,7 +138,7 @@ async def fresh_states(desk: Desk, state: State, count: int, seed: int) -> list[
 
 
 def reached(
-    entry: Entry, home: State, others: Sequence[State], *, threshold: float = 0.3
+    entry: Entry, home: State, others: Sequence[State], *, threshold: float = THRESHOLD
 ) -> list[tuple[float, State]]:
     """The states of other dialogues that would retrieve an entry, the most similar (0-1) first."""
     index = Index([entry])

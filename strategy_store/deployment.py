@@ -52,7 +52,7 @@ class Deployment:
         threshold: similarity (0-1) below which an entry does not fit.
         token_budget: tokens of strategy text at most.
         placement: where in the prompt they stand.
-        embeddings: a LangChain `Embeddings` for dense retrieval beside BM25.
+        embeddings: a LangChain `Embeddings` for retrieval by meaning beside that by words.
     """
 
     library: Library

@@ -1,8 +1,9 @@
-"""Retrieval: which strategies fit the state a dialogue is in (BM25, and dense where given)."""
+"""Retrieval: which strategies fit the state a dialogue is in, by words, and by meaning where given."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,24 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
     from langchain_core.messages import BaseMessage
 
-RANK_CONSTANT = 60
-"""The k of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)."""
-TOP, THRESHOLD, TOKEN_BUDGET = 1, 0.3, 160
+TOP, THRESHOLD, TOKEN_BUDGET = 1, 0.5, 160
 """What every door looks up unless told otherwise: entries, similarity from, tokens at most."""
+ANY_CUSTOMER = (
+    "Hello, I have a question.",
+    "Can you help me?",
+    "I am not happy about this.",
+    "Thank you for your answer.",
+    "I do not understand.",
+    "What happens now?",
+    "I want this solved today.",
+    "Please tell me what I have to do.",
+    "That is not what I was told.",
+    "a customer who writes to the help desk",
+    "a customer who is upset and wants an answer",
+    "a customer who asks what can be done",
+)
+"""What any customer says. Their mean is taken from every vector, so that the cosine compares what is
+special about two texts: vectors of one model have most of their direction in common."""
 CHARS_PER_TOKEN = 4
 """A rough measure for the token budget, on the safe side for English."""
 
@@ -26,9 +41,9 @@ CHARS_PER_TOKEN = 4
 class Retrieved:
     """An entry that fits, with the strategies to give. Similarities are 0 to 1.
 
-    `lexical` is the share of the query's weighted terms that the entry holds, or the share of its
-    best cue's that the query holds, whichever is more; `dense` is the cosine, None without
-    embeddings; `similarity` is the larger.
+    `lexical` is the cosine of the words, `dense` that of the vectors, None without embeddings; each
+    with the one of the entry's texts that is nearest. `similarity` is the root of their mean. None of
+    it depends on what else a library holds, so a threshold means the same everywhere.
     """
 
     entry: Entry
@@ -44,25 +59,24 @@ class Index:
     def __init__(self, entries: Sequence[Entry], embeddings: Embeddings | None = None):
         self.entries = list(entries)
         self.embeddings = embeddings
-        self._terms = [terms_of(_document(entry)) for entry in self.entries]
-        self._cues = [[terms_of(c) for c in (e.scenario, *e.cues)] for e in self.entries]
+        texts = [[entry.scenario, *entry.cues, _document(entry)] for entry in self.entries]
+        self._terms = [[terms_of(text) for text in own] for own in texts]
         self._unless = [[terms_of(line) for line in entry.unless] for entry in self.entries]
-        self._bm25 = None
-        self._vectors = None
-        if not self.entries:
-            return
-        import bm25s
+        self._ordinary = self._vectors = None
+        if embeddings is not None and self.entries:
+            import numpy as np
 
-        self._bm25 = bm25s.BM25()
-        self._bm25.index([sorted(terms) or ["-"] for terms in self._terms], show_progress=False)
-        if embeddings is not None:
-            self._vectors = _unit(embeddings.embed_documents([_document(e) for e in self.entries]))
+            counts = [len(own) for own in texts]
+            rows = embeddings.embed_documents([*ANY_CUSTOMER, *(t for own in texts for t in own)])
+            self._ordinary = np.mean(rows[: len(ANY_CUSTOMER)], axis=0)
+            own = _unit(np.asarray(rows[len(ANY_CUSTOMER) :]) - self._ordinary)
+            self._vectors = np.split(own, np.cumsum(counts)[:-1])
 
     def search(
         self,
         query: str,
         top: int = 2,
-        threshold: float = 0.3,
+        threshold: float = THRESHOLD,
         token_budget: int = 200,
         exclude_scenarios: Sequence[str] = (),
         exclude_sources: Sequence[str] = (),
@@ -79,17 +93,17 @@ class Index:
                 out, so that an evaluation does not meet its own lessons.
             exclude_sources: `handbook`, `teacher` or `person`; what came from there is left out.
         """
-        if not self.entries or self._bm25 is None:
-            return []
         terms = terms_of(query)
-        scores = self._bm25.get_scores(sorted(terms) or ["-"])
-        lexical = [self._overlap(terms, position) for position in range(len(self.entries))]
+        lexical = [max(_likeness(terms, text) for text in own) for own in self._terms]
         dense = self._cosines(query)
-        order = _fused(list(scores), dense)
+        nearness = [
+            math.sqrt(word if dense is None else (word + dense[position]) / 2)
+            for position, word in enumerate(lexical)
+        ]
         found: list[Retrieved] = []
         left = token_budget * CHARS_PER_TOKEN
-        for position in order:
-            similarity = max(lexical[position], dense[position] if dense else 0.0)
+        for position in sorted(range(len(nearness)), key=lambda i: -nearness[i]):
+            similarity = nearness[position]
             if similarity < max(threshold, self.entries[position].threshold or 0.0):
                 continue
             if self._barred(terms, position):
@@ -122,7 +136,7 @@ class Index:
         self,
         query: str,
         top: int = 2,
-        threshold: float = 0.3,
+        threshold: float = THRESHOLD,
         token_budget: int = 200,
         exclude_scenarios: Sequence[str] = (),
         exclude_sources: Sequence[str] = (),
@@ -132,28 +146,18 @@ class Index:
             self.search, query, top, threshold, token_budget, exclude_scenarios, exclude_sources
         )
 
-    def _overlap(self, terms: set[str], position: int) -> float:
-        """Share of terms in common. BM25's own scores say nothing absolute, least of all where
-        the library holds one entry and every term is in all documents.
-        """
-        if not terms:
-            return 0.0
-        whole = len(terms & self._terms[position]) / len(terms)
-        cues = [len(terms & cue) / len(cue) for cue in self._cues[position] if len(cue) >= 3]
-        return min(1.0, max(whole, *cues)) if cues else whole
-
     def _barred(self, terms: set[str], position: int) -> bool:
         """Whether the query is at least as near to a state where the entry did harm as to its own."""
         if not self._unless[position]:
             return False
-        own = max(_likeness(terms, cue) for cue in self._cues[position])
+        own = max(_likeness(terms, text) for text in self._terms[position])
         return max(_likeness(terms, line) for line in self._unless[position]) >= own
 
     def _cosines(self, query: str) -> list[float] | None:
         if self._vectors is None or self.embeddings is None:
             return None
-        (vector,) = _unit([self.embeddings.embed_query(query)])
-        return [max(0.0, float(row @ vector)) for row in self._vectors]
+        (vector,) = _unit([self.embeddings.embed_query(query) - self._ordinary])
+        return [max(0.0, float((own @ vector).max())) for own in self._vectors]
 
 
 def query_of(messages: Sequence[BaseMessage] | str) -> str:
@@ -183,21 +187,8 @@ def terms_of(text: str) -> set[str]:
 
 
 def _likeness(a: set[str], b: set[str]) -> float:
-    """Dice's coefficient, 0 to 1."""
-    return 2 * len(a & b) / (len(a) + len(b)) if a or b else 0.0
-
-
-def _fused(scores: Sequence[float], dense: Sequence[float] | None) -> list[int]:
-    """Positions by reciprocal rank fusion of the two orders; by BM25 alone without the second."""
-    lexical_order = sorted(range(len(scores)), key=lambda i: -scores[i])
-    if dense is None:
-        return lexical_order
-    dense_order = sorted(range(len(dense)), key=lambda i: -dense[i])
-    fused = [0.0] * len(scores)
-    for order in (lexical_order, dense_order):
-        for rank, position in enumerate(order, start=1):
-            fused[position] += 1 / (RANK_CONSTANT + rank)
-    return sorted(range(len(fused)), key=lambda i: -fused[i])
+    """The cosine of two sets of words, 0 to 1."""
+    return len(a & b) / math.sqrt(len(a) * len(b)) if a and b else 0.0
 
 
 def _unit(vectors: Sequence[Sequence[float]]):

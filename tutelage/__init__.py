@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tutelage.agents.app_student import app_student
     from tutelage.agents.coached import coached
+    from tutelage.agents.local_embeddings import LocalEmbeddings
     from tutelage.agents.middleware import StrategyMiddleware
     from tutelage.environments import load_environment
     from tutelage.graphs import CoachingOptions, coaching_graph, dialogue_graph
@@ -26,6 +27,7 @@ _HOMES = {
     "coaching_graph": "tutelage.graphs",
     "CoachingOptions": "tutelage.graphs",
     "coached": "tutelage.agents.coached",
+    "LocalEmbeddings": "tutelage.agents.local_embeddings",
     "StrategyMiddleware": "tutelage.agents.middleware",
     "app_student": "tutelage.agents.app_student",
     "strategies_text": "tutelage.strategy_store",
@@ -34,6 +36,7 @@ _HOMES = {
 __all__ = [
     "CoachingOptions",
     "Library",
+    "LocalEmbeddings",
     "StrategyMiddleware",
     "app_student",
     "coached",

@@ -55,7 +55,7 @@ Placement = Annotated[
 Top = Annotated[int | None, typer.Option(min=1, help="Entries to give at most; else 1.")]
 Threshold = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Similarity from which an entry fits; else 0.3."),
+    typer.Option(min=0, max=1, help="Similarity from which an entry fits; else 0.5."),
 ]
 Exchanges = Annotated[int, typer.Option(min=1, max=20, help="Exchanges at most in a dialogue.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
