@@ -86,14 +86,8 @@ def chat_model(spec: str | BaseChatModel, **options: Any) -> BaseChatModel:
             options.setdefault("api_key", "none")
     try:
         return init_chat_model(name, model_provider=provider, **options)
-    except ImportError as error:
-        raise _missing_package(provider, error) from error
-    except ValueError as error:
-        if "Unsupported provider" in str(error) or "Unsupported model_provider" in str(error):
-            raise _unknown_provider(provider, str(error)) from error
-        raise _unusable(provider, name, error) from error
     except Exception as error:
-        raise _unusable(provider, name, error) from error
+        raise unmade(provider, name, error) from error
 
 
 def model_name(model: BaseChatModel) -> str:
@@ -285,6 +279,22 @@ def _key_of(provider: str) -> str:
     return f"{'MISTRAL' if provider == 'mistralai' else provider.upper()}_API_KEY"
 
 
+def unmade(provider: str, name: str, error: Exception) -> ModelFault:
+    """Why a provider's model cannot even be made, in one sentence: no such provider, a package or a
+    key that is missing.
+
+    Args:
+        provider, name: the two parts of its spec.
+        error: what LangChain or the provider's package raised.
+    """
+    if isinstance(error, ImportError):
+        return _missing_package(provider, error)
+    unknown = ("Unsupported provider", "Unsupported model_provider", "is not supported")
+    if isinstance(error, ValueError) and any(words in str(error) for words in unknown):
+        return _unknown_provider(provider, str(error))
+    return _unusable(provider, name, error)
+
+
 def _missing_package(provider: str, error: ImportError) -> ModelFault:
     found = re.search(r"pip install (?:-\S+ )*([\w-]+)", str(error))
     package = found.group(1) if found else f"langchain-{provider.replace('_', '-')}"
@@ -295,7 +305,9 @@ def _missing_package(provider: str, error: ImportError) -> ModelFault:
 def _unknown_provider(provider: str, message: str) -> ModelFault:
     # LangChain's own list stands at the end of its message; it grows with LangChain.
     _, _, listed = message.partition("are: ")
-    names = sorted({"local", *(n.strip() for n in listed.split(",") if n.strip())} | _EXTRAS)
+    bulleted = re.findall(r"^\s*- (\w+):", message, re.MULTILINE)
+    listed_names = bulleted or [n.strip() for n in listed.split(",") if n.strip()]
+    names = sorted({"local", *listed_names} | _EXTRAS)
     close = process.extractOne(provider, names, scorer=fuzz.ratio, score_cutoff=60)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return ModelFault(

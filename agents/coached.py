@@ -18,6 +18,7 @@ from tutelage.strategy_store import Deployment, Library, Placement
 from tutelage.strategy_store.retrieval import THRESHOLD, TOKEN_BUDGET, TOP
 
 from .chat_models import chat_model, measured_placement
+from .embedding_models import embedding_model
 
 
 @overload
@@ -67,7 +68,8 @@ def coached(
         top: entries at most.
         threshold: similarity (0-1) below which an entry does not fit.
         token_budget: tokens of strategy text at most.
-        embeddings: a LangChain `Embeddings` for retrieval by meaning beside that by words.
+        embeddings: a LangChain `Embeddings` or its spec string ("local:NAME", "openai:NAME"), for
+            retrieval by meaning beside that by words.
 
     Returns:
         A chat model where one (or a spec) was given; else a Runnable with the same input and
@@ -79,7 +81,8 @@ def coached(
     inner = chat_model(model) if isinstance(model, str) else model
     bound = inner.bound if isinstance(inner, RunnableBinding) else inner
     placement = placement or measured_placement(bound, library)
-    deployment = Deployment(library, top, threshold, token_budget, placement, embeddings)
+    meaning = embedding_model(embeddings)
+    deployment = Deployment(library, top, threshold, token_budget, placement, meaning)
     if isinstance(inner, BaseChatModel):
         return CoachedChatModel(model=inner, deployment=deployment)
     return _step(deployment) | inner

@@ -12,6 +12,7 @@ from tutelage.strategy_store import Deployment, Library, Placement, Retrieved, c
 from tutelage.strategy_store.retrieval import THRESHOLD, TOKEN_BUDGET, TOP
 
 from .chat_models import measured_placement
+from .embedding_models import embedding_model
 
 
 class StrategyMiddleware(AgentMiddleware):
@@ -27,7 +28,8 @@ class StrategyMiddleware(AgentMiddleware):
         top: entries at most.
         threshold: similarity (0-1) below which an entry does not fit.
         token_budget: tokens of strategy text at most.
-        embeddings: a LangChain `Embeddings` for retrieval by meaning beside that by words.
+        embeddings: a LangChain `Embeddings` or its spec string ("local:NAME", "openai:NAME"), for
+            retrieval by meaning beside that by words.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class StrategyMiddleware(AgentMiddleware):
     ):
         super().__init__()
         self.placement: Placement | None = placement
-        self.deployment = Deployment(library, top, threshold, token_budget, embeddings=embeddings)
+        self.deployment = Deployment(
+            library, top, threshold, token_budget, embeddings=embedding_model(embeddings)
+        )
 
     def wrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]

@@ -13,6 +13,7 @@ from tutelage.agents.app_student import Student as AnyStudent
 from tutelage.agents.app_student import as_student
 from tutelage.agents.chat_models import DEFAULT_MODEL, chat_model, measured_placement, model_name
 from tutelage.agents.customer import Customer
+from tutelage.agents.embedding_models import embedding_model
 from tutelage.agents.judge import Judge
 from tutelage.agents.machine_size import slots_for_machine
 from tutelage.agents.meter import Meter, Role
@@ -196,7 +197,8 @@ def open_desk(
             measured for this student, else what its provider takes.
         meter: counts usage and holds the budget.
         log: where events are written; None keeps them to those who stream the graph.
-        embeddings: a LangChain `Embeddings` for retrieval by meaning beside that by words.
+        embeddings: a LangChain `Embeddings` or its spec string ("local:NAME", "openai:NAME"), for
+            retrieval by meaning beside that by words.
 
     Raises:
         ModelFault: where a model cannot be had; ToolFault where the firm's tools cannot.
@@ -220,7 +222,7 @@ def open_desk(
         library=library,
         retrieval=retrieval or Retrieval(),
         log=log,
-        embeddings=embeddings,
+        embeddings=embedding_model(embeddings),
     )
 
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tutelage.agents.transcript import as_messages
-from tutelage.strategy_store import Entry, Index, mask, query_of
+from tutelage.strategy_store import Entry, mask
 
 from .acceptance import Pair, gain, null_threshold
 from .desk import Desk
 from .states import State
-from .trials import as_retrieved, compare, draw, reached
+from .trials import as_retrieved, compare, draw, reached, similarities
 
 GATE_SEED = 3000
 RETESTS = 3
@@ -66,7 +65,7 @@ async def generalise(
         seed: the run's seed.
     """
     given = as_retrieved(entry)
-    near = _spread_out(reached(entry, home, others, threshold=desk.retrieval.threshold), most)
+    near = _spread_out(await reached(desk, entry, home, others), most)
     if not near:
         return Gate(entry, "no other state would retrieve it", "", [], None)
 
@@ -106,15 +105,11 @@ async def generalise(
         told = f"no harm on {len(near)} other states that would retrieve it (gain {mean:+.2f})"
         return Gate(entry, told, "", pairs, mean)
     fine = [state for state in near if state not in harmed]
-    for narrowed, how in _narrower(entry, home, harmed, desk.retrieval.threshold):
-        index = Index([narrowed])
-
-        def fits(state: State, index: Index = index) -> bool:
-            query = query_of(as_messages(state.turns))
-            return bool(index.search(query, top=1, threshold=desk.retrieval.threshold))
-
-        stays = sum(fits(state) for state in fine)
-        if fits(home) and stays >= KEEP_SHARE * len(fine) and not any(map(fits, harmed)):
+    for narrowed, how in await _narrower(desk, entry, home, harmed):
+        looked = await similarities(desk, narrowed, [home, *harmed, *fine])
+        at_home, *rest = map(bool, looked)
+        still, stays = rest[: len(harmed)], rest[len(harmed) :]
+        if at_home and sum(stays) >= KEEP_SHARE * len(fine) and not any(still):
             told = f"harmed {len(harmed)} of {len(near)} other states, and was narrowed {how}"
             return Gate(narrowed, told, how, pairs, mean)
     told = (
@@ -145,16 +140,14 @@ def _spread_out(found: Sequence[tuple[float, State]], most: int) -> list[State]:
     return chosen
 
 
-def _narrower(
-    entry: Entry, home: State, harmed: Sequence[State], threshold: float
+async def _narrower(
+    desk: Desk, entry: Entry, home: State, harmed: Sequence[State]
 ) -> list[tuple[Entry, str]]:
     """Entries that reach less, the simplest first."""
-    similarities = [
-        similarity for similarity, _ in reached(entry, home, harmed, threshold=threshold)
-    ]
+    nearest = max((near for near, _ in await reached(desk, entry, home, harmed)), default=0.0)
     found: list[tuple[Entry, str]] = []
-    if similarities and max(similarities) < 0.99:
-        least = round(max(similarities) + 0.01, 2)
+    if 0 < nearest < 0.99:
+        least = round(nearest + 0.01, 2)
         raised = entry.model_copy(update={"threshold": least})
         found.append((raised, f"to a similarity of {least:.2f}"))
     lines = list(dict.fromkeys(mask(state.customer_says) for state in harmed))

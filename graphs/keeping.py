@@ -121,8 +121,8 @@ async def keep(
     by = f"run {run}".strip()
     home = where[0]
     statuses = ("proposed", "approved")
-    there = await asyncio.to_thread(library.index, statuses)
-    rival = _rival(there, home, desk.retrieval.threshold)
+    there = await library.aindex(statuses, desk.embeddings)
+    rival = await _rival(there, home, desk.retrieval.threshold)
     if rival is not None and rival.id not in known:
         told = _worded_alike(rival, entry)
         if not told:
@@ -145,9 +145,9 @@ async def keep(
     return Kept([strategy.id for strategy in entry.strategies])
 
 
-def _rival(index: Index, home: State, threshold: float) -> Entry | None:
+async def _rival(index: Index, home: State, threshold: float) -> Entry | None:
     """The entry that the library gives at a state now."""
-    found = index.search(query_of(as_messages(home.turns)), top=1, threshold=threshold)
+    found = await index.asearch(query_of(as_messages(home.turns)), top=1, threshold=threshold)
     return found[0].entry if found else None
 
 

@@ -135,7 +135,7 @@ async def strategy_step(
         # What the test and the gate are measured by is fixed here, before their data.
         before, unit = list(null.pairs), spread(null.pairs)
         entry = entry_of(weak, allowed)
-        similar = [s for _, s in reached(entry, state, others, threshold=desk.retrieval.threshold)]
+        similar = [near for _, near in await reached(desk, entry, state, others)]
         where = [state, *fresh, *similar[: options.similar_states]]
         decision, pairs = await _accept(
             desk, name, entry, where, before, unit, options.accept_pairs, seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -19,7 +20,6 @@ from tutelage.strategy_store import (
     mask,
     query_of,
 )
-from tutelage.strategy_store.retrieval import THRESHOLD
 
 from .acceptance import Pair
 from .desk import Desk
@@ -137,19 +137,26 @@ async def fresh_states(desk: Desk, state: State, count: int, seed: int) -> list[
     return fresh
 
 
-def reached(
-    entry: Entry, home: State, others: Sequence[State], *, threshold: float = THRESHOLD
+async def reached(
+    desk: Desk, entry: Entry, home: State, others: Sequence[State]
 ) -> list[tuple[float, State]]:
     """The states of other dialogues that would retrieve an entry, the most similar (0-1) first."""
-    index = Index([entry])
-    found: list[tuple[float, State]] = []
-    for other in others:
-        if other.dialogue == home.dialogue:
-            continue
-        hit = index.search(query_of(as_messages(other.turns)), top=1, threshold=threshold)
-        if hit:
-            found.append((hit[0].similarity, other))
-    return sorted(found, key=lambda pair: -pair[0])
+    elsewhere = [other for other in others if other.dialogue != home.dialogue]
+    found = await similarities(desk, entry, elsewhere)
+    near = [(near, other) for near, other in zip(found, elsewhere, strict=True) if near]
+    return sorted(near, key=lambda pair: -pair[0])
+
+
+async def similarities(desk: Desk, entry: Entry, states: Sequence[State]) -> list[float]:
+    """How near each state is to an entry (0-1); 0 where it would not retrieve it."""
+
+    def look() -> list[float]:
+        index = Index([entry], desk.embeddings)
+        queries = [query_of(as_messages(state.turns)) for state in states]
+        hits = [index.search(q, top=1, threshold=desk.retrieval.threshold) for q in queries]
+        return [hit[0].similarity if hit else 0.0 for hit in hits]
+
+    return await asyncio.to_thread(look)
 
 
 def entry_of(weak: Weak, candidate: Candidate, provenance: Provenance | None = None) -> Entry:

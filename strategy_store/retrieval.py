@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .entry import Entry, Strategy, mask
 
@@ -62,7 +62,8 @@ class Index:
         texts = [[entry.scenario, *entry.cues, _document(entry)] for entry in self.entries]
         self._terms = [[terms_of(text) for text in own] for own in texts]
         self._unless = [[terms_of(line) for line in entry.unless] for entry in self.entries]
-        self._ordinary = self._vectors = None
+        self._ordinary: Any = None
+        self._vectors: Any = None
         if embeddings is not None and self.entries:
             import numpy as np
 
@@ -156,7 +157,9 @@ class Index:
     def _cosines(self, query: str) -> list[float] | None:
         if self._vectors is None or self.embeddings is None:
             return None
-        (vector,) = _unit([self.embeddings.embed_query(query) - self._ordinary])
+        import numpy as np
+
+        (vector,) = _unit([np.asarray(self.embeddings.embed_query(query)) - self._ordinary])
         return [max(0.0, float((own @ vector).max())) for own in self._vectors]
 
 

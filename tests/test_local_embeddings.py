@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from smoke import smoke_model
+from tutelage.agents.coached import coached
+from tutelage.agents.embedding_models import embedding_model
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.local_embeddings import LONGEST, LocalEmbeddings
-from tutelage.strategy_store import Entry, Index, Provenance, Strategy
+from tutelage.strategy_store import Entry, Index, Library, Provenance, Strategy
+from typer.testing import CliRunner
+
+from tutelage.main import app
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +59,36 @@ def test_an_index_finds_by_meaning(embeddings):
 def test_weights_that_are_not_there_are_named():
     with pytest.raises(ModelFault, match=r"did you mean 'qwen2\.5-coder-1\.5b'"):
         LocalEmbeddings("qwen2.5-coder-15b").embed_query("hello")
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("qwen", "'qwen' names no embeddings"),
+        ("local:smol", "'smol' is no local model"),
+        ("opena:x", "'opena' is no provider of models; did you mean 'openai'"),
+        ("openai:text-embedding-3-small", "set the environment variable OPENAI_API_KEY"),
+    ],
+)
+def test_embeddings_that_cannot_be_had_are_one_sentence(monkeypatch, spec, said):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ModelFault) as fault:
+        embedding_model(spec)
+    assert said in str(fault.value) and "\n" not in str(fault.value)
+    shown = CliRunner().invoke(app, ["simulate", "airline", "--embeddings", spec])
+    assert isinstance(shown.exception, ModelFault) and said in str(shown.exception)
+
+
+def test_a_model_is_coached_by_meaning_from_a_spec(tmp_path):
+    smoke = f"local:{smoke_model()}"
+    with Library.open(tmp_path / "l.db", create=True) as library:
+        for scenario, text in (
+            ("a customer who lost a relative", "Condole in one line."),
+            ("a customer whose suitcase is missing", "Promise no day."),
+        ):
+            origin = Provenance(source="person")
+            library.add(Entry.new(scenario, strategies=[Strategy.new(text, origin)]), "me")
+        library.approve(None, "me")
+        door = coached(smoke, library, embeddings=smoke, threshold=0.1)
+        (found,) = door.deployment.retrieve("My bag never arrived")
+        assert found.entry.scenario == "a customer whose suitcase is missing" and found.dense

@@ -38,6 +38,7 @@ class CoachRequest(BaseModel):
     teacher: str | None = None
     customer: str | None = None
     judge: str | None = None
+    embeddings: str | None = None
     rounds: int = 3
     dialogues: int = 8
     validation: int = 4
@@ -133,6 +134,7 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
             teacher=request.teacher,
             customer=request.customer,
             judge=request.judge,
+            embeddings=request.embeddings,
             meter=meter,
             retrieval=Retrieval(statuses=COACHING_STATUSES),
         )

@@ -64,6 +64,7 @@ class EvaluateRequest(BaseModel):
     teacher: str | None = None
     customer: str | None = None
     judge: str | None = None
+    embeddings: str | None = None
     exchanges: int = 6
     concurrency: int | None = None
     budget_tokens: int | None = None
@@ -268,6 +269,7 @@ async def _evaluate(
             student=spec,
             customer=request.customer,
             judge=request.judge,
+            embeddings=request.embeddings,
             teacher=request.teacher or (None if "teacher" in options.arms else spec),
             library=library,
             retrieval=Retrieval(statuses=statuses),

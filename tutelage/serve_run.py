@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.text import Text
 
 from tutelage.agents.chat_models import chat_model, clean_url, measured_placement, model_name
+from tutelage.agents.embedding_models import embedding_model
 from tutelage.console import result, talk
 from tutelage.strategy_store import Deployment, Library
 from tutelage.strategy_store.prompt import Placement
@@ -38,6 +39,7 @@ def serve_run(
     *,
     top: int | None = None,
     threshold: float | None = None,
+    embeddings: str | None = None,
 ) -> None:
     """Serve until a person stops it.
 
@@ -70,6 +72,8 @@ def serve_run(
         name, upstream = spec.partition(":")[2], ModelUpstream(model, spec)
         known = model_name(model) if "@" in spec else spec
 
+    meaning = embedding_model(embeddings)
+
     def say(served: Served) -> None:
         given = f"{len(served.strategies)} strategies" if served.strategies else "no strategy"
         kind = ", stream" if served.stream else ""
@@ -91,6 +95,7 @@ def serve_run(
                     TOP if top is None else top,
                     THRESHOLD if threshold is None else threshold,
                     placement=placement or measured_placement(model, opened, known),
+                    embeddings=meaning,
                 ),
                 name=name,
                 aliases=(spec,),

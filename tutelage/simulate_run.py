@@ -35,6 +35,7 @@ class SimulateRequest(BaseModel):
     student: str | None = None
     customer: str | None = None
     judge: str | None = None
+    embeddings: str | None = None
     library: str | None = None
     exchanges: int = 6
     concurrency: int | None = None
@@ -123,6 +124,7 @@ async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> No
             student=request.student,
             customer=request.customer,
             judge=request.judge,
+            embeddings=request.embeddings,
             teacher=request.judge,
             library=library,
             meter=Meter(request.budget_tokens, request.budget_usd),

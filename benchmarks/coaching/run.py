@@ -1,8 +1,8 @@
 """The result table: what coaching gives, beside other ways to learn, on the test split of a firm.
 
 For each firm: play the test split without strategies, with generic advice, by the teacher, and with
-strategies that a person wrote (`by_hand/`), which show what student, retrieval and judge make of good
-advice; coach on the train split and play the same cells with what was learned; then learn each baseline
+strategies that a person wrote (`by_hand/`), found by words and once more by meaning, which show what
+student, retrieval and judge make of good advice; coach on the train split and play the same cells with what was learned; then learn each baseline
 on as many calls as coaching took, and play it too. Every step is a command that users have. A step that
 was cut off goes on, and the result file grows with each.
 
@@ -33,6 +33,7 @@ HERE = Path(__file__).parent
 WORK = HERE.parents[1] / "build" / "coaching"
 RESULTS = HERE / "result"
 ARMS = ("none", "generic", "teacher", "library")
+EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
 METRICS: tuple[Metric, ...] = ("csat", "rubric", "checks", "questions")
 assert set(METRICS) <= set(get_args(Metric))
@@ -129,6 +130,11 @@ def play(firm: str, asked: argparse.Namespace) -> None:
         firm, asked, run, ARMS, "--library", by_hand(firm, work), "--report", report
     )
     found = write(firm, told, [named(one, "library", "by hand") for one in outcomes(run)])
+    run = work / "evaluate_meaning"
+    meaning = ["--library", by_hand(firm, work), "--embeddings", EMBEDDINGS]
+    told["meaning"] = evaluated(firm, asked, run, ["library"], *meaning)
+    found += [named(one, "library", "by hand, by meaning") for one in outcomes(run)]
+    write(firm, told, found)
     told["coach"] = coached(firm, asked, work)
     run, learned = work / "evaluate_library", work / "coach" / "library.db"
     told["library"] = evaluated(firm, asked, run, ["library"], "--library", learned, "--proposed")

@@ -16,6 +16,7 @@ def coach(
     teacher: o.Teacher = None,
     customer: o.Customer = None,
     judge: o.Judge = None,
+    embeddings: o.Embeddings = None,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds at most.")] = 3,
     dialogues: Annotated[int, typer.Option(min=1, help="Training dialogues a round.")] = 8,
     validation: Annotated[
@@ -62,6 +63,7 @@ def coach(
         teacher=teacher,
         customer=customer,
         judge=judge,
+        embeddings=embeddings,
         rounds=rounds,
         dialogues=dialogues,
         validation=validation,

@@ -93,6 +93,7 @@ def show(
     placement: o.Placement = None,
     top: o.Top = None,
     threshold: o.Threshold = None,
+    embeddings: o.Embeddings = None,
     json: o.Json = False,
 ) -> None:
     """Show entries whole: scenario, strategies, evidence, where they come from.
@@ -109,6 +110,7 @@ def show(
     if dialogue is not None:
         if not prompt or id_ is not None:
             raise typer.BadParameter("--dialogue goes with --prompt, and with no id")
+        from tutelage.agents.embedding_models import embedding_model
         from tutelage.audit import sent_for
 
         with Library.open(library) as opened:
@@ -117,11 +119,14 @@ def show(
                 TOP if top is None else top,
                 THRESHOLD if threshold is None else threshold,
                 placement=placement or _placement_for(model, opened),
+                embeddings=embedding_model(embeddings),
             )
             result(sent_for(deployment, dialogue))
         return
-    if (model, placement, top, threshold) != (None, None, None, None):
-        raise typer.BadParameter("--model, --placement, --top and --threshold go with --dialogue")
+    if {model, placement, top, threshold, embeddings} != {None}:
+        raise typer.BadParameter(
+            "--model, --placement, --top, --threshold and --embeddings go with --dialogue"
+        )
     with Library.open(library) as opened:
         if id_ is not None:
             opened.entry(id_)

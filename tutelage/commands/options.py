@@ -57,6 +57,14 @@ Threshold = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Similarity from which an entry fits; else 0.5."),
 ]
+Embeddings = Annotated[
+    str | None,
+    typer.Option(
+        metavar=SPEC,
+        help="Retrieve by meaning as well as by words: `local:NAME`, the weights of a local model, "
+        "or `openai:text-embedding-3-small` and the like.",
+    ),
+]
 Exchanges = Annotated[int, typer.Option(min=1, max=20, help="Exchanges at most in a dialogue.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Watch = Annotated[bool, typer.Option(help="Watch it in the terminal; leaving does not stop it.")]

@@ -20,6 +20,7 @@ def serve(
     placement: o.Placement = None,
     top: o.Top = None,
     threshold: o.Threshold = None,
+    embeddings: o.Embeddings = None,
 ) -> None:
     """Serve a model, coached, to apps in any language: they change their base URL.
 
@@ -34,4 +35,6 @@ def serve(
     """
     from tutelage.serve_run import serve_run
 
-    serve_run(library, model, host, port, placement, top=top, threshold=threshold)
+    serve_run(
+        library, model, host, port, placement, top=top, threshold=threshold, embeddings=embeddings
+    )
