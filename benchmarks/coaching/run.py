@@ -2,9 +2,9 @@
 
 For each firm: play the test split without strategies, with generic advice, by the teacher, and with
 strategies that a person wrote (`by_hand/`), found by words and once more by meaning, which show what
-student, retrieval and judge make of good advice; coach on the train split and play the same cells with what was learned; then learn each baseline
-on as many calls as coaching took, and play it too. Every step is a command that users have. A step that
-was cut off goes on, and the result file grows with each.
+student, retrieval and judge make of good advice; coach on the train split and play the same cells with
+what was learned; then learn each baseline on as many calls as coaching took, and play it too. Every step
+is a command that users have. A step that was cut off goes on, and the result file grows with each.
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
