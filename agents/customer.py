@@ -81,7 +81,7 @@ class Customer:
             hear: told the line as it grows, also one that is then refused.
         """
         if not turns and scenario.opening and seed % 2 == 0:
-            # Every second seed lets the model find words of its own, so that the firm's
+            # Every second seed lets the model say it in other words, so that the firm's
             # scenarios are met in more wordings than their author wrote.
             opening = CustomerLine(
                 feeling="worried", i_want=scenario.goal[:160], customer_says=scenario.opening,
@@ -91,6 +91,9 @@ class Customer:
         script = script_of(self.environment, persona, scenario)
         known = f"{script} {scenario.opening}"
         act = next_act(persona, turns)
+        if not turns and scenario.opening:
+            # Told only what happened, a small model opens about something else half the time.
+            act = f'says this in words of their own: "{scenario.opening}"'
         page = render("customer_turn", turns=turns, act=act)
         messages = [SystemMessage(script), HumanMessage(page)]
         refused: list[tuple[str, list[str]]] = []
