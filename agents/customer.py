@@ -21,6 +21,9 @@ from .voice import Hear, Voice
 TRIES = 3
 """Draws of one line before the dialogue counts as broken."""
 
+EXAMPLE_ENDS = "NOW WRITE THIS CUSTOMER"
+"""Where a script's example ends: its days and amounts are somebody else's."""
+
 _DISCLOSURE = {
     "at_once": "at once, without being asked",
     "when_asked": "only when the AGENT asks for them",
@@ -89,12 +92,12 @@ class Customer:
             )  # fmt: skip
             return Heard(opening, [])
         script = script_of(self.environment, persona, scenario)
-        known = f"{script} {scenario.opening}"
+        known = known_of(script, scenario)
         act = next_act(persona, turns)
         if not turns and scenario.opening:
             # Told only what happened, a small model opens about something else half the time.
             act = f'says this in words of their own: "{scenario.opening}"'
-        page = render("customer_turn", turns=turns, act=act)
+        page = render("customer_turn", turns=turns, act=act, goal=scenario.goal)
         messages = [SystemMessage(script), HumanMessage(page)]
         refused: list[tuple[str, list[str]]] = []
         for attempt in range(TRIES):
@@ -147,7 +150,7 @@ def _hear_line(hear: Hear) -> Hear:
 
 
 def script_of(environment: Environment, persona: Persona, scenario: Scenario) -> str:
-    """The customer's whole prompt, and with it all that its lines may speak of."""
+    """The customer's whole prompt."""
     return render(
         "customer",
         title=environment.config.title,
@@ -157,6 +160,11 @@ def script_of(environment: Environment, persona: Persona, scenario: Scenario) ->
         facts={**persona.facts, **scenario.facts},
         disclosure=_DISCLOSURE[persona.discloses],
     )
+
+
+def known_of(script: str, scenario: Scenario) -> str:
+    """All that a customer's lines may speak of: its script without the example, and the opening."""
+    return f"{script[script.index(EXAMPLE_ENDS) :]} {scenario.opening}"
 
 
 def next_act(persona: Persona, turns: Sequence[Turn]) -> str:

@@ -108,6 +108,7 @@ def test_a_bundled_firm_is_worth_a_real_desk(name):
     assert used == set(firm.personas)
     at_stake = {rule for s in firm.scenarios.values() for rule in s.rules}
     assert at_stake == set(firm.policy.rules)
+    assert all(scenario.opening for scenario in firm.scenarios.values())
 
 
 def test_there_is_a_bundled_firm():

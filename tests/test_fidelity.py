@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from scripted_tools import Says
 from tutelage.agents.fidelity import breaks
 from tutelage.agents.transcript import Turn
+from tutelage.environments import load_environment
+from tutelage.graphs.desk import open_desk
 
 KNOWN = "Flight LK210 was cancelled. booking code: K7QX2P, price 79 euros"
 TALK = [
@@ -27,6 +32,9 @@ BROKEN = [
     ("Your booking has been changed, thank you for your patience.", False, "role flip"),
     ("I have processed your refund of 79 euros.", False, "role flip"),
     ("Please provide your booking code.", False, "role flip"),
+    ("Mia, please give me your booking code and last name.", False, "role flip"),
+    ("The price is 79 euros. Do you have any other questions?", False, "role flip"),
+    ("I'm so glad I could help!", False, "role flip"),
     ("As an AI I cannot feel that.", False, "leaked instructions"),
     ('{"customer_says": "hi"}', False, "leaked instructions"),
     ("AGENT: sorry for that", False, "leaked instructions"),
@@ -61,3 +69,30 @@ def test_broken_lines_are_named(line, met, reason):
 
 def test_nothing_is_settled_before_the_agent_has_spoken():
     assert breaks("All is well then.", True, [], KNOWN) == ["premature stop"]
+
+
+async def test_a_dialogue_opens_with_its_authors_words_or_with_those_said_anew():
+    environment = load_environment("airline")
+    scenario = environment.scenarios["married_name"]
+    persona = environment.personas_for(scenario)[0]
+    anew = "I was married last week, and the ticket still says my old last name."
+    line = {"feeling": "calm", "i_want": "fly", "customer_says": anew, "goal_met": False}
+    model = Says(text=json.dumps(line))
+    customer = open_desk(environment, customer=model, judge=Says(), teacher=Says()).customer
+    authors = (await customer.speak(persona, scenario, [], 2)).line
+    assert authors and authors.customer_says == scenario.opening and not model.pages
+    others = (await customer.speak(persona, scenario, [], 3)).line
+    assert others and others.customer_says == anew
+    assert f'in words of their own: "{scenario.opening}"' in model.pages[0]
+
+
+async def test_what_the_scripts_example_says_is_nobody_elses_fact():
+    environment = load_environment("airline")
+    scenario = environment.scenarios["dog_cabin"]
+    persona = environment.personas_for(scenario)[0]
+    line = {"feeling": "calm", "i_want": "fly", "goal_met": False,
+            "customer_says": "I need an answer before Saturday, the oven is hot."}  # fmt: skip
+    model = Says(text=json.dumps(line))
+    customer = open_desk(environment, customer=model, judge=Says(), teacher=Says()).customer
+    heard = await customer.speak(persona, scenario, TALK, 3)
+    assert heard.line is None and heard.refused[0][1] == ["invented: Saturday"]

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.table import Table
-from tutelage.agents.customer import script_of
+from tutelage.agents.customer import known_of, script_of
 from tutelage.agents.fidelity import breaks
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
@@ -45,7 +45,7 @@ def found(item: dict[str, Any]) -> set[str]:
         Turn(speaker="customer" if line.startswith("C:") else "student", text=line[3:])
         for line in item["turns"]
     ]
-    known = f"{script_of(environment, persona, scenario)} {scenario.opening}"
+    known = known_of(script_of(environment, persona, scenario), scenario)
     reasons = breaks(
         item["line"], item["goal_met"], turns, known, samples=persona.lines,
         private=(persona.temperament, persona.stop),
