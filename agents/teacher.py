@@ -9,9 +9,10 @@ from typing import Annotated
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 from tutelage.environments import Environment, Scenario, Tactic
+from tutelage.strategy_store import Retrieved
 
 from .acting import act
-from .student import desk_text, untagged
+from .student import Student, desk_text, untagged
 from .templates import render
 from .toolbox import open_toolbox
 from .transcript import Reply, Turn, with_actions
@@ -58,6 +59,27 @@ class Weakness:
     ending: str = ""
 
 
+def reply_messages(
+    environment: Environment, scenario: Scenario, turns: Sequence[Turn], tactics: Sequence[Tactic]
+) -> list[BaseMessage]:
+    """What the teacher is asked for a reply with: it knows what a good agent does here."""
+    page = render("teacher_reply", turns=turns, expected=scenario.expected, tactics=tactics)
+    return [SystemMessage(desk_text(environment, scenario)), HumanMessage(page)]
+
+
+@dataclass(frozen=True)
+class TeacherAtDesk(Student):
+    """The teacher in the student's seat for a whole dialogue, with the hindsight that it coaches with:
+    the most that a student could learn of it.
+    """
+
+    def messages(
+        self, scenario: Scenario, turns: Sequence[Turn], retrieved: Sequence[Retrieved]
+    ) -> list[BaseMessage]:
+        """What the teacher is sent for its next reply; it is given no strategies."""
+        return reply_messages(self.environment, scenario, turns, ())
+
+
 @dataclass(frozen=True)
 class Teacher:
     """The coach. It sees the customer's hidden goal, the dialogue's end and the judge's reasons."""
@@ -71,9 +93,7 @@ class Teacher:
         """Answer the customer's last line as well as the teacher can, with the firm's tools where
         it has some; what was done stands before what is said.
         """
-        system = desk_text(self.environment, scenario)
-        page = render("teacher_reply", turns=turns, expected=scenario.expected, tactics=tactics)
-        messages: list[BaseMessage] = [SystemMessage(system), HumanMessage(page)]
+        messages = reply_messages(self.environment, scenario, turns, tactics)
         options = {"seed": seed, "temperature": 0.5, "max_tokens": 160}
         if not self.environment.has_tools:
             return untagged(await self.voice.say(messages, **options))

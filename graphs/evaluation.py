@@ -11,6 +11,7 @@ from typing import Any, Literal
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from tutelage.agents.teacher import TeacherAtDesk
 from tutelage.environments import Environment, Split
 from tutelage.strategy_store import Library, Status
 from typing_extensions import TypedDict
@@ -124,7 +125,7 @@ def leaks(
 
 def desk_of(desk: Desk, arm: Arm, given: Sequence[str] = ()) -> Desk:
     """The same desk with the student of an arm: alone, generally advised, coached, coached without
-    the handbook's tactics, always given the same texts, or the teacher.
+    the handbook's tactics, always given the same texts, or the teacher with its hindsight.
     """
     match arm:
         case "none":
@@ -144,7 +145,7 @@ def desk_of(desk: Desk, arm: Arm, given: Sequence[str] = ()) -> Desk:
                 desk,
                 library=None,
                 fixed=(),
-                student=replace(desk.student, voice=desk.teacher.voice),
+                student=TeacherAtDesk(desk.teacher.voice, desk.environment),
             )
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 import world
 from tutelage.agents.faults import ModelFault
+from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.calibration import Figures
 from tutelage.graphs.evaluation import (
@@ -14,6 +15,7 @@ from tutelage.graphs.evaluation import (
     EvaluationFault,
     EvaluationOptions,
     compile_evaluation,
+    desk_of,
     outcomes_of,
     plan_cells,
     taken_over_cells,
@@ -90,6 +92,18 @@ async def test_every_arm_plays_the_same_cells(firm, tmp_path):
     assert len(set(cells["none"])) == 28, "12 scenarios, two of them twice, each with two seeds"
     assert {cell[0] for cell in cells["none"]} == {s.id for s in firm.split("test")}
     assert found.arms["library"].pass_k_cases == {1: 12, 2: 12, 3: 2, 4: 2}
+
+
+async def test_the_teacher_plays_with_the_hindsight_that_it_coaches_with(firm):
+    desk = desk_of(world.seat(firm, None), "teacher")
+    scenario = next(iter(firm.scenarios.values())).model_copy(
+        update={"expected": "Names the wait."}
+    )
+    messages = desk.student.messages(scenario, [Turn(speaker="customer", text="I wait!")], ())
+    assert desk.student.voice is desk.teacher.voice
+    assert "What a good agent does here: Names the wait." in messages[-1].text
+    plain = desk_of(desk, "none").student.messages(scenario, [], ())
+    assert not any("Names the wait." in message.text for message in plain)
 
 
 async def test_generic_advice_is_what_the_student_of_that_arm_is_given(firm):
