@@ -95,14 +95,15 @@ async def test_every_arm_plays_the_same_cells(firm, tmp_path):
 
 
 async def test_the_teacher_plays_with_the_hindsight_that_it_coaches_with(firm):
-    desk = desk_of(world.seat(firm, None), "teacher")
+    seated = world.seat(firm, None)
+    desk = desk_of(seated, "teacher")
     scenario = next(iter(firm.scenarios.values())).model_copy(
         update={"expected": "Names the wait."}
     )
     messages = desk.student.messages(scenario, [Turn(speaker="customer", text="I wait!")], ())
     assert desk.student.voice is desk.teacher.voice
     assert "What a good agent does here: Names the wait." in messages[-1].text
-    plain = desk_of(desk, "none").student.messages(scenario, [], ())
+    plain = desk_of(seated, "none").student.messages(scenario, [], ())
     assert not any("Names the wait." in message.text for message in plain)
 
 
