@@ -71,9 +71,9 @@ def evaluate(
     """Compare arms on the same scenarios, customers and seeds, and say what is real.
 
     none is the plain student, generic gets one fixed piece of advice, library the approved
-    strategies, invented those of them that no handbook gave, teacher is the ceiling. A difference is
-    called real only where its 95 % interval excludes zero; strategies learned in a scenario of the
-    split are an error.
+    strategies, invented those of them that no handbook gave, teacher the teacher itself, which knows
+    what a good agent does: the ceiling. A difference is called real only where its 95 % interval
+    excludes zero; strategies learned in a scenario of the split are an error.
 
     Example: `tutelage evaluate airline --library runs/x/library.db --dialogues 8 --repeats 2`
     """
