@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
+from .faults import ModelFault
 from .local_server import load
 from .machine_size import MachineSize, usable_cores
 from .weights import weights_path
@@ -15,9 +16,9 @@ from .weights import weights_path
 ONE_WORD = 'A customer writes to a help desk: "{text}" In one word, the matter is: "'
 """The vector is that of the last token, which stands for the word to come (Jiang and others 2023,
 "Scaling sentence embeddings with large language models", arXiv 2307.16645)."""
-CONTEXT = 1024
-LONGEST = 3000
-"""Characters of a text that are read, which fit the context in most languages."""
+CONTEXT = 2048
+LONGEST = 640
+"""Characters that are read, from the end: three tokens each, as some writings take, fit the context."""
 _KEPT = 4096
 
 
@@ -54,6 +55,8 @@ class LocalEmbeddings(Embeddings):
             if self._server is None:
                 size = MachineSize(usable_cores(), 1, CONTEXT, 0)
                 self._server = load(weights_path(self.model), size, embeds=True)
-            asked = {"input": ONE_WORD.format(text=text[:LONGEST])}
-            (found,) = self._server.handle_embeddings(asked)["data"]
-        return tuple(found["embedding"])
+            asked = {"input": ONE_WORD.format(text=text[-LONGEST:])}
+            answer = self._server.handle_embeddings(asked)
+        if not answer.get("data"):
+            raise ModelFault(f"local:{self.model} gave no vector: {answer.get('error', answer)}")
+        return tuple(answer["data"][0]["embedding"])
