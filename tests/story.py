@@ -107,7 +107,7 @@ COACHED: list[ev.Event] = [
     ],
     ev.RoundEnded(round=1, dialogues=2, invalid=0, csat=2.2, csat_ci95=(1.4, 3.0), rubric=0.44,
                   validation_csat=3.9, proposed=2, kept=1, dropped=1),
-    ev.RoundEnded(round=2, dialogues=2, invalid=0, csat=4.1, csat_ci95=(3.1, 5.4), rubric=0.81,
+    ev.RoundEnded(round=2, dialogues=2, invalid=0, csat=4.1, csat_ci95=(3.1, 5.0), rubric=0.81,
                   validation_csat=3.2, proposed=0, kept=0, dropped=0),
     ev.LibrarySettled(round=1, version=4, rolled_back=True,
                       reason="the library after round 1 did better: 0.70 points [red]of[/] it"),
