@@ -66,14 +66,7 @@ def chat_model(spec: str | BaseChatModel, **options: Any) -> BaseChatModel:
     """
     if isinstance(spec, BaseChatModel):
         return spec
-    provider, colon, name = spec.strip().partition(":")
-    if not colon or not name or not provider:
-        raise ModelFault(
-            f"{spec!r} names no model; write provider:model, such as {DEFAULT_MODEL} or "
-            f"openai:gpt-4o-mini.",
-            exit_code=2,
-        )
-    provider = provider.lower().replace("-", "_")
+    provider, name = parts_of(spec, "model", "openai:gpt-4o-mini")
     if provider == "local":
         # Both complain about what is not there now rather than in the middle of a run.
         weights_path(name)
@@ -88,6 +81,26 @@ def chat_model(spec: str | BaseChatModel, **options: Any) -> BaseChatModel:
         return init_chat_model(name, model_provider=provider, **options)
     except Exception as error:
         raise unmade(provider, name, error) from error
+
+
+def parts_of(spec: str, kind: str, example: str) -> tuple[str, str]:
+    """Provider and name of a spec.
+
+    Args:
+        spec: `provider:name`.
+        kind: what it should name, in one word, for the fault.
+        example: a spec of a provider that is not this process, for the fault.
+
+    Raises:
+        ModelFault: where it has not both.
+    """
+    provider, _, name = spec.strip().partition(":")
+    if not name or not provider:
+        raise ModelFault(
+            f"{spec!r} names no {kind}; write provider:model, such as {DEFAULT_MODEL} or {example}.",
+            exit_code=2,
+        )
+    return provider.lower().replace("-", "_"), name
 
 
 def model_name(model: BaseChatModel) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from langchain_core.embeddings import Embeddings
 
-from .chat_models import unmade
-from .faults import ModelFault
+from .chat_models import fault_of, parts_of, unmade
 from .local_embeddings import LocalEmbeddings
 from .weights import weights_path
 
@@ -26,19 +28,37 @@ def embedding_model(spec: str | Embeddings | None) -> Embeddings | None:
     """
     if not isinstance(spec, str):
         return spec
-    provider, colon, name = spec.strip().partition(":")
-    if not colon or not name or not provider:
-        raise ModelFault(
-            f"{spec!r} names no embeddings; write provider:model, such as "
-            f"local:qwen2.5-coder-1.5b or openai:text-embedding-3-small.",
-            exit_code=2,
-        )
-    if provider.lower() == "local":
+    provider, name = parts_of(spec, "embeddings", "openai:text-embedding-3-small")
+    if provider == "local":
         weights_path(name)
         return LocalEmbeddings(name)
     from langchain.embeddings import init_embeddings
 
     try:
-        return init_embeddings(name, provider=provider)
+        made = init_embeddings(name, provider=provider)
     except Exception as error:
         raise unmade(provider, name, error) from error
+    return _Told(made, f"{provider}:{name}")
+
+
+class _Told(Embeddings):
+    """A provider's embeddings whose failures are one sentence, as those of chat models are."""
+
+    def __init__(self, inner: Embeddings, spec: str) -> None:
+        self.inner = inner
+        self.spec = spec
+
+    def embed_query(self, text: str) -> list[float]:
+        with self._named():
+            return self.inner.embed_query(text)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        with self._named():
+            return self.inner.embed_documents(texts)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise fault_of(error, self.spec) from error

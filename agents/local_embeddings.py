@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from functools import lru_cache
-from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
 from .faults import ModelFault
-from .local_server import load
-from .machine_size import MachineSize, usable_cores
+from .local_server import vector_server
 from .weights import weights_path
 
 ONE_WORD = 'A customer writes to a help desk: "{text}" In one word, the matter is: "'
@@ -26,8 +23,9 @@ class LocalEmbeddings(Embeddings):
     """LangChain embeddings from the weights that the student has anyway; nothing more is fetched.
 
     A chat model gives poor vectors for general search and good ones for telling matters apart: see
-    docs/learning.md for how often the right strategies are found with it and without. It holds a
-    second copy of the weights in memory. Vectors of texts that were seen before are kept.
+    docs/learning.md for how often the right strategies are found with it and without. All objects
+    with the same weights share one server, beside the one that speaks. Vectors of texts that were
+    seen before are kept.
 
     Args:
         model: a catalogue name, or the path of a .gguf file.
@@ -38,8 +36,6 @@ class LocalEmbeddings(Embeddings):
 
     def __init__(self, model: str) -> None:
         self.model = model
-        self._lock = threading.Lock()
-        self._server: Any = None
         self._vector = lru_cache(_KEPT)(self._read)
 
     def embed_query(self, text: str) -> list[float]:
@@ -51,12 +47,8 @@ class LocalEmbeddings(Embeddings):
         return [self.embed_query(text) for text in texts]
 
     def _read(self, text: str) -> tuple[float, ...]:
-        with self._lock:
-            if self._server is None:
-                size = MachineSize(usable_cores(), 1, CONTEXT, 0)
-                self._server = load(weights_path(self.model), size, embeds=True)
-            asked = {"input": ONE_WORD.format(text=text[-LONGEST:])}
-            answer = self._server.handle_embeddings(asked)
+        server = vector_server(weights_path(self.model), CONTEXT)
+        answer = server.handle_embeddings({"input": ONE_WORD.format(text=text[-LONGEST:])})
         if not answer.get("data"):
             raise ModelFault(f"local:{self.model} gave no vector: {answer.get('error', answer)}")
         return tuple(answer["data"][0]["embedding"])

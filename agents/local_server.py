@@ -9,6 +9,7 @@ import os
 import queue
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -55,15 +56,10 @@ class LocalServer:
     """
 
     def __init__(self, path: Path, size: MachineSize | None = None) -> None:
-        head = read_head(path)
         self.path = path
-        self.size = size or size_for_machine(
-            path.stat().st_size,
-            kv_bytes_per_token=head.kv_bytes_per_token,
-            trained_context=head.context,
-        )
+        self.size = size or _size_for(path)
         self._turns = threading.Semaphore(self.size.slots)
-        self._server = load(path, self.size)
+        self._server = _load(path, self.size)
 
     def run(self, request: dict[str, Any], generation: _Generation) -> None:
         """Generate in the calling thread, delivering chunks until the end or until stopped."""
@@ -84,16 +80,20 @@ class LocalServer:
                 self._server.handle_chat_completions(request, on_chunk)
 
 
-def load(path: Path, size: MachineSize, *, embeds: bool = False) -> Any:
-    """Load weights into a llama.cpp server that nobody outside this process can reach.
+def _size_for(path: Path, environ: dict[str, str] | None = None) -> MachineSize:
+    """What this machine can give to the weights of a file."""
+    head = read_head(path)
+    return size_for_machine(
+        path.stat().st_size,
+        kv_bytes_per_token=head.kv_bytes_per_token,
+        trained_context=head.context,
+        environ=environ,
+    )
 
-    Args:
-        path: a .gguf file.
-        size: threads, slots, context and cache.
-        embeds: whether it gives vectors (of the last token) in place of words.
 
-    Raises:
-        ModelFault: where the file cannot be loaded.
+def _load(path: Path, size: MachineSize, *, embeds: bool = False) -> Any:
+    """A llama.cpp server that nobody outside this process can reach; where it `embeds`, it gives
+    vectors (of the last token) in place of words.
     """
     xllamacpp: Any = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
@@ -145,13 +145,14 @@ def _read_through(path: Path) -> None:
 
 @dataclass
 class _Place:
-    """Where the server of one weights file is, or will be once somebody needs it."""
+    """Where a server of one weights file is, or will be once somebody needs it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    server: LocalServer | None = None
+    server: Any = None
 
 
-_places: dict[Path, _Place] = {}
+_places: dict[tuple[Path, bool], _Place] = {}
+"""By weights file, and whether the server gives vectors."""
 _running: set[_Generation] = set()
 _guard = threading.Lock()
 
@@ -168,12 +169,39 @@ def local_server(path: Path) -> LocalServer:
     Raises:
         ModelFault: where the weights cannot be loaded.
     """
-    path = path.resolve()
+    return _shared(path.resolve(), False, LocalServer)
+
+
+def vector_server(path: Path, context: int) -> Any:
+    """llama.cpp's own server, giving vectors; loaded at the first call and shared from then on.
+
+    It holds a second copy of the weights, since one server gives either words or vectors.
+
+    Args:
+        path: a .gguf file.
+        context: tokens of one text at most; the first call decides.
+
+    Raises:
+        ModelFault: where the weights cannot be loaded.
+    """
+    asked = {
+        "TUTELAGE_LOCAL_SLOTS": "1",
+        "TUTELAGE_LOCAL_CONTEXT": str(context),
+        "TUTELAGE_LOCAL_CACHE_MIB": "0",
+    }
+
+    def made(file: Path) -> Any:
+        return _load(file, _size_for(file, {**os.environ, **asked}), embeds=True)
+
+    return _shared(path.resolve(), True, made)
+
+
+def _shared(path: Path, embeds: bool, made: Callable[[Path], Any]) -> Any:
     with _guard:
-        place = _places.setdefault(path, _Place())
+        place = _places.setdefault((path, embeds), _Place())
     with place.lock:
         if place.server is None:
-            place.server = LocalServer(path)
+            place.server = made(path)
         return place.server
 
 
@@ -184,7 +212,8 @@ def unload(path: Path | None = None) -> None:
         path: a .gguf file, or None for all.
     """
     with _guard:
-        gone = [_places.pop(p, None) for p in ([path.resolve()] if path else list(_places))]
+        wanted = path and path.resolve()
+        gone = [_places.pop(key) for key in list(_places) if wanted in (None, key[0])]
         running = list(_running) if path is None else []
     for generation in running:
         generation.stop()
@@ -195,8 +224,17 @@ def unload(path: Path | None = None) -> None:
     gone.clear()
 
 
+def _end() -> None:
+    try:
+        unload()
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
 # A thread still inside llama.cpp while the interpreter goes away would abort the process.
-atexit.register(unload)
+atexit.register(_end)
 
 
 def _start(path: Path, request: dict[str, Any], deliver: Callable[[Item], None]) -> _Generation:

@@ -228,7 +228,7 @@ def test_the_same_weights_are_loaded_once(model: ChatLocal) -> None:
     assert local_server.local_server(path) is local_server.local_server(
         path.parent / "." / path.name
     )
-    assert len(local_server._places) == 1
+    assert [key for key in local_server._places if not key[1]] == [(path.resolve(), False)]
 
 
 def test_a_history_with_tool_messages_and_blocks_is_read(model: ChatLocal) -> None:
@@ -414,6 +414,22 @@ def test_a_process_that_ends_in_mid_sentence_ends_cleanly() -> None:
     )
     assert (code, out.split(), err) == (0, ["True"], "")
     assert seconds < 10
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX does")
+def test_ctrl_c_while_a_process_waits_for_its_last_word_ends_it_at_once() -> None:
+    code, _, err, seconds = run_script(
+        "import threading, time\n"
+        "from tutelage.agents import local_server\n"
+        "slow = local_server._Generation(lambda _: None)\n"
+        "slow.thread = threading.Thread(target=time.sleep, args=[8], daemon=True)\n"
+        "slow.thread.start()\n"
+        "local_server._running.add(slow)\n"
+        "print('ending')\n",
+        interrupt_at="ending",
+    )
+    assert (code, err) == (1, "")
+    assert seconds < 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's list of sockets")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from langchain_core.embeddings import Embeddings
 from smoke import smoke_model
+from tutelage.agents import local_server
 from tutelage.agents.coached import coached
 from tutelage.agents.embedding_models import embedding_model
 from tutelage.agents.faults import ModelFault
-from tutelage.agents.local_embeddings import LONGEST, LocalEmbeddings
+from tutelage.agents.local_embeddings import CONTEXT, LONGEST, LocalEmbeddings
+from tutelage.agents.weights import weights_path
 from tutelage.strategy_store import Entry, Index, Library, Provenance, Strategy
 from typer.testing import CliRunner
 
@@ -35,9 +38,27 @@ def test_a_text_has_one_vector_and_different_matters_differ(embeddings):
 
 def test_what_was_read_is_not_read_again(embeddings, monkeypatch):
     first = embeddings.embed_query("I waited four hours.")
-    monkeypatch.setattr(embeddings, "_server", None)
-    monkeypatch.setattr("tutelage.agents.local_embeddings.load", pytest.fail)
+    monkeypatch.setattr("tutelage.agents.local_embeddings.vector_server", pytest.fail)
     assert embeddings.embed_query("I waited four hours.") == first
+
+
+def test_the_weights_are_loaded_once_for_all_and_sized_as_the_user_asked(embeddings, monkeypatch):
+    weights = weights_path(smoke_model())
+    embeddings.embed_query("Hello")
+    sizes = []
+    load = local_server._load
+    monkeypatch.setattr(
+        local_server,
+        "_load",
+        lambda path, size, **given: sizes.append(size) or load(path, size, **given),
+    )
+    LocalEmbeddings(smoke_model()).embed_query("Something else.")
+    assert not sizes, "another object uses the server that is there"
+    monkeypatch.setenv("TUTELAGE_LOCAL_THREADS", "1")
+    local_server.unload(weights)
+    LocalEmbeddings(smoke_model()).embed_query("Something else.")
+    assert [(size.threads, size.slots, size.context) for size in sizes] == [(1, 1, CONTEXT)]
+    local_server.unload(weights)
 
 
 def test_a_text_beyond_the_context_is_cut(embeddings):
@@ -77,6 +98,22 @@ def test_embeddings_that_cannot_be_had_are_one_sentence(monkeypatch, spec, said)
     assert said in str(fault.value) and "\n" not in str(fault.value)
     shown = CliRunner().invoke(app, ["simulate", "airline", "--embeddings", spec])
     assert isinstance(shown.exception, ModelFault) and said in str(shown.exception)
+
+
+def test_a_provider_that_fails_in_the_middle_is_one_sentence(monkeypatch):
+    class Down(Embeddings):
+        def embed_query(self, text):
+            raise ConnectionRefusedError("refused")
+
+        def embed_documents(self, texts):
+            raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr("langchain.embeddings.init_embeddings", lambda name, provider: Down())
+    down = embedding_model("openai:text-embedding-3-small")
+    assert down is not None
+    for ask in (lambda: down.embed_query("hello"), lambda: down.embed_documents(["hello"])):
+        with pytest.raises(ModelFault, match="openai:text-embedding-3-small cannot be reached"):
+            ask()
 
 
 def test_a_model_is_coached_by_meaning_from_a_spec(tmp_path):
