@@ -11,7 +11,6 @@ from tutelage.agents.transcript import as_messages
 from tutelage.strategy_store import (
     Entry,
     Evidence,
-    Index,
     Library,
     Provenance,
     query_of,
@@ -120,9 +119,7 @@ async def keep(
     """
     by = f"run {run}".strip()
     home = where[0]
-    statuses = ("proposed", "approved")
-    there = await library.aindex(statuses, desk.embeddings)
-    rival = await _rival(there, home, desk.retrieval.threshold)
+    rival = await _rival(desk, library, home)
     if rival is not None and rival.id not in known:
         told = _worded_alike(rival, entry)
         if not told:
@@ -145,9 +142,11 @@ async def keep(
     return Kept([strategy.id for strategy in entry.strategies])
 
 
-async def _rival(index: Index, home: State, threshold: float) -> Entry | None:
+async def _rival(desk: Desk, library: Library, home: State) -> Entry | None:
     """The entry that the library gives at a state now."""
-    found = await index.asearch(query_of(as_messages(home.turns)), top=1, threshold=threshold)
+    index = await library.aindex(("proposed", "approved"), desk.embeddings)
+    query = query_of(as_messages(home.turns))
+    found = await index.asearch(query, top=1, threshold=desk.retrieval.threshold)
     return found[0].entry if found else None
 
 

@@ -70,8 +70,8 @@ class Index:
             counts = [len(own) for own in texts]
             rows = embeddings.embed_documents([*ANY_CUSTOMER, *(t for own in texts for t in own)])
             self._ordinary = np.mean(rows[: len(ANY_CUSTOMER)], axis=0)
-            own = _unit(np.asarray(rows[len(ANY_CUSTOMER) :]) - self._ordinary)
-            self._vectors = np.split(own, np.cumsum(counts)[:-1])
+            special = _unit(np.asarray(rows[len(ANY_CUSTOMER) :]) - self._ordinary)
+            self._vectors = np.split(special, np.cumsum(counts)[:-1])
 
     def search(
         self,

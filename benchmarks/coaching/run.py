@@ -125,16 +125,14 @@ def play(firm: str, asked: argparse.Namespace) -> None:
     options = {k: v for k, v in vars(asked).items() if k not in ("firms", "table")}
     command = shlex.join(["python", "benchmarks/coaching/run.py", *sys.argv[1:]])
     told: dict[str, Any] = {"command": command, "options": options}
+    hand = ["--library", by_hand(firm, work)]
     run, report = work / "evaluate", RESULTS / f"{firm}.html"
-    told["evaluate"] = evaluated(
-        firm, asked, run, ARMS, "--library", by_hand(firm, work), "--report", report
-    )
+    told["evaluate"] = evaluated(firm, asked, run, ARMS, *hand, "--report", report)
     found = write(firm, told, [named(one, "library", "by hand") for one in outcomes(run)])
     run = work / "evaluate_meaning"
-    meaning = ["--library", by_hand(firm, work), "--embeddings", EMBEDDINGS]
-    told["meaning"] = evaluated(firm, asked, run, ["library"], *meaning)
-    found += [named(one, "library", "by hand, by meaning") for one in outcomes(run)]
-    write(firm, told, found)
+    told["meaning"] = evaluated(firm, asked, run, ["library"], *hand, "--embeddings", EMBEDDINGS)
+    by_meaning = [named(one, "library", "by hand, by meaning") for one in outcomes(run)]
+    found = write(firm, told, [*found, *by_meaning])
     told["coach"] = coached(firm, asked, work)
     run, learned = work / "evaluate_library", work / "coach" / "library.db"
     told["library"] = evaluated(firm, asked, run, ["library"], "--library", learned, "--proposed")

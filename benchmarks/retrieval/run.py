@@ -1,4 +1,4 @@
-"""How often the strategies given are those that fit: retrieval alone, without any model.
+"""How often the strategies given are those that fit: retrieval alone, no dialogue.
 
 The library is the one written by hand for the coaching benchmark; what is asked with is each scenario's
 situation and, where it has one, its opening line; which entry fits was labelled by hand (`right.yaml`),
