@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -53,16 +53,22 @@ class Judgement:
     rubric: float
     checks: dict[str, float]
     questions: dict[str, float]
+    by_code: float | None
+    by_judge: float | None
     turn_scores: list[float]
 
 
 @dataclass(frozen=True, slots=True)
 class RubricAnswers:
-    """The rubric's items, each 0 to 1, and their weighted mean."""
+    """The rubric's items, each 0 to 1, and their weighted means: of all, of the checks by code and of
+    the judge's questions (None where there are none).
+    """
 
     score: float
     checks: dict[str, float]
     questions: dict[str, float]
+    by_code: float | None
+    by_judge: float | None
 
 
 @dataclass(frozen=True)
@@ -208,9 +214,7 @@ class Judge:
         turn_scores = await self.rate_replies(scenario, turns)
         satisfaction = await self.satisfaction(scenario, turns, turn_scores)
         answers = await self.answer_rubric(scenario, turns)
-        return Judgement(
-            satisfaction, answers.score, answers.checks, answers.questions, turn_scores
-        )
+        return Judgement(satisfaction, *astuple(answers), turn_scores)
 
     async def rate_replies(self, scenario: Scenario, turns: Sequence[Turn]) -> list[float]:
         """Every reply rated 1 to 5, in order; those of a scenario's history are left out."""
@@ -240,9 +244,9 @@ class Judge:
             else:
                 checks[item.id] = check_score(item, said)
         weights = {item.id: item.weight for item in items}
-        scores = {**checks, **questions}
-        rubric = sum(weights[id_] * score for id_, score in scores.items()) / sum(weights.values())
-        return RubricAnswers(rubric, checks, questions)
+        parts = {**checks, **questions}, checks, questions
+        whole, by_code, by_judge = (_weighted(scores, weights) for scores in parts)
+        return RubricAnswers(whole or 0.0, checks, questions, by_code, by_judge)
 
     async def keeps_policy(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
         """The probability that the agent kept to the policy; the rules at stake are named."""
@@ -255,6 +259,14 @@ class Judge:
         """The probability that the answer to a question about the dialogue is yes."""
         task = f"{question} Answer Yes or No."
         return (await self.voice.weigh(self._messages(scenario, turns, task), ("Yes", "No")))[0]
+
+
+def _weighted(scores: dict[str, float], weights: dict[str, float]) -> float | None:
+    """The weighted mean of the items that have a score; None where there are none."""
+    if not scores:
+        return None
+    total = sum(weights[id_] for id_ in scores)
+    return sum(weights[id_] * score for id_, score in scores.items()) / total
 
 
 def _logit(probability: float) -> float:

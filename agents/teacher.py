@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,6 +18,9 @@ from .templates import render
 from .toolbox import open_toolbox
 from .transcript import Reply, Turn, with_actions
 from .voice import Voice
+
+_DRAWS = 3
+_AS_CUSTOMER = re.compile(r"\W*customer\W*:", re.IGNORECASE)
 
 
 class Description(BaseModel):
@@ -91,12 +95,18 @@ class Teacher:
         self, scenario: Scenario, turns: Sequence[Turn], tactics: Sequence[Tactic], seed: int
     ) -> str:
         """Answer the customer's last line as well as the teacher can, with the firm's tools where
-        it has some; what was done stands before what is said.
+        it has some; what was done stands before what is said. A reply that goes on as the customer
+        is drawn again, twice at most.
         """
         messages = reply_messages(self.environment, scenario, turns, tactics)
         options = {"seed": seed, "temperature": 0.5, "max_tokens": 160}
         if not self.environment.has_tools:
-            return untagged(await self.voice.say(messages, **options))
+            said = await self.voice.say(messages, **options)
+            for again in range(1, _DRAWS):
+                if not _AS_CUSTOMER.match(said):
+                    break
+                said = await self.voice.say(messages, **{**options, "seed": seed + 101 * again})
+            return untagged(said)
         async with open_toolbox(self.environment, scenario, turns) as box:
             said = await act(self.voice, box, messages, self.environment, options)
         return with_actions(Reply(untagged(said.text), said.tools))
@@ -138,6 +148,7 @@ class Teacher:
             teacher_reply=weakness.teacher_reply,
             reasons=weakness.reasons,
             goal=weakness.scenario.goal,
+            expected=weakness.scenario.expected,
             ending=weakness.ending,
             tactics=tactics,
             failures=failures,

@@ -62,17 +62,24 @@ def spread(null: Sequence[Pair]) -> float:
     return max(MIN_SPREAD, float(np.median(away))) if away else MIN_SPREAD
 
 
-def gain(pair: Pair, unit: float) -> float:
-    """What one pair says for the strategy, -1 to 1: the preference in units of the null's spread, and
-    the share of code checks won or lost, which counts CODE_COUNTS times.
-
-    Where the strategy changes nothing, before and after may change places, so the gain is symmetric
-    about zero whatever the judge's biases: that is what the test rests on.
+def merit(pair: Pair, unit: float) -> float:
+    """How much one pair says for the strategy: the judge's preference in units of the null's spread
+    (one at most, either way), and the share of code checks won or lost, which counts CODE_COUNTS
+    times.
     """
     checks = 0.0
     if pair.checks_before is not None and pair.checks_after is not None:
         checks = CODE_COUNTS * (pair.checks_after - pair.checks_before)
-    return float(np.clip((pair.preference - 0.5) / unit + checks, -1.0, 1.0))
+    return float(np.clip((pair.preference - 0.5) / unit, -1.0, 1.0)) + checks
+
+
+def gain(pair: Pair, unit: float) -> float:
+    """The merit of one pair as the test takes it, cut to -1 to 1.
+
+    Where the strategy changes nothing, before and after may change places, so the gain is symmetric
+    about zero whatever the judge's biases: that is what the test rests on.
+    """
+    return float(np.clip(merit(pair, unit), -1.0, 1.0))
 
 
 def null_threshold(null: Sequence[Pair], unit: float, pairs: int, seed: int = 0) -> float:

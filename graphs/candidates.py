@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tutelage.agents.policy_check import breach, plain_breach
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
@@ -42,37 +43,45 @@ def vetted(
 ) -> tuple[list[Candidate], list[str]]:
     """The candidates worth trying, and what code refused, with the reason.
 
-    Each proposal is one candidate, and the handbook tactics that it chose (or those that fit best)
-    compete with it.
+    Each strategy is a candidate of its own, so that a good one is not judged by its company, and the
+    handbook tactics that the teacher chose (or those that fit best) compete with them.
     """
     policy = desk.environment.policy
     rules = [rule.text for rule in policy.rules.values()]
     known = f"{policy.text}\n{desk.environment.config.title}"
-    offers: list[tuple[Sequence[str], str, list[str]]] = []
+    offers: list[Candidate] = []
     for proposal in offered:
         named = [tactic for tactic in weak.tactics if tactic.id in proposal.tactics]
-        fitting = (named or list(weak.tactics))[:2]
-        ids = [tactic.id for tactic in named]
-        offers.append((proposal.strategies, "handbook" if named else "teacher", ids))
-        offers.append(([t.do for t in fitting], "handbook", [t.id for t in fitting]))
-    candidates: list[Candidate] = []
+        ids = tuple(tactic.id for tactic in named)
+        source = "handbook" if named else "teacher"
+        offers += [Candidate((text,), source, ids) for text in proposal.strategies]
+        offers += [
+            Candidate((tactic.do,), "handbook", (tactic.id,))
+            for tactic in (named or list(weak.tactics))[:2]
+        ]
+    candidates: dict[str, Candidate] = {}
     refused: dict[str, None] = {}
-    for texts, source, tactics in offers:
-        good: list[str] = []
-        for text in texts:
-            text = " ".join(text.split()).strip(" -\"'")
-            reasons = [*vet(text), *too_special(text, known)]
-            if policy_overlap(text, rules) >= OVERLAP_FROM:
-                reasons.append("repeats a rule of the policy")
-            if found := plain_breach(desk.environment, text):
-                reasons.append(str(found))
-            if reasons:
-                refused[f"{text!r}: {', '.join(reasons)}"] = None
-            elif text not in good:
-                good.append(text)
-        if good and tuple(good) not in [c.texts for c in candidates]:
-            candidates.append(Candidate(tuple(good), source, tuple(tactics)))
-    return candidates, list(refused)
+    for offer in offers:
+        text = " ".join(offer.texts[0].split()).strip(" -\"'")
+        reasons = [*vet(text), *too_special(text, known)]
+        if policy_overlap(text, rules) >= OVERLAP_FROM:
+            reasons.append("repeats a rule of the policy")
+        if found := plain_breach(desk.environment, text):
+            reasons.append(str(found))
+        if reasons:
+            refused[f"{text!r}: {', '.join(reasons)}"] = None
+        else:
+            candidates.setdefault(text.casefold(), replace(offer, texts=(text,)))
+    return list(candidates.values()), list(refused)
+
+
+def together(first: Candidate, second: Candidate) -> Candidate:
+    """Two candidates as one."""
+    return Candidate(
+        tuple(dict.fromkeys((*first.texts, *second.texts))),
+        "handbook" if "handbook" in (first.source, second.source) else "teacher",
+        tuple(dict.fromkeys((*first.tactics, *second.tactics))),
+    )
 
 
 async def within_policy(desk: Desk, candidate: Candidate) -> tuple[Candidate | None, list[str]]:

@@ -96,6 +96,7 @@ def coaching_graph(
     placement: Placement | None = None,
     meter: Meter | None = None,
     log: Log | None = None,
+    embeddings: Any = None,
     checkpointer: BaseCheckpointSaver | None = None,
 ) -> CompiledStateGraph:
     """A compiled graph that coaches a student at a firm, round after round.
@@ -114,6 +115,8 @@ def coaching_graph(
             measured for this student, else what its provider takes.
         meter: counts usage and holds the budget, which ends the run when spent.
         log: a RunLog makes the run durable: with the same log, what is done is not done again.
+        embeddings: a LangChain `Embeddings` or its spec string, for retrieval by meaning beside that
+            by words.
         checkpointer: LangGraph's, for those who nest the graph.
 
     Raises:
@@ -130,6 +133,7 @@ def coaching_graph(
         placement=placement,
         meter=meter,
         log=log,
+        embeddings=embeddings,
     )
     return compile_coaching(desk, options or CoachingOptions(), checkpointer=checkpointer)
 
@@ -437,8 +441,8 @@ def round_sums(
     def mean(values: Sequence[float]) -> float | None:
         return sum(values) / len(values) if values else None
 
-    checks = [value for event in judged for value in event.checks.values()]
-    questions = [value for event in judged for value in event.questions.values()]
+    checks = [event.by_code for event in judged if event.by_code is not None]
+    questions = [event.by_judge for event in judged if event.by_judge is not None]
     kept = sum(event.verdict == "kept" for event in decided)
     return RoundEnded(
         round=number,

@@ -73,6 +73,7 @@ def dialogue_graph(
     retrieval: Retrieval | None = None,
     placement: Placement | None = None,
     meter: Meter | None = None,
+    embeddings: Any = None,
     stream_speech: bool = False,
     checkpointer: BaseCheckpointSaver | None = None,
 ) -> CompiledStateGraph:
@@ -93,6 +94,8 @@ def dialogue_graph(
         placement: where in the student's prompt they stand; where None, as the library has it
             measured for this student, else what its provider takes.
         meter: counts usage.
+        embeddings: a LangChain `Embeddings` or its spec string, for retrieval by meaning beside that
+            by words.
         stream_speech: whether mode `custom` also gives what is being said, as far as it has got,
             in dicts of kind `speaking` (dialogue, turn, speaker, text); the models are streamed.
         checkpointer: LangGraph's, for those who nest the graph.
@@ -111,6 +114,7 @@ def dialogue_graph(
         retrieval=retrieval,
         placement=placement,
         meter=meter,
+        embeddings=embeddings,
     )
     desk.stream_speech = stream_speech
     return compile_dialogue(desk, max_exchanges, checkpointer)

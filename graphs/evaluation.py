@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
 from typing import Any, Literal
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -288,8 +287,8 @@ def _outcome(one: Played) -> Outcome:
         seed=one.started.seed,
         csat=judged.satisfaction if judged else None,
         rubric=judged.rubric if judged else None,
-        checks=fmean(judged.checks.values()) if judged and judged.checks else None,
-        questions=fmean(judged.questions.values()) if judged and judged.questions else None,
+        checks=judged.by_code if judged else None,
+        questions=judged.by_judge if judged else None,
         good=good,
         tokens=sum(event.tokens for event in replies),
         usd=sum(event.usd for event in replies),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from statistics import fmean
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from tutelage.agents.transcript import ToolUse
 
 Speaker = Literal["customer", "student"]
@@ -116,7 +117,18 @@ class DialogueJudged(_Event):
     questions: dict[str, float] = Field(
         default_factory=dict, description="Items the judge answered."
     )
+    by_code: float | None = Field(None, ge=0, le=1, description="Weighted mean of the checks.")
+    by_judge: float | None = Field(None, ge=0, le=1, description="Weighted mean of the questions.")
     turn_scores: list[float] = Field(default_factory=list, description="1-5 for each reply.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _means_of_older_logs(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for mean, items in (("by_code", "checks"), ("by_judge", "questions")):
+                if data.get(items) and mean not in data:
+                    data = {**data, mean: fmean(data[items].values())}
+        return data
 
 
 class DialogueEnded(_Event):

@@ -11,8 +11,8 @@ import numpy as np
 from tutelage.agents.transcript import Reply
 from tutelage.strategy_store import Entry
 
-from .acceptance import Decision, Pair, decide, gain, spread
-from .candidates import lesson, proposals, vetted, within_policy
+from .acceptance import Decision, Pair, decide, merit, spread
+from .candidates import lesson, proposals, together, vetted, within_policy
 from .desk import Desk
 from .events import StrategyDecided, StrategyProposed
 from .generalisation import Gate, generalise
@@ -118,7 +118,7 @@ async def strategy_step(
             failures += refused
             continue
         best, chosen = await _choose(desk, name, weak, candidates, plain, null, seed)
-        if np.mean([gain(pair, spread(null.pairs)) for pair in chosen]) <= 0:
+        if np.mean([merit(pair, spread(null.pairs)) for pair in chosen]) <= 0:
             decision = await tried.dropped(
                 best.texts,
                 "the replies with it were no better on the first tries",
@@ -195,19 +195,22 @@ async def _choose(
     null: Null,
     seed: int,
 ) -> tuple[Candidate, list[Pair]]:
-    """The candidate with the highest mean gain over the plain replies to the state itself.
+    """The candidate with the highest mean merit over the plain replies to the state itself.
 
     All are tried on the first seed, and after each the better half goes on to the next (sequential
     halving: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits").
+    The best two of the first seed go on as one candidate more: what each does may add up.
     """
     state, unit = weak.state, spread(null.pairs)
+    candidates = list(candidates)
     pairs: list[list[Pair]] = [[] for _ in candidates]
     left = list(range(len(candidates)))
 
     def mean(place: int) -> float:
-        return float(np.mean([gain(pair, unit) for pair in pairs[place]]))
+        return float(np.mean([merit(pair, unit) for pair in pairs[place]]))
 
-    for at, before in enumerate(plain, start=seed + _CHOOSE_SEED):
+    for number, before in enumerate(plain):
+        at = seed + _CHOOSE_SEED + number
 
         async def drawn(place: int, at: int = at, before: Reply = before) -> Drawn:
             given = as_retrieved(entry_of(weak, candidates[place]))
@@ -221,6 +224,10 @@ async def _choose(
             pairs[place].append(pair)
         best = sorted(left, key=mean, reverse=True)
         left = best[: math.ceil(len(best) / 2)]
+        if number == 0 and len(plain) > 1 and len(best) > 1:
+            left.append(len(candidates))
+            candidates.append(together(*(candidates[place] for place in best[:2])))
+            pairs.append([])
     return candidates[left[0]], pairs[left[0]]
 
 

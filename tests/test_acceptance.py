@@ -98,7 +98,7 @@ def test_six_clear_pairs_decide_and_five_do_not():
 
 
 def test_code_checks_that_fall_stop_what_the_judge_loves():
-    pairs = [pair(0.95, 1.0, 0.75) for _ in range(PLANNED)]
+    pairs = [pair(0.95, 1.0, 0.9) for _ in range(PLANNED)]
     decision = decide(pairs, [pair(0.5)], PLANNED)
     assert decision is not None and not decision.kept and "code checks fell" in decision.reason
 

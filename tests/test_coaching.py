@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 
 import pytest
 import world
 import yaml
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
+from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import (
     CoachingOptions,
@@ -191,3 +194,61 @@ async def test_what_code_sees_of_a_whole_dialogue_is_learned_from_a_judge_that_s
     cures = {cure for cure, _ in world.TROUBLES.values() if any(cure in t for t in texts)}
     assert (len(cures) >= 5) is checked, texts
     assert not [text for text in texts if world.HARM in text]
+
+
+async def test_a_cure_goes_in_without_the_harm_that_was_written_beside_it(firm, tmp_path):
+    class Mixed(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" not in page:
+                return super().answer(system, page, messages)
+            told = " ".join(m.text for m in messages[1:])
+            words = (world.HARM, self.cure_of(told))
+            texts = [f"Speak of {word} in the first sentence of the answer." for word in words]
+            return json.dumps({"advice": [], "strategies": texts})
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(firm, library, teacher=Mixed())
+        await compile_coaching(desk, OPTIONS).ainvoke({})
+        texts = [s.text for entry in library.entries() for s in entry.strategies]
+        assert len(texts) >= 5 and not [text for text in texts if world.HARM in text]
+
+
+async def test_two_strategies_that_add_up_go_in_together(tmp_path):
+    folder = world.build_firm(tmp_path / "world")
+    config = yaml.safe_load((folder / "environment.yaml").read_text())
+    config["rubric"] += [
+        {"id": f"says_{word}", "kind": "contains", "any_of": [word]} for word in ("bright", "warm")
+    ]
+    (folder / "environment.yaml").write_text(yaml.safe_dump(config))
+    firm = load_environment(folder)
+
+    class Obedient(world.ScriptedStudent):
+        def answer(self, system, page, messages):
+            late = [m.text for m in messages[1:] if m.type == "system"]
+            words = [word for word in ("bright", "warm") if late and word in late[-1]]
+            return " ".join([world.DULL, *words])
+
+    class Halves(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" not in page:
+                return super().answer(system, page, messages)
+            texts = [f"Say something {word} in the first sentence." for word in ("bright", "warm")]
+            return json.dumps({"advice": [], "strategies": texts})
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(firm, library, student=Obedient(), teacher=Halves())
+        await compile_coaching(desk, replace(OPTIONS, rounds=1)).ainvoke({})
+        assert library.entries()
+        for entry in library.entries():
+            assert len(entry.strategies) == 2, "one half alone leaves a check unmet"
+
+
+async def test_a_teacher_that_goes_on_as_the_customer_is_asked_again(firm):
+    class Lost(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            return "CUSTOMER: Thanks, bye." if self.seen < 3 else "AGENT: I am on it."
+
+    desk = world.seat(firm, None, teacher=Lost())
+    scenario = firm.split("train")[0]
+    turns = [Turn(speaker="customer", text="Hello?")]
+    assert await desk.teacher.reply(scenario, turns, (), 0) == "I am on it."

@@ -1,10 +1,12 @@
 """The result table: what coaching gives, beside other ways to learn, on the test split of a firm.
 
-For each firm: play the test split without strategies, with generic advice, by the teacher, and with
-strategies that a person wrote (`by_hand/`), found by words and once more by meaning, which show what
-student, retrieval and judge make of good advice; coach on the train split and play the same cells with
-what was learned; then learn each baseline on as many calls as coaching took, and play it too. Every step
-is a command that users have. A step that was cut off goes on, and the result file grows with each.
+For each firm, stage by stage: play the test split without strategies, with generic advice, by the
+teacher, and with strategies that a person wrote (`by_hand/`), which show what student, retrieval and
+judge make of good advice; coach on the train split and play the same cells with what was learned; learn
+each baseline on as many calls as coaching took, and play it too; play the strategies by hand once more,
+found by meaning. Every step is a command that users have. A stage that was cut off goes on, and the
+result file grows with each: one that is in it already, with the same options, is not played again, so
+that a table of many hours can be made in several sittings, each on a fresh checkout.
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
@@ -19,15 +21,18 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from tutelage.graphs.evaluation import outcomes_of
-from tutelage.graphs.experiment import Metric, Outcome, Paired, arm_figures, paired
+from tutelage.graphs.experiment import Outcome, Paired, arm_figures, paired
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
+
+from tutelage.baseline_run import calls_of
 
 HERE = Path(__file__).parent
 WORK = HERE.parents[1] / "build" / "coaching"
@@ -35,8 +40,10 @@ RESULTS = HERE / "result"
 ARMS = ("none", "generic", "teacher", "library")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
-METRICS: tuple[Metric, ...] = ("csat", "rubric", "checks", "questions")
-assert set(METRICS) <= set(get_args(Metric))
+FIRMS = ("airline", "broadband", "furniture")
+Stages = dict[str, Any]
+"""What the result file holds of each stage: what its commands told, and the outcomes."""
+Stage = tuple[dict[str, Any], list[Outcome]]
 
 
 def tutelage(*words: object) -> str:
@@ -95,16 +102,49 @@ def by_hand(firm: str, work: Path) -> Path:
     return library
 
 
-def baseline(method: str, firm: str, asked: argparse.Namespace, work: Path) -> list[Outcome]:
+def plain(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
+    """The arms that need no learning; the library is the one by hand."""
+    run, report = work / "evaluate", RESULTS / f"{firm}.html"
+    hand = ["--library", by_hand(firm, work)]
+    told = evaluated(firm, asked, run, ARMS, *hand, "--report", report)
+    return told, [named(one, "by hand") for one in outcomes(run)]
+
+
+def library(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
+    """What coaching learned, written down beside the result."""
+    run, learned = work / "evaluate_library", work / "coach" / "library.db"
+    coach = coached(firm, asked, work)
+    tutelage("library", "export", learned, "--out", RESULTS / f"{firm}.library.yaml")
+    told = evaluated(firm, asked, run, ["library"], "--library", learned, "--proposed")
+    calls = asyncio.run(calls_of(work / "coach"))
+    return {"coach": coach, "calls": calls, "evaluate": told}, outcomes(run)
+
+
+def baseline(
+    method: str, firm: str, asked: argparse.Namespace, work: Path, before: Stages
+) -> Stage:
     """The same cells with what another method learned on as many calls as coaching took."""
-    run, found = work / f"evaluate_{method}", work / f"{method}.json"
+    run, found = work / f"evaluate_{method}", RESULTS / f"{firm}.{method}.json"
     if not found.exists():
         tutelage(
-            "baseline", method, firm, "--like", work / "coach", "--exchanges", asked.exchanges,
-            "--out", found, "--run", work / method, *teacher(asked),
+            "baseline", method, firm, "--calls", before["library"]["told"]["calls"],
+            "--exchanges", asked.exchanges, "--out", found, "--run", work / method, *teacher(asked),
         )  # fmt: skip
-    evaluated(firm, asked, run, [method], f"--{method}", found)
-    return outcomes(run)
+    return evaluated(firm, asked, run, [method], f"--{method}", found), outcomes(run)
+
+
+def meaning(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
+    """The library by hand once more, retrieved by meaning as well as by words."""
+    run = work / "evaluate_meaning"
+    hand = ["--library", by_hand(firm, work), "--embeddings", EMBEDDINGS]
+    told = evaluated(firm, asked, run, ["library"], *hand)
+    return told, [named(one, "by hand, by meaning") for one in outcomes(run)]
+
+
+STAGES = {
+    "plain": plain, "library": library, **{name: partial(baseline, name) for name in BASELINES},
+    "meaning": meaning,
+}  # fmt: skip
 
 
 def outcomes(run: Path) -> list[Outcome]:
@@ -118,49 +158,39 @@ def outcomes(run: Path) -> list[Outcome]:
 
 
 def play(firm: str, asked: argparse.Namespace) -> None:
-    """One firm from its plain arms to its result file."""
+    """One firm's stages, those that its result file does not hold yet."""
     work = WORK / firm
     work.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(exist_ok=True)
-    options = {k: v for k, v in vars(asked).items() if k not in ("firms", "table")}
-    command = shlex.join(["python", "benchmarks/coaching/run.py", *sys.argv[1:]])
-    told: dict[str, Any] = {"command": command, "options": options}
-    hand = ["--library", by_hand(firm, work)]
-    run, report = work / "evaluate", RESULTS / f"{firm}.html"
-    told["evaluate"] = evaluated(firm, asked, run, ARMS, *hand, "--report", report)
-    found = write(firm, told, [named(one, "library", "by hand") for one in outcomes(run)])
-    run = work / "evaluate_meaning"
-    told["meaning"] = evaluated(firm, asked, run, ["library"], *hand, "--embeddings", EMBEDDINGS)
-    by_meaning = [named(one, "library", "by hand, by meaning") for one in outcomes(run)]
-    found = write(firm, told, [*found, *by_meaning])
-    told["coach"] = coached(firm, asked, work)
-    run, learned = work / "evaluate_library", work / "coach" / "library.db"
-    told["library"] = evaluated(firm, asked, run, ["library"], "--library", learned, "--proposed")
-    found = write(firm, told, [*found, *outcomes(run)])
-    for method in asked.baselines:
-        found = write(firm, told, [*found, *baseline(method, firm, asked, work)])
+    path = RESULTS / f"{firm}.json"
+    options = {k: v for k, v in vars(asked).items() if k not in ("firms", "table", "stages")}
+    document = json.loads(path.read_text()) if path.exists() else {}
+    if document.get("options") != options:
+        document = {"options": options, "stages": {}}
+    done = document["stages"]
+    for name in asked.stages:
+        if name not in done:
+            told, found = STAGES[name](firm, asked, work, done)
+            done[name] = {"told": told, "outcomes": [one.model_dump(mode="json") for one in found]}
+            path.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def named(one: Outcome, arm: str, name: str) -> Outcome:
-    """An outcome whose arm has another name in the table."""
-    return one.model_copy(update={"arm": name}) if one.arm == arm else one
-
-
-def write(firm: str, told: dict[str, Any], found: list[Outcome]) -> list[Outcome]:
-    """Write a firm's result file, as far as it has come."""
-    document = {**told, "outcomes": [one.model_dump(mode="json") for one in found]}
-    (RESULTS / f"{firm}.json").write_text(json.dumps(document, indent=1) + "\n")
-    return found
+def named(one: Outcome, name: str) -> Outcome:
+    """An outcome of the arm library under another name in the table."""
+    return one.model_copy(update={"arm": name}) if one.arm == "library" else one
 
 
 def pooled() -> tuple[list[str], list[Outcome]]:
     """The firms with a result, and their outcomes with the firm in the scenario's name."""
     firms: list[str] = []
     found: list[Outcome] = []
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in sorted(RESULTS / f"{firm}.json" for firm in FIRMS):
+        if not path.exists():
+            continue
         firms.append(path.stem)
-        for one in json.loads(path.read_text())["outcomes"]:
-            found.append(Outcome(**{**one, "scenario": f"{path.stem}/{one['scenario']}"}))
+        for stage in json.loads(path.read_text())["stages"].values():
+            for one in stage["outcomes"]:
+                found.append(Outcome(**{**one, "scenario": f"{path.stem}/{one['scenario']}"}))
     return firms, found
 
 
@@ -195,13 +225,16 @@ def table(firms: Sequence[str], found: Sequence[Outcome]) -> Table:
 def main() -> None:
     """Play the firms that are named, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("firms", nargs="*", help="airline, broadband, furniture.")
+    parser.add_argument("firms", nargs="*", help=", ".join(FIRMS))
     parser.add_argument("--table", action="store_true", help="Only print what there is.")
     parser.add_argument("--teacher", help="A stronger teacher's spec.")
     parser.add_argument(
-        "--baselines", nargs="*", choices=BASELINES, default=list(BASELINES),
-        help="Other ways to learn, each on as many calls as coaching took.",
-    )  # fmt: skip
+        "--stages",
+        nargs="*",
+        choices=STAGES,
+        default=list(STAGES),
+        help="Only these, in this order.",
+    )
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--dialogues", type=int, default=4)
     parser.add_argument("--validation", type=int, default=2)
@@ -212,7 +245,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
-    for firm in () if asked.table else asked.firms or ("airline", "broadband", "furniture"):
+    for firm in () if asked.table else asked.firms or FIRMS:
         play(firm, asked)
     firms, found = pooled()
     if not found:
