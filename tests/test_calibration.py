@@ -101,6 +101,11 @@ async def test_figures_are_remembered_for_the_prompts_they_hold_for(tmp_path, mo
     assert remembered(found.judge) is None
     remember(found)
     assert remembered(found.judge) == found.figures
+    assert remembered("quick:judge") is None
+    remember(found.model_copy(update={"judge": "quick:judge"}), "14 of bakery")
+    assert remembered("quick:judge") is None, "a sample is no calibration"
+    assert remembered("quick:judge", "14 of bakery") == found.figures
+    assert remembered(found.judge, "14 of bakery") == found.figures, "the whole one is better"
     monkeypatch.setattr("tutelage.judge_run._prompts", lambda: "other prompts")
     assert remembered(found.judge) is None
 

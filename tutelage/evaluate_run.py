@@ -42,7 +42,7 @@ from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary, summarise
 from tutelage.graphs.uplift import ABLATED, uplifts
-from tutelage.judge_run import calibrated, chosen_items, remembered, trust_line
+from tutelage.judge_run import calibrated, chosen_items, remember, remembered, trust_line
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library, Uplift
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN
@@ -381,18 +381,19 @@ def _library(request: EvaluateRequest) -> Library | None:
 async def _judge_figures(desk: Desk, environment: Environment) -> Figures:
     """The judge's remembered figures, or quick ones where it was never calibrated."""
     spec = desk.judge.voice.spec
-    if known := remembered(spec):
-        return known
     firms = calibrated_firms()
-    if not firms:
-        return Figures(n=0)
     firm = environment.name if environment.name in firms else firms[0]
+    sample = f"{QUICK_ITEMS} of {firm}"
+    if known := remembered(spec, sample):
+        return known
     talk().print(
         f"the judge was never calibrated: {QUICK_ITEMS} items of {firm} are put to it "
         "(`tutelage judge calibrate` for all)",
         soft_wrap=True,
     )
-    return (await calibrated(spec, chosen_items([firm], QUICK_ITEMS))).figures
+    found = await calibrated(spec, chosen_items([firm], QUICK_ITEMS))
+    remember(found, sample)
+    return found.figures
 
 
 def student_result(

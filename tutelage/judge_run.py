@@ -144,21 +144,35 @@ class _Remembered(BaseModel):
     figures: Figures
 
 
-def remember(found: Calibration) -> None:
-    """Keep a judge's figures for the reports to come, with the prompts they hold for."""
-    path = _place(found.judge)
+def remember(found: Calibration, sample: str = "") -> None:
+    """Keep a judge's figures for the reports to come, with the prompts they hold for.
+
+    Args:
+        found: the calibration.
+        sample: which items it was made of; "" for all of them.
+    """
+    path = _place(found.judge, sample)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = _Remembered(prompts=_prompts(), figures=found.figures)
     path.write_text(kept.model_dump_json(indent=2), encoding="utf-8")
 
 
-def remembered(spec: str) -> Figures | None:
-    """The figures of a judge as last calibrated; None where there are none for today's prompts."""
-    try:
-        kept = _Remembered.model_validate_json(_place(spec).read_text(encoding="utf-8"))
-    except (OSError, ValidationError):
-        return None
-    return kept.figures if kept.prompts == _prompts() else None
+def remembered(spec: str, sample: str = "") -> Figures | None:
+    """The figures of a judge as last calibrated; None where there are none for today's prompts.
+
+    Args:
+        spec: the judge's model.
+        sample: a sample whose figures will do where there are none of the whole calibration.
+    """
+    for part in dict.fromkeys(("", sample)):
+        try:
+            text = _place(spec, part).read_text(encoding="utf-8")
+            kept = _Remembered.model_validate_json(text)
+        except (OSError, ValidationError):
+            continue
+        if kept.prompts == _prompts():
+            return kept.figures
+    return None
 
 
 def read_verdicts(path: Path, items: Sequence[tuple[str, CalibrationItem]]) -> dict[str, bool]:
@@ -238,9 +252,9 @@ def trust_line(figures: Figures | None) -> str:
     return "; ".join([said, *warnings_of(figures)])
 
 
-def _place(spec: str) -> Path:
+def _place(spec: str, sample: str) -> Path:
     slug = re.sub(r"[^A-Za-z0-9.-]+", "_", spec)
-    digest = hashlib.sha256(spec.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{spec}{sample}".encode()).hexdigest()[:8]
     return user_data_path("tutelage") / "judges" / f"{slug[:60]}-{digest}.json"
 
 

@@ -1,9 +1,9 @@
 """The result table: what coaching gives, beside other ways to learn, on the test split of a firm.
 
-For each firm, stage by stage: play the test split without strategies, with generic advice, by the
-teacher, and with strategies that a person wrote (`by_hand/`), which show what student, retrieval and
-judge make of good advice; coach on the train split and play the same cells with what was learned; learn
-each baseline on as many calls as coaching took, and play it too; play the strategies by hand once more,
+For each firm, stage by stage: play the test split without strategies; coach on the train split and play
+the same cells with what was learned; play them with generic advice, by the teacher, and with strategies
+that a person wrote (`by_hand/`), which show what student, retrieval and judge make of good advice; learn
+each baseline on as many calls as coaching took, and play it; play the strategies by hand once more,
 found by meaning. Every step is a command that users have. A stage that was cut off goes on, and the
 result file grows with each: one that is in it already, with the same options, is not played again, so
 that a table of many hours can be made in several sittings, each on a fresh checkout.
@@ -37,7 +37,7 @@ from tutelage.baseline_run import calls_of
 HERE = Path(__file__).parent
 WORK = HERE.parents[1] / "build" / "coaching"
 RESULTS = HERE / "result"
-ARMS = ("none", "generic", "teacher", "library")
+SIDE_BY_SIDE = ("none", "library", "generic", "teacher")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
 FIRMS = ("airline", "broadband", "furniture")
@@ -102,22 +102,24 @@ def by_hand(firm: str, work: Path) -> Path:
     return library
 
 
-def plain(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
-    """The arms that need no learning; the library is the one by hand."""
-    run, report = work / "evaluate", RESULTS / f"{firm}.html"
-    hand = ["--library", by_hand(firm, work)]
-    told = evaluated(firm, asked, run, ARMS, *hand, "--report", report)
-    return told, [named(one, "by hand") for one in outcomes(run)]
+def arm(name: str, firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
+    """An arm in the run that the report is made of, beside those that were played in it before."""
+    run, learned = work / "evaluate", work / "coach" / "library.db"
+    there = {one.arm for one in outcomes(run)} | {name} if resumed(run) else {name}
+    given = ["--library", learned, "--proposed"] if "library" in there else []
+    arms = [one for one in SIDE_BY_SIDE if one in there]
+    told = evaluated(firm, asked, run, arms, *given, "--report", RESULTS / f"{firm}.html")
+    return told, [one for one in outcomes(run) if one.arm == name]
 
 
-def library(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
-    """What coaching learned, written down beside the result."""
-    run, learned = work / "evaluate_library", work / "coach" / "library.db"
+def library(firm: str, asked: argparse.Namespace, work: Path, done: Stages) -> Stage:
+    """What coaching learned, written down beside the result, and its arm."""
     coach = coached(firm, asked, work)
-    tutelage("library", "export", learned, "--out", RESULTS / f"{firm}.library.yaml")
-    told = evaluated(firm, asked, run, ["library"], "--library", learned, "--proposed")
+    learned = RESULTS / f"{firm}.library.yaml"
+    tutelage("library", "export", work / "coach" / "library.db", "--out", learned)
+    told, found = arm("library", firm, asked, work, done)
     calls = asyncio.run(calls_of(work / "coach"))
-    return {"coach": coach, "calls": calls, "evaluate": told}, outcomes(run)
+    return {"coach": coach, "calls": calls, "evaluate": told}, found
 
 
 def baseline(
@@ -133,17 +135,25 @@ def baseline(
     return evaluated(firm, asked, run, [method], f"--{method}", found), outcomes(run)
 
 
+def hand(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
+    """What a person wrote: what student, retrieval and judge make of good advice."""
+    run = work / "evaluate_hand"
+    told = evaluated(firm, asked, run, ["library"], "--library", by_hand(firm, work))
+    return told, [named(one, "by hand") for one in outcomes(run)]
+
+
 def meaning(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
     """The library by hand once more, retrieved by meaning as well as by words."""
     run = work / "evaluate_meaning"
-    hand = ["--library", by_hand(firm, work), "--embeddings", EMBEDDINGS]
-    told = evaluated(firm, asked, run, ["library"], *hand)
+    given = ["--library", by_hand(firm, work), "--embeddings", EMBEDDINGS]
+    told = evaluated(firm, asked, run, ["library"], *given)
     return told, [named(one, "by hand, by meaning") for one in outcomes(run)]
 
 
 STAGES = {
-    "plain": plain, "library": library, **{name: partial(baseline, name) for name in BASELINES},
-    "meaning": meaning,
+    "none": partial(arm, "none"), "library": library, "generic": partial(arm, "generic"),
+    "teacher": partial(arm, "teacher"), "hand": hand,
+    **{name: partial(baseline, name) for name in BASELINES}, "meaning": meaning,
 }  # fmt: skip
 
 

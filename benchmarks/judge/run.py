@@ -2,6 +2,7 @@
 
 python benchmarks/judge/run.py              # all 126 items, about an hour on two cores
 python benchmarks/judge/run.py --half held-out --judge openai:gpt-4o-mini
+python benchmarks/judge/run.py --half held-out --plot docs/media/judge-curve.svg
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from statistics import fmean
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scipy.stats import binomtest
 from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.judge import FAULT_LOGIT, Judge
 from tutelage.agents.meter import Meter
@@ -26,7 +28,10 @@ from tutelage.environments.calibration_set import CalibrationItem, calibrated_fi
 from tutelage.graphs.calibration import Reading, figures_of, read_item
 from tutelage.graphs.desk import voice_of
 
+from tutelage.plots import BAD, GOOD, INK, SOFT, as_svg
+
 HERE = Path(__file__).parent
+TARGET = 0.95
 RAW = HERE / "readings.json"
 
 
@@ -54,11 +59,40 @@ def coverage_curve(readings: list[Reading]) -> list[tuple[float, float]]:
     return curve
 
 
+def draw(readings: list[Reading]) -> str:
+    """The whole curve as SVG, with 95 % Wilson intervals and the target."""
+    from matplotlib.figure import Figure
+
+    right = [
+        r.prefers_good > 0.5 for r in sorted(readings, key=lambda r: -abs(r.prefers_good - 0.5))
+    ]
+    counts = range(5, len(right) + 1)
+    found = [binomtest(sum(right[:count]), count) for count in counts]
+    bands = [one.proportion_ci(method="wilson") for one in found]
+    shares = [count / len(right) for count in counts]
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.fill_between(
+        shares, [band.low for band in bands], [band.high for band in bands], color=SOFT, alpha=0.3,
+        linewidth=0,
+    )  # fmt: skip
+    axes.plot(shares, [one.statistic for one in found], color=INK)
+    axes.axhline(TARGET, color=GOOD, linewidth=1, linestyle="--")
+    axes.axhline(0.5, color=BAD, linewidth=1, linestyle="--")
+    axes.set(
+        xlim=(0, 1), ylim=(0.4, 1.02), xlabel="share of pairs kept, the most certain first",
+        ylabel="pairs told right",
+    )  # fmt: skip
+    axes.spines[["top", "right"]].set_visible(False)
+    return as_svg(figure)
+
+
 async def main() -> None:
     """Read what was not read yet, then print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--judge", default=DEFAULT_MODEL)
     parser.add_argument("--half", choices=("development", "held-out", "both"), default="both")
+    parser.add_argument("--plot", type=Path, help="Draw the held-out half's curve as SVG.")
     given = parser.parse_args()
     voice = voice_of("judge", given.judge, Meter())
     judges = {firm: Judge(voice, load_environment(firm)) for firm in calibrated_firms()}
@@ -95,6 +129,9 @@ async def main() -> None:
     (HERE / "result.json").write_text(
         json.dumps({"judge": given.judge, **report}, indent=1) + "\n", encoding="utf-8"
     )
+    held_out = [reading for reading in readings if reading.held_out]
+    if given.plot and held_out:
+        given.plot.write_text(draw(held_out), encoding="utf-8")
     table = Table(box=None, title=given.judge, title_justify="left")
     for column in ("half", "n", "pairs right", "model alone", "code alone", "AUC", "swap"):
         table.add_column(column, justify="left" if column == "half" else "right")
