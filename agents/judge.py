@@ -14,14 +14,16 @@ from tutelage.environments import (
     Question,
     Scenario,
     StateCheck,
+    check_mean,
     check_score,
+    checks_score,
     state_score,
 )
 
 from .reply_faults import reply_faults
 from .templates import render
 from .toolbox import final_state
-from .transcript import ToolUse, Turn, replies
+from .transcript import ToolUse, Turn, replies, without_actions
 from .voice import Voice
 
 _RATE_REPLY = (
@@ -34,10 +36,15 @@ _CLOSER = "Which reply comes closer to what a good agent does here?"
 FAULT_LOGIT = 1.0
 """What a whole fault that code finds takes from a reply's log-odds of being the better one. The
 bundled model's own log-odds lie between 0.02 and 0.6, and favour the longer reply."""
+CHECK_LOGIT = 6.0
+"""What holding all of the rubric's checks by code, against none, adds to a reply's log-odds. On 63 pairs
+that nothing was chosen on it took the bundled model from 0.68 right to 0.89 (docs/judge.md)."""
 ANCHOR_GAIN = 4.0
 """How much a reply's log-odds against what a good agent does are stretched into its rating."""
 FAULT_RATING = 1.0
 """What a whole fault takes from a rating of 1 to 5."""
+CHECK_RATING = 2.0
+"""What failing all of the rubric's checks by code takes from a dialogue's satisfaction of 1 to 5."""
 _RATE_DIALOGUE = (
     "How satisfied is this CUSTOMER with the AGENT at the end, from 1 (very dissatisfied) to 5 "
     "(very satisfied)? Answer with one digit."
@@ -113,14 +120,20 @@ class Judge:
 
         Where the model tells its probabilities, several questions are asked of the same page and
         their answers averaged: a small model reads no single one well, and all but the last line
-        of each comes from the cache. Faults that code finds are taken off in log-odds.
+        of each comes from the cache. Faults that code finds are taken off in log-odds, and what the
+        rubric's checks by code say of either reply is added.
         """
         questions = [_OVERALL]
         if self.voice.tells_probabilities:
             questions += [_WARMER, *([_CLOSER] if scenario.expected else [])]
         read = await self._read_pair(scenario, turns, shown_a, shown_b, questions)
         faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
-        return _from_logit(_logit(read) + FAULT_LOGIT * (faults[0] - faults[1]))
+        held = [
+            checks_held(self.environment, scenario, turns, without_actions(reply)) or 0.0
+            for reply in (shown_a, shown_b)
+        ]
+        by_code = FAULT_LOGIT * (faults[0] - faults[1]) + CHECK_LOGIT * (held[1] - held[0])
+        return _from_logit(_logit(read) + by_code)
 
     async def _read_pair(
         self,
@@ -163,7 +176,8 @@ class Judge:
     async def satisfaction(
         self, scenario: Scenario, turns: Sequence[Turn], ratings: Sequence[float]
     ) -> float:
-        """How satisfied the customer is at the end of a dialogue, 1 to 5.
+        """How satisfied the customer is at the end of a dialogue, 1 to 5, less what the rubric's checks
+        by code find missing.
 
         Args:
             scenario: what the dialogue is about.
@@ -173,13 +187,17 @@ class Judge:
         """
         rated = await self.rate(scenario, turns, _RATE_DIALOGUE)
         if self._anchored(scenario) and ratings:
-            return (rated + fmean(ratings)) / 2
-        faults = [
-            self._faults(scenario, turns[:place], turn.text, turn.tools)
-            for place, turn in enumerate(turns)
-            if turn.speaker == "student" and place >= len(scenario.history)
-        ]
-        return max(1.0, rated - FAULT_RATING * (fmean(faults) if faults else 0.0))
+            rated = (rated + fmean(ratings)) / 2
+        else:
+            faults = [
+                self._faults(scenario, turns[:place], turn.text, turn.tools)
+                for place, turn in enumerate(turns)
+                if turn.speaker == "student" and place >= len(scenario.history)
+            ]
+            rated -= FAULT_RATING * (fmean(faults) if faults else 0.0)
+        said = replies(turns[len(scenario.history) :])
+        held = checks_score(self.environment.rubric_for(scenario), said)
+        return max(1.0, rated - CHECK_RATING * (1 - (1.0 if held is None else held)))
 
     async def rate_reply(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
         """How good the last reply of a dialogue is, 1 to 5, less the faults that code finds in it.
@@ -259,6 +277,17 @@ class Judge:
         """The probability that the answer to a question about the dialogue is yes."""
         task = f"{question} Answer Yes or No."
         return (await self.voice.weigh(self._messages(scenario, turns, task), ("Yes", "No")))[0]
+
+
+def checks_held(
+    environment: Environment, scenario: Scenario, turns: Sequence[Turn], reply: str
+) -> float | None:
+    """The weighted share (0-1) of the rubric's checks by code that hold with a next reply; None where
+    the rubric has none.
+    """
+    return check_mean(
+        environment.rubric_for(scenario), reply, replies(turns[len(scenario.history) :])
+    )
 
 
 def _weighted(scores: dict[str, float], weights: dict[str, float]) -> float | None:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
+_ACTION = "(tool "
+
 
 class ToolUse(BaseModel):
     """One tool that the student called on the way to its reply, and what came back."""
@@ -68,7 +70,12 @@ def as_messages(turns: Sequence[Turn]) -> list[BaseMessage]:
 
 def with_actions(said: Turn | Reply) -> str:
     """What a student says, after a line for each thing it did."""
-    return "\n".join([*(f"(tool {used.line})" for used in said.tools), said.text])
+    return "\n".join([*(f"{_ACTION}{used.line})" for used in said.tools), said.text])
+
+
+def without_actions(shown: str) -> str:
+    """What is said in a reply that `with_actions` has put what was done before."""
+    return "\n".join(line for line in shown.splitlines() if not line.startswith(_ACTION))
 
 
 def replies(turns: Sequence[Turn]) -> list[str]:

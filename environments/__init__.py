@@ -12,6 +12,7 @@ from .rubric import (
     StateCheck,
     check_mean,
     check_score,
+    checks_score,
     passes,
     state_score,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "bundled_names",
     "check_mean",
     "check_score",
+    "checks_score",
     "load_environment",
     "nearest",
     "passes",

@@ -135,6 +135,20 @@ def check_score(check: Check, replies: list[str]) -> float:
     return sum(passes(check, reply) for reply in replies) / len(replies)
 
 
+def _checks(items: Sequence[RubricItem]) -> list[Check]:
+    return [item for item in items if not isinstance(item, Question | StateCheck)]
+
+
+def checks_score(items: Sequence[RubricItem], replies: list[str]) -> float | None:
+    """Weighted mean (0-1) of the checks by code over the agent's replies of a dialogue, those of the
+    firm's state left out; None where there are none.
+    """
+    checks = _checks(items)
+    if not checks:
+        return None
+    return sum(c.weight * check_score(c, replies) for c in checks) / sum(c.weight for c in checks)
+
+
 def check_mean(
     items: Sequence[RubricItem], reply: str, earlier: Sequence[str] = ()
 ) -> float | None:
@@ -148,7 +162,7 @@ def check_mean(
         reply: the agent's next reply.
         earlier: the agent's replies before it.
     """
-    checks = [item for item in items if not isinstance(item, Question | StateCheck)]
+    checks = _checks(items)
     if not checks:
         return None
     said = "\n".join([*earlier, reply])

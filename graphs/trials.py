@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
+from tutelage.agents.judge import checks_held
 from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Reply, Turn, as_messages, with_actions
-from tutelage.environments import Tactic, check_mean
+from tutelage.environments import Tactic
 from tutelage.strategy_store import (
     Entry,
     Index,
@@ -113,9 +114,7 @@ async def _pair(desk: Desk, state: State, before: Reply, after: Reply) -> Pair:
 def checks_of(desk: Desk, state: State, reply: str) -> float | None:
     """The share of the rubric's checks by code that hold with a reply to a state (0-1)."""
     scenario = desk.environment.scenarios[state.scenario]
-    spoken = state.turns[len(scenario.history) :]
-    earlier = [turn.text for turn in spoken if turn.speaker == "student"]
-    return check_mean(desk.environment.rubric_for(scenario), reply, earlier)
+    return checks_held(desk.environment, scenario, state.turns, reply)
 
 
 async def fresh_states(desk: Desk, state: State, count: int, seed: int) -> list[State]:

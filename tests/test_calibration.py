@@ -8,6 +8,7 @@ import pytest
 import world
 from tutelage.agents.judge import Judge
 from tutelage.agents.meter import Meter
+from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.environments.calibration_set import (
     CalibrationItem,
@@ -144,3 +145,29 @@ def test_bundled_pairs_are_balanced(firm):
     for item in found:
         assert len(item.good.split()) <= 90
         assert item.flaw != "too_long" or len(item.bad) > 1.5 * len(item.good)
+
+
+class Blank:
+    """A voice that leans to nothing, so that what a judgement says is code's alone."""
+
+    tells_probabilities = True
+
+    async def weigh(self, messages, answers):
+        return [1 / len(answers)] * len(answers)
+
+
+async def test_the_rubrics_checks_by_code_speak_where_the_model_is_silent():
+    firm = load_environment("airline")
+    judge = Judge(Blank(), firm)  # pyright: ignore[reportArgumentType]
+    scenario = firm.scenarios["assistance_dog"]
+    turns = [Turn(speaker="customer", text=scenario.opening)]
+    right = "I am sorry. Your assistance dog flies free and I have added her to your booking."
+    wrong = "I am sorry. Your assistance dog flies for 50 euros if a pet leaves the flight."
+    assert await judge.prefer(scenario, turns, wrong, right) > 0.7
+    assert await judge.prefer(scenario, turns, right, wrong) < 0.3
+    acted = f"(tool book(what='free') gave: your dog is added free)\n{wrong}"
+    assert await judge.prefer(scenario, turns, wrong, acted) == pytest.approx(0.5), "said, not done"
+    told = [(await judge.assess(scenario, [*turns, Turn(speaker="student", text=reply)]))
+            for reply in (wrong, right)]  # fmt: skip
+    assert told[1].satisfaction - told[0].satisfaction > 0.4
+    assert told[1].by_code == 1.0
