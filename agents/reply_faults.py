@@ -1,4 +1,4 @@
-"""What code can tell of an agent's reply: too long, figures from nowhere, asking for what was told."""
+"""What code tells of an agent's reply: too long, cold, figures from nowhere, asks for what was told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from tutelage.environments import Scenario
+from tutelage.strategy_store.wording import content_words
 
 from .transcript import Turn
 
@@ -14,11 +15,23 @@ LONG_FROM = 80
 MOST_FIGURES = 2
 """Figures from nowhere that count; one more of them makes a reply no worse."""
 
+SIGN = 0.5
+"""What a sign counts that may mislead: of a cold reply, or of a question that was answered."""
+
+_THANKS = re.compile(r"\W*(?:thank you|thanks|many thanks)\b", re.IGNORECASE)
+_PERSON = re.compile(r"\b(?:i|me|my|we|us|our|you|yours?)\b", re.IGNORECASE)
+_ENGLISH = re.compile(r"\b(?:the|is|are|was|to|of|and|for)\b", re.IGNORECASE)
 _FIGURE = re.compile(r"\d{1,2}[:.]\d\d\b|\d+(?:[.,]\d+)*|\b(?=[A-Za-z-]*\d)[A-Za-z0-9-]{3,}\b")
 _TIME = re.compile(r"0?(\d{1,2})[:.](\d\d)")
 _ASKS = re.compile(
     r"\b(?:tell|give|send|share|provide|confirm|may i have|i need|what is|what's|which|could you"
     r"|can you|please)\b[^.?!]*",
+    re.IGNORECASE,
+)
+_WANTS_TO_KNOW = re.compile(
+    r"\b(?:tell|let) (?:me|us)\b[^.?!]*"
+    r"|\b(?:what|when|whether|how (?:much|many|long|old)|have you|did you|do you have|is it|was it)\b"
+    r"[^.?!]*\?",
     re.IGNORECASE,
 )
 
@@ -35,15 +48,31 @@ def reply_faults(
         known: the other texts that the agent may quote (the policy, the day).
 
     Returns:
-        `too_long`, `from_nowhere` and `asks_again`.
+        `too_long`, `from_nowhere`, `asks_again`, and, of English replies, `impersonal` (neither the
+        customer nor the firm is in the first sentence) and `stock_thanks` (thanks for writing in place
+        of taking up what was told). What is a sign only was chosen on the development half of the
+        calibration set: see docs/judge.md.
     """
     records = [f"{key} {value}" for key, value in scenario.records.items()]
     case = [*records, scenario.expected, *(turn.text for turn in turns)]
     return {
         "too_long": max(0.0, len(reply.split()) / LONG_FROM - 1),
         "from_nowhere": float(min(len(_from_nowhere(reply, case, known)), MOST_FIGURES)),
-        "asks_again": float(_asks_again(reply, turns, scenario)),
+        "asks_again": _asks_again(reply, turns, scenario),
+        "impersonal": SIGN * _impersonal(reply),
+        "stock_thanks": SIGN * _thanks_for_nothing(reply, turns),
     }
+
+
+def _impersonal(reply: str) -> bool:
+    first = re.split(r"(?<=[.!?])\s", reply.strip(), maxsplit=1)[0]
+    return _PERSON.search(first) is None and _ENGLISH.search(reply) is not None
+
+
+def _thanks_for_nothing(reply: str, turns: Sequence[Turn]) -> bool:
+    """Whether a reply begins with thanks although the agent had asked for nothing."""
+    asked = any("?" in turn.text for turn in turns[-2:-1] if turn.speaker == "student")
+    return _THANKS.match(reply) is not None and not asked
 
 
 def _from_nowhere(reply: str, case: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -73,17 +102,28 @@ def _figures(text: str) -> list[str]:
     return found
 
 
-def _asks_again(reply: str, turns: Sequence[Turn], scenario: Scenario) -> bool:
-    """Whether a reply asks for a fact that the customer has told."""
-    said = _plain(" ".join(turn.text for turn in turns if turn.speaker == "customer"))
+def _asks_again(reply: str, turns: Sequence[Turn], scenario: Scenario) -> float:
+    """A whole fault where a reply asks for a fact that the customer has told, a sign of it where it
+    wants to know something in the customer's own words, and no fact that is still to be told.
+    """
+    spoken = " ".join(turn.text for turn in turns if turn.speaker == "customer")
+    said = _plain(spoken)
     asked = " ".join(match[0].casefold() for match in _ASKS.finditer(reply))
-    return any(
-        _plain(value) in said
-        and re.search(rf"\b{re.escape(key.split()[-1].casefold())}\b", asked) is not None
-        and _plain(value) not in _plain(reply)
-        for key, value in scenario.facts.items()
-        if value and key
-    )
+    facts = {key: _plain(value) for key, value in scenario.facts.items() if value and key}
+    if any(
+        value in said and _names(asked, key) and value not in _plain(reply)
+        for key, value in facts.items()
+    ):
+        return 1.0
+    untold = [key for key, value in facts.items() if value not in said]
+    wanted = [match[0].casefold() for match in _WANTS_TO_KNOW.finditer(reply)]
+    again = [words for words in wanted if not any(_names(words, key) for key in untold)]
+    return SIGN * bool(set(content_words(" ".join(again))) & set(content_words(spoken)))
+
+
+def _names(text: str, key: str) -> bool:
+    """Whether a text in small letters names a fact, by the last word of its key."""
+    return re.search(rf"\b{re.escape(key.split()[-1].casefold())}\b", text) is not None
 
 
 def _plain(text: str) -> str:

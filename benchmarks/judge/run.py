@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.stats import binomtest
 from tutelage.agents.chat_models import DEFAULT_MODEL
-from tutelage.agents.judge import FAULT_LOGIT, Judge
+from tutelage.agents.judge import CHECK_LOGIT, FAULT_LOGIT, Judge, checks_held
 from tutelage.agents.meter import Meter
 from tutelage.agents.reply_faults import reply_faults
 from tutelage.agents.transcript import Turn
@@ -35,18 +35,17 @@ TARGET = 0.95
 RAW = HERE / "readings.json"
 
 
-def faults_of(judge: Judge, item: CalibrationItem) -> tuple[float, float]:
-    """How many faults code finds in the good and in the flawed reply."""
+def by_code(judge: Judge, item: CalibrationItem, reply: str) -> tuple[float, float]:
+    """What code adds to a reply's log-odds: for its faults, and for the rubric's checks."""
     turns = [
         Turn(speaker="customer" if line.startswith("C:") else "student", text=line[3:])
         for line in item.turns
     ]
     known = (judge.environment.policy.text, judge.environment.config.today)
     scenario = judge.environment.scenarios[item.scenario]
-    good, bad = (
-        sum(reply_faults(reply, turns, scenario, known).values()) for reply in (item.good, item.bad)
-    )
-    return good, bad
+    faults = sum(reply_faults(reply, turns, scenario, known).values())
+    held = checks_held(judge.environment, scenario, turns, reply) or 0.0
+    return -FAULT_LOGIT * faults, CHECK_LOGIT * held
 
 
 def coverage_curve(readings: list[Reading]) -> list[tuple[float, float]]:
@@ -116,14 +115,21 @@ async def main() -> None:
         own = [reading for reading in readings if reading.held_out is half]
         if not own:
             continue
-        faults = [faults_of(judges[by_id[r.id][0]], by_id[r.id][1]) for r in own]
-        alone = [_model_alone(r, *found) > 0.5 for r, found in zip(own, faults, strict=True)]
+        code = [ahead(judges[by_id[r.id][0]], by_id[r.id][1]) for r in own]
+        told = {"its faults": [f for f, _ in code], "the rubric's checks": [c for _, c in code],
+                "both": [f + c for f, c in code]}  # fmt: skip
         report[name] = {
             "judge with code": figures_of(own).model_dump(),
-            "pairs right by code alone (ties count half)": round(
-                fmean(0.5 if good == bad else float(good < bad) for good, bad in faults), 3
+            "pairs right by code alone (ties count half)": {
+                by: round(fmean(0.5 if abs(odds) < 1e-9 else float(odds > 0) for odds in all_), 3)
+                for by, all_ in told.items()
+            },
+            "pairs right by the model alone": round(
+                fmean(
+                    _odds(reading) - sum(by) > 0 for reading, by in zip(own, code, strict=True)
+                ),
+                3,
             ),
-            "pairs right by the model alone": round(fmean(alone), 3),
             "right among the most certain": coverage_curve(own),
         }  # fmt: skip
     (HERE / "result.json").write_text(
@@ -141,23 +147,26 @@ async def main() -> None:
         table.add_row(
             name, str(figures["n"]), f"{figures['pairs_right']:.2f}",
             f"{found['pairs right by the model alone']:.2f}",
-            f"{found['pairs right by code alone (ties count half)']:.2f}",
+            f"{found['pairs right by code alone (ties count half)']['both']:.2f}",
             f"{figures['auc']:.2f}", f"{figures['swap_consistency']:.2f}",
         )  # fmt: skip
     Console().print(table)
 
 
-def _model_alone(reading: Reading, good: float, bad: float) -> float:
-    """The mean log-odds that the good reply is better, less what the faults moved them by, as odds
-    above or below one half.
-    """
+def ahead(judge: Judge, item: CalibrationItem) -> tuple[float, float]:
+    """How far code puts the good reply ahead of the flawed one, by faults and by checks."""
+    good, bad = (by_code(judge, item, reply) for reply in (item.good, item.bad))
+    return good[0] - bad[0], good[1] - bad[1]
+
+
+def _odds(reading: Reading) -> float:
+    """The mean log-odds that the good reply is better, over both orders."""
 
     def logit(p: float) -> float:
         kept = min(max(p, 1e-6), 1 - 1e-6)
         return math.log(kept / (1 - kept))
 
-    mean = (logit(reading.backward) - logit(reading.forward)) / 2
-    return 1 / (1 + math.exp(-(mean - FAULT_LOGIT * (bad - good))))
+    return (logit(reading.backward) - logit(reading.forward)) / 2
 
 
 if __name__ == "__main__":
