@@ -36,6 +36,8 @@ from .trials import (
 __all__ = ["Null", "StepOptions", "Weak", "strategy_step"]
 
 _CHOOSE_SEED, _ACCEPT_SEED = 1000, 2000
+_RULINGS = 3
+"""Candidates at most that are read against the policy, the best first."""
 _DRAWN_FIRST, _DRAWN_NEXT = 4, 2
 """Pairs of replies drawn before the first look of the test, and between looks."""
 
@@ -117,8 +119,11 @@ async def strategy_step(
             await tried.dropped(texts, "refused: " + "; ".join(refused))
             failures += refused
             continue
-        best, chosen = await _choose(desk, name, weak, candidates, plain, null, seed)
-        if np.mean([merit(pair, spread(null.pairs)) for pair in chosen]) <= 0:
+        ranked = await _choose(desk, name, weak, candidates, plain, null, seed)
+        unit = spread(null.pairs)
+        better = [one for one in ranked if np.mean([merit(pair, unit) for pair in one[1]]) > 0]
+        if not better:
+            best, chosen = ranked[0]
             decision = await tried.dropped(
                 best.texts,
                 "the replies with it were no better on the first tries",
@@ -127,13 +132,20 @@ async def strategy_step(
             )
             failures.append(lesson(best, decision, chosen))
             continue
-        allowed, broken = await within_policy(desk, best)
+        allowed = None
+        broken: list[str] = []
+        for best, _ in better[:_RULINGS]:
+            allowed, found = await within_policy(desk, best)
+            broken += found
+            if allowed is not None:
+                break
         failures += broken
         if allowed is None:
+            best, _ = better[0]
             await tried.dropped(best.texts, "refused: " + "; ".join(broken), (), best.source)
             continue
         # What the test and the gate are measured by is fixed here, before their data.
-        before, unit = list(null.pairs), spread(null.pairs)
+        before = list(null.pairs)
         entry = entry_of(weak, allowed)
         similar = [near for _, near in await reached(desk, entry, state, others)]
         where = [state, *fresh, *similar[: options.similar_states]]
@@ -194,8 +206,8 @@ async def _choose(
     plain: Sequence[Reply],
     null: Null,
     seed: int,
-) -> tuple[Candidate, list[Pair]]:
-    """The candidate with the highest mean merit over the plain replies to the state itself.
+) -> list[tuple[Candidate, list[Pair]]]:
+    """The candidates with their pairs, by mean merit over the plain replies to the state itself.
 
     All are tried on the first seed, and after each the better half goes on to the next (sequential
     halving: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits").
@@ -228,7 +240,8 @@ async def _choose(
             left.append(len(candidates))
             candidates.append(together(*(candidates[place] for place in best[:2])))
             pairs.append([])
-    return candidates[left[0]], pairs[left[0]]
+    out = sorted((place for place in range(len(candidates)) if place not in left), key=mean)
+    return [(candidates[place], pairs[place]) for place in [*left, *reversed(out)] if pairs[place]]
 
 
 async def _accept(

@@ -252,3 +252,25 @@ async def test_a_teacher_that_goes_on_as_the_customer_is_asked_again(firm):
     scenario = firm.split("train")[0]
     turns = [Turn(speaker="customer", text="Hello?")]
     assert await desk.teacher.reply(scenario, turns, (), 0) == "I am on it."
+
+
+async def test_where_the_best_would_break_a_rule_the_next_best_is_tried(firm, tmp_path):
+    class Careless(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" not in page:
+                return super().answer(system, page, messages)
+            cure = self.cure_of(" ".join(m.text for m in messages[1:]))
+            texts = [f"Speak of {cure} {how} in the message." for how in ("at any price", "first")]
+            return json.dumps({"advice": [], "strategies": texts})
+
+    class Strict(world.ScriptedJudge):
+        def answer(self, system, page, messages):
+            if "Answer Keep or Break" in page:
+                return "Break" if "at any price" in page else "Keep"
+            return super().answer(system, page, messages)
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(firm, library, teacher=Careless(), judge=Strict())
+        await compile_coaching(desk, OPTIONS).ainvoke({})
+        texts = [s.text for entry in library.entries() for s in entry.strategies]
+        assert len(texts) >= 5 and not [text for text in texts if "at any price" in text]
