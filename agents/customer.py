@@ -10,12 +10,13 @@ from typing import Literal
 from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
-from tutelage.environments import Environment, Persona, Scenario
+from tutelage.environments import Environment, Persona, Scenario, passes
 
+from .facts import names, untold
 from .faults import ModelFault
 from .fidelity import breaks
 from .templates import render
-from .transcript import Turn
+from .transcript import Turn, replies
 from .voice import Hear, Voice
 
 TRIES = 3
@@ -30,6 +31,11 @@ _DISCLOSURE = {
     "reluctantly": "only when the AGENT asks twice, and unwillingly",
 }
 _FREE = "reacts to what the AGENT just said, and goes on from there or leaves"
+_UNSETTLED = (
+    "has not got that: does not thank and does not agree, tells the AGENT in new words what is still "
+    "missing, and asks for it"
+)
+_SETTLED = "takes what the AGENT has settled and leaves, or asks the one thing that is still open"
 _ACTS = {
     "state_problem": "tells what happened and says what they want",
     "answer": "answers what the AGENT asked, with the facts above",
@@ -40,6 +46,7 @@ _ACTS = {
     "accept": "accepts what the AGENT offers",
     "close": "ends the chat",
 }
+_NO_HELP = Turn(speaker="student", text="(an answer that does not help)")
 
 
 class CustomerLine(BaseModel):
@@ -65,6 +72,10 @@ class Customer:
 
     voice: Voice
     environment: Environment
+    led: bool = False
+    """Whether code and the scenario's author lead later lines too, for models that lose the thread: what
+    the author wrote is said until code sees the matter settled. Personas with an agenda follow that.
+    """
 
     async def speak(
         self,
@@ -83,21 +94,32 @@ class Customer:
             seed: with the same seed the same model draws the same lines.
             hear: told the line as it grows, also one that is then refused.
         """
-        if not turns and scenario.opening and seed % 2 == 0:
+        led = self.led and not has_agenda(persona)
+        done = settled(scenario, turns) if led else None
+        written = written_line(scenario, turns) if (led and not done) or not turns else ""
+        facts = asked_for(persona, scenario, turns) if written else {}
+        if written and seed % 2 == 0:
             # Every second seed lets the model say it in other words, so that the firm's
             # scenarios are met in more wordings than their author wrote.
-            opening = CustomerLine(
-                feeling="worried", i_want=scenario.goal[:160], customer_says=scenario.opening,
-                goal_met=False,
+            told = [f"{key[:1].upper()}{key[1:]} {value}." for key, value in facts.items()]
+            line = CustomerLine(
+                feeling="annoyed" if turns else "worried", i_want=scenario.goal[:160],
+                customer_says=" ".join([*told, written]), goal_met=False,
             )  # fmt: skip
-            return Heard(opening, [])
+            return Heard(line, [])
         script = script_of(self.environment, persona, scenario)
         known = known_of(script, scenario)
-        act = next_act(persona, turns)
-        if not turns and scenario.opening:
-            # Told only what happened, a small model opens about something else half the time.
-            act = f'says this in words of their own: "{scenario.opening}"'
-        page = render("customer_turn", turns=turns, act=act, goal=scenario.goal)
+        act = next_act(persona, turns, done)
+        heard = turns
+        if written:
+            # Told only what happened, a small model opens about something else half the time, and
+            # takes whatever an agent says for its own matter.
+            told = " and ".join(f"the {key}, {value}," for key, value in facts.items())
+            act = f'says this in words of their own: "{written}"'
+            if told:
+                act = f"tells {told} and {act}"
+            heard = [turn if turn.speaker == "customer" else _NO_HELP for turn in turns]
+        page = render("customer_turn", turns=heard, act=act, goal="" if done else scenario.goal)
         messages = [SystemMessage(script), HumanMessage(page)]
         refused: list[tuple[str, list[str]]] = []
         for attempt in range(TRIES):
@@ -121,7 +143,7 @@ class Customer:
                 line = line.model_copy(update={"goal_met": True})
             reasons = breaks(
                 line.customer_says, line.goal_met, turns, known, samples=persona.lines,
-                private=(persona.temperament, persona.stop), final=final,
+                private=(persona.temperament, persona.stop), final=final, settled=done,
             )  # fmt: skip
             if reasons == ["missing stop"]:
                 # The words say goodbye; only the flag was forgotten.
@@ -163,21 +185,69 @@ def script_of(environment: Environment, persona: Persona, scenario: Scenario) ->
 
 
 def known_of(script: str, scenario: Scenario) -> str:
-    """All that a customer's lines may speak of: its script without the example, and the opening."""
-    return f"{script[script.index(EXAMPLE_ENDS) :]} {scenario.opening}"
+    """All that a customer's lines may speak of: its script without the example, the author's lines."""
+    written = " ".join([scenario.opening, *scenario.insists])
+    return f"{script[script.index(EXAMPLE_ENDS) :]} {written}"
 
 
-def next_act(persona: Persona, turns: Sequence[Turn]) -> str:
+def has_agenda(persona: Persona) -> bool:
+    """Whether a persona's acts are laid down."""
+    return persona.mode == "agenda" and bool(persona.agenda)
+
+
+def written_line(scenario: Scenario, turns: Sequence[Turn]) -> str:
+    """The author's line for this place of the dialogue; "" where there is none."""
+    if not turns:
+        return scenario.opening
+    spoken = sum(turn.speaker == "customer" for turn in turns[len(scenario.history) :])
+    place = spoken if scenario.history else spoken - 1
+    return scenario.insists[place] if 0 <= place < len(scenario.insists) else ""
+
+
+def asked_for(persona: Persona, scenario: Scenario, turns: Sequence[Turn]) -> dict[str, str]:
+    """The facts that the agent's last reply names and the customer has not told yet; of a reluctant
+    customer those that an earlier reply named, too.
+    """
+    *earlier, last = replies(turns) or [""]
+    waiting = untold({**persona.facts, **scenario.facts}, turns)
+    named = {key: value for key, value in waiting.items() if names(last, key)}
+    if persona.discloses == "reluctantly":
+        return {key: value for key, value in named.items() if names(" ".join(earlier), key)}
+    return named
+
+
+def settled(scenario: Scenario, turns: Sequence[Turn]) -> bool | None:
+    """Whether the agent has said what decides the scenario: all of its own checks by code that weigh
+    more than one and want something said; None where it has none of these.
+    """
+    deciding = [
+        item
+        for item in scenario.rubric
+        if item.weight > 1
+        and (item.kind == "contains" or (item.kind == "regex" and not item.absent))
+    ]
+    if not deciding:
+        return None
+    said = "\n".join(replies(turns))
+    return all(passes(check, said) for check in deciding)
+
+
+def next_act(persona: Persona, turns: Sequence[Turn], done: bool | None = None) -> str:
     """What the next line is for, in words: the agenda's act, or for a free persona only what the
     state of the chat leaves open.
 
     A question of the agent is answered before the agenda goes on (Schatzmann and others 2007: the
-    agent's act pushes its answer onto the stack).
+    agent's act pushes its answer onto the stack). Where code can tell that the matter is not settled,
+    a free persona is held to it: a small model takes any kind word for a cure.
     """
     asked = bool(turns) and turns[-1].speaker == "student" and "?" in turns[-1].text
-    if persona.mode == "free" or not persona.agenda:
+    if not has_agenda(persona):
         if not turns:
             return _ACTS["state_problem"]
+        if done is False:
+            return f"{_ACTS['answer']}, and asks for what they want" if asked else _UNSETTLED
+        if done and not asked:
+            return _SETTLED
         return _ACTS["answer"] if asked else _FREE
     played = sum(turn.speaker == "customer" for turn in turns)
     acts = persona.agenda

@@ -111,6 +111,16 @@ _GOODBYE = re.compile(
 SHINGLE = 4
 """Words in a row, shared with a text that is meant for nobody's ears, that give a script away."""
 
+_CONTENT = re.compile(
+    r"\b(?:thanks|thank you|glad|relieved|appreciate|wonderful|perfect|can(?:'t|not) wait"
+    r"|that(?:'s| is) (?:great|fine|good|helpful)|(?:i'll|i will) be fine|looking forward)\b",
+    re.IGNORECASE,
+)
+_STILL = re.compile(
+    r"\b(?:but|still|however|yet|though|although|instead|no use|not what|(?:do|does|did)(?: not|n't))\b",
+    re.IGNORECASE,
+)
+
 
 def breaks(
     line: str,
@@ -121,6 +131,7 @@ def breaks(
     samples: Sequence[str] = (),
     private: Sequence[str] = (),
     final: bool = False,
+    settled: bool | None = None,
 ) -> list[str]:
     """Say how a customer's line breaks character; empty where it does not.
 
@@ -132,10 +143,12 @@ def breaks(
         samples: lines that were shown for style only.
         private: texts of the script that nobody says of himself (temper, stop rule).
         final: whether the line ends the dialogue by the agenda anyway, so no stop is missing.
+        settled: whether the agent has settled the matter, where code can tell.
 
     Returns:
         Any of `empty`, `role flip`, `leaked instructions`, `invented: X`, `contradicted: X`,
-        `repeated line`, `copied the agent`, `copied a sample`, `premature stop`, `missing stop`.
+        `repeated line`, `copied the agent`, `copied a sample`, `premature stop`, `missing stop`,
+        `content without cause`.
     """
     if not line.strip():
         return ["empty"]
@@ -149,6 +162,9 @@ def breaks(
     if reason := _repeats(line, turns, samples):
         reasons.append(reason)
     answered = any(turn.speaker == "student" for turn in turns)
+    content = _CONTENT.search(line) is not None and _STILL.search(line) is None
+    if settled is False and answered and content and not final:
+        reasons.append("content without cause")
     if goal_met and (not answered or line.rstrip().endswith("?") or _walks_off(line, turns)):
         reasons.append("premature stop")
     if not goal_met and not final and answered and _GOODBYE.search(line) and "?" not in line:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from tutelage.environments import Scenario
 from tutelage.strategy_store.wording import content_words
 
+from .facts import names, tells, untold
 from .transcript import Turn
 
 LONG_FROM = 80
@@ -107,24 +108,14 @@ def _asks_again(reply: str, turns: Sequence[Turn], scenario: Scenario) -> float:
     wants to know something in the customer's own words, and no fact that is still to be told.
     """
     spoken = " ".join(turn.text for turn in turns if turn.speaker == "customer")
-    said = _plain(spoken)
-    asked = " ".join(match[0].casefold() for match in _ASKS.finditer(reply))
-    facts = {key: _plain(value) for key, value in scenario.facts.items() if value and key}
+    asked = " ".join(match[0] for match in _ASKS.finditer(reply))
+    waiting = untold(scenario.facts, turns)
     if any(
-        value in said and _names(asked, key) and value not in _plain(reply)
-        for key, value in facts.items()
+        names(asked, key) and not tells(reply, value)
+        for key, value in scenario.facts.items()
+        if key and value and key not in waiting
     ):
         return 1.0
-    untold = [key for key, value in facts.items() if value not in said]
-    wanted = [match[0].casefold() for match in _WANTS_TO_KNOW.finditer(reply)]
-    again = [words for words in wanted if not any(_names(words, key) for key in untold)]
+    wanted = [match[0] for match in _WANTS_TO_KNOW.finditer(reply)]
+    again = [words for words in wanted if not any(names(words, key) for key in waiting)]
     return SIGN * bool(set(content_words(" ".join(again))) & set(content_words(spoken)))
-
-
-def _names(text: str, key: str) -> bool:
-    """Whether a text in small letters names a fact, by the last word of its key."""
-    return re.search(rf"\b{re.escape(key.split()[-1].casefold())}\b", text) is not None
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[\W_]", "", text).casefold()

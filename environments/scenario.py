@@ -36,6 +36,12 @@ class Scenario(Strict):
     opening: str = Field(
         "", description="The first line, word for word; empty: the model writes it."
     )
+    insists: list[str] = Field(
+        default_factory=list,
+        max_length=4,
+        description="What the customer says next while the agent has not settled the matter, in "
+        "order; for customers played by an embedded model, which lose the thread.",
+    )
     personas: list[str] = Field(
         default_factory=list, description="Personas that fit; empty: every persona of the firm."
     )

@@ -214,7 +214,9 @@ def open_desk(
         placement = placement_of(voices["student"], library)
     return Desk(
         environment=environment,
-        customer=Customer(voices["customer"], environment),
+        customer=Customer(
+            voices["customer"], environment, led=voices["customer"].spec.startswith("local:")
+        ),
         student=Student(voices["student"], environment, placement),
         judge=Judge(voices["judge"], environment),
         teacher=Teacher(voices["teacher"], environment),

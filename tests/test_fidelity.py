@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from scripted_tools import Says
+from tutelage.agents.customer import Customer, asked_for
 from tutelage.agents.fidelity import breaks
 from tutelage.agents.transcript import Turn
-from tutelage.environments import load_environment
+from tutelage.environments import Persona, Scenario, load_environment
 from tutelage.graphs.desk import open_desk
 
 KNOWN = "Flight LK210 was cancelled. booking code: K7QX2P, price 79 euros"
@@ -96,3 +98,58 @@ async def test_what_the_scripts_example_says_is_nobody_elses_fact():
     customer = open_desk(environment, customer=model, judge=Says(), teacher=Says()).customer
     heard = await customer.speak(persona, scenario, TALK, 3)
     assert heard.line is None and heard.refused[0][1] == ["invented: Saturday"]
+
+
+def led_by(text: str, **changed) -> tuple[Customer, Says, Persona, Scenario]:
+    environment = load_environment("airline")
+    scenario = environment.scenarios["assistance_dog"].model_copy(
+        update={"insists": ["She guides me, so tell me how she gets on board."], **changed}
+    )
+    line = {"feeling": "calm", "i_want": "fly", "customer_says": text, "goal_met": False}
+    model = Says(text=json.dumps(line))
+    seated = open_desk(environment, customer=model, judge=Says(), teacher=Says()).customer
+    assert not seated.led, "only the embedded model is led"
+    return replace(seated, led=True), model, environment.personas_for(scenario)[0], scenario
+
+
+def talk(scenario: Scenario, *said: str) -> list[Turn]:
+    lines = [scenario.opening, *said]
+    return [Turn(speaker="student" if at % 2 else "customer", text=text)
+            for at, text in enumerate(lines)]  # fmt: skip
+
+
+async def test_a_led_customer_says_its_authors_lines_until_the_agent_settles_the_matter():
+    customer, model, persona, scenario = led_by("How does my dog come along? She guides me.")
+    vague = talk(scenario, "A certificate can be arranged for that.")
+    written = (await customer.speak(persona, scenario, vague, 2)).line
+    assert written and written.customer_says == scenario.insists[0] and not model.pages
+    said_anew = (await customer.speak(persona, scenario, vague, 3)).line
+    assert said_anew and said_anew.customer_says.startswith("How does")
+    assert f'in words of their own: "{scenario.insists[0]}"' in model.pages[-1]
+    assert "certificate" not in model.pages[-1], "what does not help may not mislead"
+    done = talk(scenario, "Your dog flies free, and I have added her to your booking.")
+    await customer.speak(persona, scenario, done, 2)
+    assert "takes what the AGENT has settled" in model.pages[-1]
+    assert "I have added her" in model.pages[-1]
+
+
+async def test_a_led_customer_tells_what_it_is_asked_for_once():
+    customer, _, persona, scenario = led_by("")
+    asked = talk(scenario, "Please give me your booking code.")
+    first = (await customer.speak(persona, scenario, asked, 2)).line
+    assert first and first.customer_says == f"Booking code E5QF9R. {scenario.insists[0]}"
+    told = [*asked, Turn(speaker="customer", text=first.customer_says),
+            Turn(speaker="student", text="And the booking code?")]  # fmt: skip
+    assert asked_for(persona, scenario, told) == {}
+    unwilling = persona.model_copy(update={"discloses": "reluctantly"})
+    assert asked_for(unwilling, scenario, asked) == {}
+    again = [*asked, Turn(speaker="customer", text="Why?"), asked[-1]]
+    assert asked_for(unwilling, scenario, again) == {"booking code": "E5QF9R"}
+
+
+async def test_a_led_customer_is_not_content_with_nothing():
+    customer, model, persona, scenario = led_by("Thank you, I will be fine.", insists=[])
+    heard = await customer.speak(persona, scenario, talk(scenario, "I am here to help."), 2)
+    assert heard.line is None
+    assert all("content without cause" in reasons for _, reasons in heard.refused)
+    assert "still missing" in model.pages[0]

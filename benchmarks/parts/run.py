@@ -1,0 +1,137 @@
+"""Which part fails: the first reply to every test scenario, with one part swapped at a time.
+
+The student answers the opening line without advice, with one generic piece of advice, with strategies
+that a person wrote (found by words, and once more handed to it where an entry fits, so that retrieval
+cannot fail), and told outright what a good agent does here (a perfect teacher for this very case). Then
+the teacher answers in its place, knowing the same. All that judges is the checks by code.
+
+python benchmarks/parts/run.py                    # three firms, half an hour on two cores
+python benchmarks/parts/run.py airline --seeds 1
+
+Writes result.json beside it as it goes; what is in there already is not asked again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from statistics import fmean
+
+import yaml
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from tutelage.agents.chat_models import DEFAULT_MODEL
+from tutelage.agents.transcript import Turn
+from tutelage.environments import Scenario, checks_score, load_environment
+from tutelage.graphs.acceptance import mean_interval
+from tutelage.graphs.baselines import always
+from tutelage.graphs.desk import Desk, open_desk
+from tutelage.graphs.evaluation import GENERIC_ADVICE
+from tutelage.strategy_store import Index, query_of
+from tutelage.strategy_store.exchange import entries_of
+
+HERE = Path(__file__).parent
+RESULT = HERE / "result.json"
+BY_HAND = HERE.parent / "coaching" / "by_hand"
+RIGHT = HERE.parent / "retrieval" / "right.yaml"
+FIRMS = ("airline", "broadband", "furniture")
+Answer = Callable[[Scenario, list[Turn], int], Awaitable[str]]
+
+
+def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
+    """Who answers, and with what advice, by the arm's name."""
+    entries = entries_of(BY_HAND / f"{firm}.yaml")
+    index = Index(entries)
+    fits = yaml.safe_load(RIGHT.read_text(encoding="utf-8"))[firm]
+
+    async def student(scenario: Scenario, turns: list[Turn], seed: int, advice: list) -> str:
+        return (await desk.student.reply(scenario, turns, advice, seed)).text
+
+    def found(scenario: Scenario) -> list:
+        return index.search(query_of(scenario.opening), top=1)
+
+    def handed(scenario: Scenario) -> list:
+        right = fits[scenario.id]
+        return list(always([s.text for s in entries[right[0] - 1].strategies])) if right else []
+
+    return {
+        "none": lambda s, t, n: student(s, t, n, []),
+        "generic advice": lambda s, t, n: student(s, t, n, list(always([GENERIC_ADVICE]))),
+        "by hand, found by words": lambda s, t, n: student(s, t, n, found(s)),
+        "by hand, handed over": lambda s, t, n: student(s, t, n, handed(s)),
+        "told what a good agent does": lambda s, t, n: student(s, t, n, list(always([s.expected]))),
+        "the teacher answers": lambda s, t, n: desk.teacher.reply(s, t, (), n),
+    }
+
+
+async def play(firms: list[str], seeds: int, model: str, rows: dict[str, dict]) -> None:
+    """Ask what was not asked yet; every reply is written down with the checks that it passes."""
+    for firm in firms:
+        environment = load_environment(firm)
+        desk = open_desk(environment, student=model, teacher=model, customer=model, judge=model)
+        arms = arms_of(desk, firm)
+        todo = [
+            (scenario, arm, seed)
+            for scenario in environment.split("test")
+            for arm in arms
+            for seed in range(1, seeds + 1)
+            if f"{firm}/{scenario.id}/{arm}/{seed}" not in rows
+        ]
+        for scenario, arm, seed in track(todo, firm, console=Console(stderr=True)):
+            turns = [Turn(speaker="customer", text=scenario.opening)]
+            reply = await arms[arm](scenario, turns, seed)
+            rows[f"{firm}/{scenario.id}/{arm}/{seed}"] = {
+                "reply": reply,
+                "all": checks_score(environment.rubric_for(scenario), [reply]),
+                "own": checks_score(scenario.rubric, [reply]),
+            }
+            RESULT.write_text(json.dumps({"model": model, "replies": rows}, indent=1) + "\n")
+
+
+def table(rows: dict[str, dict]) -> Table:
+    """Each arm's share of checks that hold, and its difference from none over scenarios."""
+    shown = Table(box=None, title="share of checks by code that hold with the first reply")
+    for column in ("arm", "n", "all checks", "against none", "the scenario's own", "against none"):
+        shown.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
+    scenarios: dict[str, dict[str, list[dict]]] = {}
+    for key, row in rows.items():
+        firm, scenario, arm, _ = key.split("/")
+        scenarios.setdefault(arm, {}).setdefault(f"{firm}/{scenario}", []).append(row)
+    for arm, own in scenarios.items():
+        cells = [arm, str(sum(map(len, own.values())))]
+        for kind in ("all", "own"):
+            means = {name: fmean(row[kind] for row in found) for name, found in own.items()}
+            plain = {
+                name: fmean(row[kind] for row in scenarios["none"][name])
+                for name in means
+                if name in scenarios["none"]
+            }
+            differences = [means[name] - plain[name] for name in plain]
+            low, high = mean_interval(differences, (-1.0, 1.0))
+            cells.append(f"{fmean(means.values()):.3f}")
+            cells.append(
+                "" if arm == "none" else f"{fmean(differences):+.3f} [{low:+.3f}, {high:+.3f}]"
+            )
+        shown.add_row(*cells)
+    return shown
+
+
+def main() -> None:
+    """Ask, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("firms", nargs="*", default=list(FIRMS), help=", ".join(FIRMS))
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="Student and teacher.")
+    asked = parser.parse_args()
+    kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    rows = kept["replies"] if kept.get("model") == asked.model else {}
+    asyncio.run(play(asked.firms, asked.seeds, asked.model, rows))
+    Console(width=140).print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
