@@ -11,6 +11,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 from tutelage.environments import Environment, Persona, Scenario, passes
+from tutelage.environments.persona import AgendaAct
 
 from .facts import names, untold
 from .faults import ModelFault
@@ -74,7 +75,8 @@ class Customer:
     environment: Environment
     led: bool = False
     """Whether code and the scenario's author lead later lines too, for models that lose the thread: what
-    the author wrote is said until code sees the matter settled. Personas with an agenda follow that.
+    the author wrote is said until code sees the matter settled. A persona with an agenda keeps to its
+    acts, and to the author's matter in them.
     """
 
     async def speak(
@@ -94,11 +96,13 @@ class Customer:
             seed: with the same seed the same model draws the same lines.
             hear: told the line as it grows, also one that is then refused.
         """
-        led = self.led and not has_agenda(persona)
-        done = settled(scenario, turns) if led else None
-        written = written_line(scenario, turns) if (led and not done) or not turns else ""
+        planned = agenda_act(persona, turns)
+        done = settled(scenario, turns) if self.led and planned is None else None
+        given_up = planned is not None and planned.act in ("accept", "close")
+        led = self.led and not done and not given_up
+        written = written_line(scenario, turns) if led or not turns else ""
         facts = asked_for(persona, scenario, turns) if written else {}
-        if written and seed % 2 == 0:
+        if written and seed % 2 == 0 and (planned is None or not turns):
             # Every second seed lets the model say it in other words, so that the firm's
             # scenarios are met in more wordings than their author wrote.
             told = [f"{key[:1].upper()}{key[1:]} {value}." for key, value in facts.items()]
@@ -115,7 +119,10 @@ class Customer:
             # Told only what happened, a small model opens about something else half the time, and
             # takes whatever an agent says for its own matter.
             told = " and ".join(f"the {key}, {value}," for key, value in facts.items())
-            act = f'says this in words of their own: "{written}"'
+            if planned is None or not turns:
+                act = f'says this in words of their own: "{written}"'
+            else:
+                act = f'{act}; it is still about this: "{written}"'
             if told:
                 act = f"tells {told} and {act}"
             heard = [turn if turn.speaker == "customer" else _NO_HELP for turn in turns]
@@ -190,9 +197,12 @@ def known_of(script: str, scenario: Scenario) -> str:
     return f"{script[script.index(EXAMPLE_ENDS) :]} {written}"
 
 
-def has_agenda(persona: Persona) -> bool:
-    """Whether a persona's acts are laid down."""
-    return persona.mode == "agenda" and bool(persona.agenda)
+def agenda_act(persona: Persona, turns: Sequence[Turn]) -> AgendaAct | None:
+    """The act that a persona's agenda lays down for its next line; None for a free persona."""
+    if persona.mode == "free" or not persona.agenda:
+        return None
+    played = sum(turn.speaker == "customer" for turn in turns)
+    return persona.agenda[min(played, len(persona.agenda) - 1)]
 
 
 def written_line(scenario: Scenario, turns: Sequence[Turn]) -> str:
@@ -241,7 +251,8 @@ def next_act(persona: Persona, turns: Sequence[Turn], done: bool | None = None) 
     a free persona is held to it: a small model takes any kind word for a cure.
     """
     asked = bool(turns) and turns[-1].speaker == "student" and "?" in turns[-1].text
-    if not has_agenda(persona):
+    current = agenda_act(persona, turns)
+    if current is None:
         if not turns:
             return _ACTS["state_problem"]
         if done is False:
@@ -249,9 +260,6 @@ def next_act(persona: Persona, turns: Sequence[Turn], done: bool | None = None) 
         if done and not asked:
             return _SETTLED
         return _ACTS["answer"] if asked else _FREE
-    played = sum(turn.speaker == "customer" for turn in turns)
-    acts = persona.agenda
-    current = acts[min(played, len(acts) - 1)]
     words = _ACTS[current.act] + (f": {current.about}" if current.about else "")
     if asked and current.act not in ("answer", "close"):
         return f"{_ACTS['answer']}, and {words}"

@@ -153,3 +153,12 @@ async def test_a_led_customer_is_not_content_with_nothing():
     assert heard.line is None
     assert all("content without cause" in reasons for _, reasons in heard.refused)
     assert "still missing" in model.pages[0]
+
+
+async def test_a_led_customer_with_an_agenda_keeps_to_its_acts_and_to_the_matter():
+    customer, model, _, scenario = led_by("How does my dog come along? I know your boss.")
+    persona = load_environment("airline").personas["status_liar"]
+    vague = talk(scenario, "A certificate can be arranged for that.")
+    await customer.speak(persona, scenario, vague, 2)
+    assert "insists on the Gold status" in model.pages[0]
+    assert scenario.insists[0] in model.pages[0] and "certificate" not in model.pages[0]

@@ -2,8 +2,9 @@
 
 The student answers the opening line without advice, with one generic piece of advice, with strategies
 that a person wrote (found by words, and once more handed to it where an entry fits, so that retrieval
-cannot fail), and told outright what a good agent does here (a perfect teacher for this very case). Then
-the teacher answers in its place, knowing the same. All that judges is the checks by code.
+cannot fail), with the rules that decide the case said once more, and told outright what a good agent
+does here (a perfect teacher for this very case). Then the teacher answers in its place, knowing the
+same. All that judges is the checks by code.
 
 python benchmarks/parts/run.py                    # three firms, half an hour on two cores
 python benchmarks/parts/run.py airline --seeds 1
@@ -58,11 +59,15 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         right = fits[scenario.id]
         return list(always([s.text for s in entries[right[0] - 1].strategies])) if right else []
 
+    def rules(scenario: Scenario) -> list[str]:
+        return [desk.environment.policy.rules[id_].text for id_ in scenario.rules]
+
     return {
         "none": lambda s, t, n: student(s, t, n, []),
         "generic advice": lambda s, t, n: student(s, t, n, list(always([GENERIC_ADVICE]))),
         "by hand, found by words": lambda s, t, n: student(s, t, n, found(s)),
         "by hand, handed over": lambda s, t, n: student(s, t, n, handed(s)),
+        "the rules that decide, again": lambda s, t, n: student(s, t, n, list(always(rules(s)))),
         "told what a good agent does": lambda s, t, n: student(s, t, n, list(always([s.expected]))),
         "the teacher answers": lambda s, t, n: desk.teacher.reply(s, t, (), n),
     }
