@@ -15,7 +15,7 @@ from tutelage.environments.persona import AgendaAct
 
 from .facts import names, untold
 from .faults import ModelFault
-from .fidelity import breaks
+from .fidelity import breaks, strays
 from .templates import render
 from .transcript import Turn, replies
 from .voice import Hear, Voice
@@ -105,12 +105,7 @@ class Customer:
         if written and seed % 2 == 0 and (planned is None or not turns):
             # Every second seed lets the model say it in other words, so that the firm's
             # scenarios are met in more wordings than their author wrote.
-            told = [f"{key[:1].upper()}{key[1:]} {value}." for key, value in facts.items()]
-            line = CustomerLine(
-                feeling="annoyed" if turns else "worried", i_want=scenario.goal[:160],
-                customer_says=" ".join([*told, written]), goal_met=False,
-            )  # fmt: skip
-            return Heard(line, [])
+            return Heard(_verbatim(scenario, turns, written, facts), [])
         script = script_of(self.environment, persona, scenario)
         known = known_of(script, scenario)
         act = next_act(persona, turns, done)
@@ -158,10 +153,25 @@ class Customer:
             if reasons == ["premature stop"]:
                 # Not settled while it still asks: the line stands, the flag does not.
                 line, reasons = line.model_copy(update={"goal_met": False}), []
+            if written and not reasons and strays(line.customer_says, written, known):
+                reasons.append("strayed from its author's words")
             if not reasons:
                 return Heard(line, refused)
             refused.append((line.customer_says, reasons))
-        return Heard(None, refused)
+        # What the author wrote is in character whatever the model made of it.
+        last = _verbatim(scenario, turns, written, facts) if written else None
+        return Heard(last, refused)
+
+
+def _verbatim(
+    scenario: Scenario, turns: Sequence[Turn], written: str, facts: dict[str, str]
+) -> CustomerLine:
+    """The author's line word for word, after the facts that were asked for."""
+    told = [f"{key[:1].upper()}{key[1:]} {value}." for key, value in facts.items()]
+    return CustomerLine(
+        feeling="annoyed" if turns else "worried", i_want=scenario.goal[:160],
+        customer_says=" ".join([*told, written]), goal_met=False,
+    )  # fmt: skip
 
 
 def _hear_line(hear: Hear) -> Hear:

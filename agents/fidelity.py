@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from rapidfuzz import fuzz
+from tutelage.strategy_store.wording import content_words
 
 from .transcript import Turn
 
@@ -46,6 +47,7 @@ _AGENT_VOICE = re.compile(
     r"|\bi(?:'ll| will)(?: now)? (?:transfer|book|send|credit|move|put) (?:you|it|that|the line|your) "
     r"(?:[\w ]{0,20} )?(?:to|for|on) you\b"
     r"|\bi(?:'ll| will) transfer \b"
+    r"|\bi(?:'ll| will) call you (?:back|shortly|soon)\b"
     r"|\beach (?:traveller|customer|passenger) (?:gets|receives)\b"
     r"|\b(?:under|by|per) our (?:policy|rules)"
     r"|i understand that you(?:'re| are) (?:disappointed|upset|frustrated|angry)"
@@ -159,7 +161,9 @@ def breaks(
         reasons.append("leaked instructions")
     heard = " ".join([known, *(turn.text for turn in turns)])
     reasons += _unsupported(line, heard)
-    if reason := _repeats(line, turns, samples):
+    if _says_twice(line):
+        reasons.append("repeated line")
+    elif reason := _repeats(line, turns, samples):
         reasons.append(reason)
     answered = any(turn.speaker == "student" for turn in turns)
     content = _CONTENT.search(line) is not None and _STILL.search(line) is None
@@ -170,6 +174,23 @@ def breaks(
     if not goal_met and not final and answered and _GOODBYE.search(line) and "?" not in line:
         reasons.append("missing stop")
     return reasons
+
+
+def strays(line: str, written: str, known: str) -> bool:
+    """Whether a line that should say an author's line in other words says something else: a sentence
+    most of whose content words stand neither there nor in the script.
+    """
+    own = set(content_words(f"{written} {known}"))
+    for sentence in re.split(r"(?<=[.!?])\s+", line.strip()):
+        words = content_words(sentence)
+        if len(words) > 1 and 2 * sum(word in own for word in words) < len(words):
+            return True
+    return False
+
+
+def _says_twice(line: str) -> bool:
+    sentences = [part.strip().casefold() for part in re.split(r"[.!?]+", line) if part.strip()]
+    return len(sentences) != len(set(sentences))
 
 
 def _unsupported(line: str, heard: str) -> list[str]:

@@ -55,6 +55,8 @@ BROKEN = [
     ("The customer wants a refund.", False, "leaked instructions"),
     ("So what happens now?", True, "premature stop"),
     ("Forget it, goodbye.", False, "missing stop"),
+    ("I paid 79 euros. I want them. I paid 79 euros.", False, "repeated line"),
+    ("I will call you shortly about the flight.", False, "role flip"),
 ]
 
 
@@ -119,12 +121,12 @@ def talk(scenario: Scenario, *said: str) -> list[Turn]:
 
 
 async def test_a_led_customer_says_its_authors_lines_until_the_agent_settles_the_matter():
-    customer, model, persona, scenario = led_by("How does my dog come along? She guides me.")
+    customer, model, persona, scenario = led_by("How does she get on board? She guides me.")
     vague = talk(scenario, "A certificate can be arranged for that.")
     written = (await customer.speak(persona, scenario, vague, 2)).line
     assert written and written.customer_says == scenario.insists[0] and not model.pages
     said_anew = (await customer.speak(persona, scenario, vague, 3)).line
-    assert said_anew and said_anew.customer_says.startswith("How does")
+    assert said_anew and said_anew.customer_says.startswith("How does she")
     assert f'in words of their own: "{scenario.insists[0]}"' in model.pages[-1]
     assert "certificate" not in model.pages[-1], "what does not help may not mislead"
     done = talk(scenario, "Your dog flies free, and I have added her to your booking.")
@@ -162,3 +164,13 @@ async def test_a_led_customer_with_an_agenda_keeps_to_its_acts_and_to_the_matter
     await customer.speak(persona, scenario, vague, 2)
     assert "insists on the Gold status" in model.pages[0]
     assert scenario.insists[0] in model.pages[0] and "certificate" not in model.pages[0]
+
+
+async def test_what_strays_from_the_authors_words_is_drawn_again_and_then_said_by_the_author():
+    strayed = "The dog is mine. Breakfast in our garden behind the lake was burnt."
+    customer, model, persona, scenario = led_by(strayed)
+    vague = talk(scenario, "I am here to help.")
+    heard = await customer.speak(persona, scenario, vague, 3)
+    assert heard.line and heard.line.customer_says == scenario.insists[0]
+    assert len(model.pages) == 3
+    assert all("strayed from its author's words" in reasons for _, reasons in heard.refused)
