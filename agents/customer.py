@@ -153,7 +153,7 @@ class Customer:
             if reasons == ["premature stop"]:
                 # Not settled while it still asks: the line stands, the flag does not.
                 line, reasons = line.model_copy(update={"goal_met": False}), []
-            if written and not reasons and strays(line.customer_says, written, known):
+            if written and self.led and not reasons and strays(line.customer_says, written, known):
                 reasons.append("strayed from its author's words")
             if not reasons:
                 return Heard(line, refused)
