@@ -153,7 +153,10 @@ class Customer:
             if reasons == ["premature stop"]:
                 # Not settled while it still asks: the line stands, the flag does not.
                 line, reasons = line.model_copy(update={"goal_met": False}), []
-            if written and self.led and not reasons and strays(line.customer_says, written, known):
+            if (
+                written and self.led and not reasons
+                and strays(line.customer_says, written, known, more=len(facts) + bool(planned))
+            ):  # fmt: skip
                 reasons.append("strayed from its author's words")
             if not reasons:
                 return Heard(line, refused)

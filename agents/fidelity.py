@@ -176,16 +176,28 @@ def breaks(
     return reasons
 
 
-def strays(line: str, written: str, known: str) -> bool:
-    """Whether a line that should say an author's line in other words says something else: a sentence
-    most of whose content words stand neither there nor in the script.
+def strays(line: str, written: str, known: str, *, more: int = 0) -> bool:
+    """Whether a line that should say an author's line in other words says something else: more
+    sentences, or one most of whose content words stand neither there nor in the script.
+
+    Args:
+        line: what the customer would say.
+        written: what its author wrote.
+        known: the script.
+        more: sentences that the line may have more than the author's.
     """
     own = set(content_words(f"{written} {known}"))
-    for sentence in re.split(r"(?<=[.!?])\s+", line.strip()):
-        words = content_words(sentence)
+    said = _sentences(line)
+    if len(said) > len(_sentences(written)) + more:
+        return True
+    for words in map(content_words, said):
         if len(words) > 1 and 2 * sum(word in own for word in words) < len(words):
             return True
     return False
+
+
+def _sentences(text: str) -> list[str]:
+    return [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
 
 
 def _says_twice(line: str) -> bool:

@@ -121,7 +121,7 @@ def talk(scenario: Scenario, *said: str) -> list[Turn]:
 
 
 async def test_a_led_customer_says_its_authors_lines_until_the_agent_settles_the_matter():
-    customer, model, persona, scenario = led_by("How does she get on board? She guides me.")
+    customer, model, persona, scenario = led_by("How does she who guides me get on board?")
     vague = talk(scenario, "A certificate can be arranged for that.")
     written = (await customer.speak(persona, scenario, vague, 2)).line
     assert written and written.customer_says == scenario.insists[0] and not model.pages
@@ -166,8 +166,12 @@ async def test_a_led_customer_with_an_agenda_keeps_to_its_acts_and_to_the_matter
     assert scenario.insists[0] in model.pages[0] and "certificate" not in model.pages[0]
 
 
-async def test_what_strays_from_the_authors_words_is_drawn_again_and_then_said_by_the_author():
-    strayed = "The dog is mine. Breakfast in our garden behind the lake was burnt."
+@pytest.mark.parametrize(
+    "strayed",
+    ["Breakfast in our garden behind the lake was burnt.",
+     "She guides me, so how does she get on board? Do you have the dog ready?"],
+)  # fmt: skip
+async def test_what_strays_from_the_authors_words_is_said_by_the_author_in_the_end(strayed):
     customer, model, persona, scenario = led_by(strayed)
     vague = talk(scenario, "I am here to help.")
     heard = await customer.speak(persona, scenario, vague, 3)
