@@ -29,7 +29,7 @@ TROUBLES = {
     "allergic": ("almond", "the cake contained nuts although the label promised none"),
 }
 HARM = "thunder"
-DULL = "Thank you for your message, we will look into it."
+DULL = "We have your message and we will look into it."
 
 
 class Scripted(BaseChatModel):
