@@ -189,7 +189,7 @@ async def test_tool_calls_are_in_the_examples_as_openai_has_them(tmp_path):
     firm = load_environment(EXAMPLE)
     move = calls(("move_slot", {"order_number": "OK58299", "day": "2026-10-16"}))
     desk = open_desk(
-        firm, student=Acts(says=[move, AIMessage("It comes on the 16th.")]), judge=Says(),
+        firm, student=Acts(says=[move, AIMessage("I have moved it to the 16th for you.")]), judge=Says(),
         customer=Lines(lines=["On the 16th, please.", "Lovely, many thanks."]), teacher=Says(),
         log=MemoryLog(),
     )  # fmt: skip
