@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -232,7 +232,10 @@ class Judge:
         turn_scores = await self.rate_replies(scenario, turns)
         satisfaction = await self.satisfaction(scenario, turns, turn_scores)
         answers = await self.answer_rubric(scenario, turns)
-        return Judgement(satisfaction, *astuple(answers), turn_scores)
+        return Judgement(
+            satisfaction, answers.score, answers.checks, answers.questions, answers.by_code,
+            answers.by_judge, turn_scores,
+        )  # fmt: skip
 
     async def rate_replies(self, scenario: Scenario, turns: Sequence[Turn]) -> list[float]:
         """Every reply rated 1 to 5, in order; those of a scenario's history are left out."""

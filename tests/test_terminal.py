@@ -91,7 +91,7 @@ def test_a_run_is_watched_moved_about_in_and_left_running(tmp_path, terminal):
         screen.until(lambda text: all(part in text for part in drawn))
         grown = set()
         screen.until(
-            lambda text: grown.update(re.findall(r"(Thank you[^▍\n]*)▍", text)) or len(grown) > 1
+            lambda text: grown.update(re.findall(r"(We have[^▍\n]*)▍", text)) or len(grown) > 1
         )
         screen.press("2")
         screen.until(lambda text: "state" in text and "kept" in text)
