@@ -103,6 +103,11 @@ def parts_of(spec: str, kind: str, example: str) -> tuple[str, str]:
     return provider.lower().replace("-", "_"), name
 
 
+def runs_here(spec: str) -> bool:
+    """Whether a spec names a model that runs in this process."""
+    return spec.startswith("local:")
+
+
 def model_name(model: BaseChatModel) -> str:
     """A model's name for logs and reports, free of keys, passwords and query strings.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from langchain_core.messages import HumanMessage, SystemMessage
@@ -96,32 +96,18 @@ class Customer:
             seed: with the same seed the same model draws the same lines.
             hear: told the line as it grows, also one that is then refused.
         """
-        planned = agenda_act(persona, turns)
-        done = settled(scenario, turns) if self.led and planned is None else None
-        given_up = planned is not None and planned.act in ("accept", "close")
-        led = self.led and not done and not given_up
-        written = written_line(scenario, turns) if led or not turns else ""
-        facts = asked_for(persona, scenario, turns) if written else {}
-        if written and seed % 2 == 0 and (planned is None or not turns):
+        cue = cue_of(persona, scenario, turns, led=self.led)
+        if cue.bare and seed % 2 == 0:
             # Every second seed lets the model say it in other words, so that the firm's
             # scenarios are met in more wordings than their author wrote.
-            return Heard(_verbatim(scenario, turns, written, facts), [])
+            return Heard(_verbatim(scenario, turns, cue), [])
         script = script_of(self.environment, persona, scenario)
         known = known_of(script, scenario)
-        act = next_act(persona, turns, done)
         heard = turns
-        if written:
-            # Told only what happened, a small model opens about something else half the time, and
-            # takes whatever an agent says for its own matter.
-            told = " and ".join(f"the {key}, {value}," for key, value in facts.items())
-            if planned is None or not turns:
-                act = f'says this in words of their own: "{written}"'
-            else:
-                act = f'{act}; it is still about this: "{written}"'
-            if told:
-                act = f"tells {told} and {act}"
+        if cue.written:
             heard = [turn if turn.speaker == "customer" else _NO_HELP for turn in turns]
-        page = render("customer_turn", turns=heard, act=act, goal="" if done else scenario.goal)
+        goal = "" if cue.done else scenario.goal
+        page = render("customer_turn", turns=heard, act=cue.act, goal=goal)
         messages = [SystemMessage(script), HumanMessage(page)]
         refused: list[tuple[str, list[str]]] = []
         for attempt in range(TRIES):
@@ -140,12 +126,12 @@ class Customer:
                 refused.append(("", [str(error)]))
                 await asyncio.sleep(0)
                 continue
-            final = act == _ACTS["close"]
+            final = cue.act == _ACTS["close"]
             if final:
                 line = line.model_copy(update={"goal_met": True})
             reasons = breaks(
                 line.customer_says, line.goal_met, turns, known, samples=persona.lines,
-                private=(persona.temperament, persona.stop), final=final, settled=done,
+                private=(persona.temperament, persona.stop), final=final, settled=cue.done,
             )  # fmt: skip
             if reasons == ["missing stop"]:
                 # The words say goodbye; only the flag was forgotten.
@@ -154,26 +140,69 @@ class Customer:
                 # Not settled while it still asks: the line stands, the flag does not.
                 line, reasons = line.model_copy(update={"goal_met": False}), []
             if (
-                written and self.led and not reasons
-                and strays(line.customer_says, written, known, more=len(facts) + bool(planned))
+                cue.written and self.led and not reasons
+                and strays(line.customer_says, cue.written, known, more=cue.more)
             ):  # fmt: skip
                 reasons.append("strayed from its author's words")
             if not reasons:
                 return Heard(line, refused)
             refused.append((line.customer_says, reasons))
         # What the author wrote is in character whatever the model made of it.
-        last = _verbatim(scenario, turns, written, facts) if written else None
-        return Heard(last, refused)
+        return Heard(_verbatim(scenario, turns, cue) if cue.written else None, refused)
 
 
-def _verbatim(
-    scenario: Scenario, turns: Sequence[Turn], written: str, facts: dict[str, str]
-) -> CustomerLine:
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What a customer's next line is for.
+
+    Attributes:
+        act: in words, for the model.
+        written: the author's line for this place; "" where there is none.
+        facts: those that the agent has asked for, told beside it.
+        bare: whether the author's line is all there is to it, with no act of an agenda beside it.
+        done: whether code sees the matter settled; None where it cannot tell or is not asked.
+        more: sentences that the line may have more than the author's.
+    """
+
+    act: str
+    written: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+    bare: bool = False
+    done: bool | None = None
+    more: int = 0
+
+
+def cue_of(persona: Persona, scenario: Scenario, turns: Sequence[Turn], *, led: bool) -> Cue:
+    """What the next line is for: what its author wrote for this place, else the persona's next act.
+
+    Told only what happened, a small model opens about something else half the time, and later takes
+    whatever an agent says for its own matter; so one that is led keeps to its author's lines until code
+    sees the matter settled, or its agenda gives in.
+    """
+    planned = agenda_act(persona, turns)
+    done = settled(scenario, turns) if led and planned is None else None
+    gives_in = planned is not None and planned.act in ("accept", "close")
+    act = next_act(persona, turns, done)
+    written = (
+        written_line(scenario, turns) if not turns or (led and not done and not gives_in) else ""
+    )
+    if not written:
+        return Cue(act, done=done)
+    facts = asked_for(persona, scenario, turns)
+    bare = planned is None or not turns
+    says = f'says this in words of their own: "{written}"'
+    act = says if bare else f'{act}; it is still about this: "{written}"'
+    if facts:
+        act = f"tells {' and '.join(f'the {key}, {value},' for key, value in facts.items())} and {act}"
+    return Cue(act, written, facts, bare, done, len(facts) + (planned is not None))
+
+
+def _verbatim(scenario: Scenario, turns: Sequence[Turn], cue: Cue) -> CustomerLine:
     """The author's line word for word, after the facts that were asked for."""
-    told = [f"{key[:1].upper()}{key[1:]} {value}." for key, value in facts.items()]
+    told = [f"{key[:1].upper()}{key[1:]} {value}." for key, value in cue.facts.items()]
     return CustomerLine(
         feeling="annoyed" if turns else "worried", i_want=scenario.goal[:160],
-        customer_says=" ".join([*told, written]), goal_met=False,
+        customer_says=" ".join([*told, cue.written]), goal_met=False,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from rapidfuzz import fuzz
-from tutelage.strategy_store.wording import content_words
+from tutelage.strategy_store.wording import content_words, sentences
 
 from .transcript import Turn
 
@@ -187,8 +187,8 @@ def strays(line: str, written: str, known: str, *, more: int = 0) -> bool:
         more: sentences that the line may have more than the author's.
     """
     own = set(content_words(f"{written} {known}"))
-    said = _sentences(line)
-    if len(said) > len(_sentences(written)) + more:
+    said = sentences(line)
+    if len(said) > len(sentences(written)) + more:
         return True
     for words in map(content_words, said):
         if len(words) > 1 and 2 * sum(word in own for word in words) < len(words):
@@ -196,13 +196,9 @@ def strays(line: str, written: str, known: str, *, more: int = 0) -> bool:
     return False
 
 
-def _sentences(text: str) -> list[str]:
-    return [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
-
-
 def _says_twice(line: str) -> bool:
-    sentences = [part.strip().casefold() for part in re.split(r"[.!?]+", line) if part.strip()]
-    return len(sentences) != len(set(sentences))
+    said = [sentence.rstrip(".!? ").casefold() for sentence in sentences(line)]
+    return len(said) != len(set(said))
 
 
 def _unsupported(line: str, heard: str) -> list[str]:
@@ -296,7 +292,7 @@ def _holds(line: str, text: str) -> bool:
     A statement that is handed back as a question is a check of what was heard, and no copy.
     """
     asks_back = line.rstrip().endswith("?")
-    parts = {text, *re.split(r"(?<=[.!?])\s", text)}
+    parts = {text, *sentences(text)}
     return any(
         len(part.split()) >= HELD_WORDS
         and fuzz.partial_ratio(part.casefold(), line.casefold()) >= HOLDS_FROM

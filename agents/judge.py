@@ -18,6 +18,7 @@ from tutelage.environments import (
     check_score,
     checks_score,
     state_score,
+    weighted_mean,
 )
 
 from .reply_faults import reply_faults
@@ -129,7 +130,7 @@ class Judge:
         read = await self._read_pair(scenario, turns, shown_a, shown_b, questions)
         faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
         held = [
-            checks_held(self.environment, scenario, turns, without_actions(reply)) or 0.0
+            checks_held(self.environment, scenario, turns, reply) or 0.0
             for reply in (shown_a, shown_b)
         ]
         by_code = FAULT_LOGIT * (faults[0] - faults[1]) + CHECK_LOGIT * (held[1] - held[0])
@@ -264,9 +265,8 @@ class Judge:
                 checks[item.id] = state_score(item, state)
             else:
                 checks[item.id] = check_score(item, said)
-        weights = {item.id: item.weight for item in items}
         parts = {**checks, **questions}, checks, questions
-        whole, by_code, by_judge = (_weighted(scores, weights) for scores in parts)
+        whole, by_code, by_judge = (weighted_mean(items, scores) for scores in parts)
         return RubricAnswers(whole or 0.0, checks, questions, by_code, by_judge)
 
     async def keeps_policy(self, scenario: Scenario, turns: Sequence[Turn]) -> float:
@@ -285,20 +285,11 @@ class Judge:
 def checks_held(
     environment: Environment, scenario: Scenario, turns: Sequence[Turn], reply: str
 ) -> float | None:
-    """The weighted share (0-1) of the rubric's checks by code that hold with a next reply; None where
-    the rubric has none.
+    """The weighted share (0-1) of the rubric's checks by code that hold with what is said in a next
+    reply, whether or not it is shown with what was done; None where the rubric has none.
     """
-    return check_mean(
-        environment.rubric_for(scenario), reply, replies(turns[len(scenario.history) :])
-    )
-
-
-def _weighted(scores: dict[str, float], weights: dict[str, float]) -> float | None:
-    """The weighted mean of the items that have a score; None where there are none."""
-    if not scores:
-        return None
-    total = sum(weights[id_] for id_ in scores)
-    return sum(weights[id_] * score for id_, score in scores.items()) / total
+    earlier = replies(turns[len(scenario.history) :])
+    return check_mean(environment.rubric_for(scenario), without_actions(reply), earlier)
 
 
 def _logit(probability: float) -> float:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from tutelage.environments import Scenario
-from tutelage.strategy_store.wording import content_words
+from tutelage.strategy_store.wording import content_words, sentences
 
 from .facts import names, tells, untold
 from .transcript import Turn
@@ -66,7 +66,7 @@ def reply_faults(
 
 
 def _impersonal(reply: str) -> bool:
-    first = re.split(r"(?<=[.!?])\s", reply.strip(), maxsplit=1)[0]
+    first = next(iter(sentences(reply)), "")
     return _PERSON.search(first) is None and _ENGLISH.search(reply) is not None
 
 

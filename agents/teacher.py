@@ -101,11 +101,11 @@ class Teacher:
         messages = reply_messages(self.environment, scenario, turns, tactics)
         options = {"seed": seed, "temperature": 0.5, "max_tokens": 160}
         if not self.environment.has_tools:
-            said = await self.voice.say(messages, **options)
-            for again in range(1, _DRAWS):
+            said = ""
+            for draw in range(_DRAWS):
+                said = await self.voice.say(messages, **{**options, "seed": seed + 101 * draw})
                 if not _AS_CUSTOMER.match(said):
                     break
-                said = await self.voice.say(messages, **{**options, "seed": seed + 101 * again})
             return untagged(said)
         async with open_toolbox(self.environment, scenario, turns) as box:
             said = await act(self.voice, box, messages, self.environment, options)

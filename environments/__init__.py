@@ -15,6 +15,7 @@ from .rubric import (
     checks_score,
     passes,
     state_score,
+    weighted_mean,
 )
 from .scenario import Scenario, SpokenTurn
 from .state import as_json
@@ -46,4 +47,5 @@ __all__ = [
     "nearest",
     "passes",
     "state_score",
+    "weighted_mean",
 ]

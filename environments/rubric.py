@@ -139,14 +139,20 @@ def _checks(items: Sequence[RubricItem]) -> list[Check]:
     return [item for item in items if not isinstance(item, Question | StateCheck)]
 
 
+def weighted_mean(items: Sequence[RubricItem], scores: Mapping[str, float]) -> float | None:
+    """The weighted mean (0-1) of the items that have a score, by id; None where none has."""
+    scored = [item for item in items if item.id in scores]
+    if not scored:
+        return None
+    won = sum(item.weight * scores[item.id] for item in scored)
+    return won / sum(item.weight for item in scored)
+
+
 def checks_score(items: Sequence[RubricItem], replies: list[str]) -> float | None:
     """Weighted mean (0-1) of the checks by code over the agent's replies of a dialogue, those of the
     firm's state left out; None where there are none.
     """
-    checks = _checks(items)
-    if not checks:
-        return None
-    return sum(c.weight * check_score(c, replies) for c in checks) / sum(c.weight for c in checks)
+    return weighted_mean(items, {c.id: check_score(c, replies) for c in _checks(items)})
 
 
 def check_mean(
@@ -162,12 +168,11 @@ def check_mean(
         reply: the agent's next reply.
         earlier: the agent's replies before it.
     """
-    checks = _checks(items)
-    if not checks:
-        return None
     said = "\n".join([*earlier, reply])
-    won = sum(c.weight * passes(c, said if c.scope == "dialogue" else reply) for c in checks)
-    return won / sum(c.weight for c in checks)
+    passed = {
+        c.id: float(passes(c, said if c.scope == "dialogue" else reply)) for c in _checks(items)
+    }
+    return weighted_mean(items, passed)
 
 
 def state_score(check: StateCheck, state: Mapping[str, Any]) -> float:

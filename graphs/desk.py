@@ -11,7 +11,13 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.config import get_stream_writer
 from tutelage.agents.app_student import Student as AnyStudent
 from tutelage.agents.app_student import as_student
-from tutelage.agents.chat_models import DEFAULT_MODEL, chat_model, measured_placement, model_name
+from tutelage.agents.chat_models import (
+    DEFAULT_MODEL,
+    chat_model,
+    measured_placement,
+    model_name,
+    runs_here,
+)
 from tutelage.agents.customer import Customer
 from tutelage.agents.embedding_models import embedding_model
 from tutelage.agents.judge import Judge
@@ -128,7 +134,7 @@ class Desk:
         """Work on all items at once where every model answers from elsewhere, else in turn: a model in
         this process reads each prompt anew where they compete for its slots.
         """
-        if any(spec.startswith("local:") for spec in self.models.values()):
+        if any(map(runs_here, self.models.values())):
             return [await work(item) for item in items]
         try:
             async with asyncio.TaskGroup() as group:
@@ -214,9 +220,7 @@ def open_desk(
         placement = placement_of(voices["student"], library)
     return Desk(
         environment=environment,
-        customer=Customer(
-            voices["customer"], environment, led=voices["customer"].spec.startswith("local:")
-        ),
+        customer=Customer(voices["customer"], environment, led=runs_here(voices["customer"].spec)),
         student=Student(voices["student"], environment, placement),
         judge=Judge(voices["judge"], environment),
         teacher=Teacher(voices["teacher"], environment),
@@ -241,7 +245,7 @@ def fitting_concurrency(desk: Desk) -> int:
     One a slot where a model runs in this process: with more, dialogues push each other's prompts
     out of the slots and each turn reads its whole dialogue anew.
     """
-    if any(spec.startswith("local:") for spec in desk.models.values()):
+    if any(map(runs_here, desk.models.values())):
         return slots_for_machine()
     return REMOTE_CONCURRENCY
 

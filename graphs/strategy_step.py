@@ -121,7 +121,7 @@ async def strategy_step(
             continue
         ranked = await _choose(desk, name, weak, candidates, plain, null, seed)
         unit = spread(null.pairs)
-        better = [one for one in ranked if np.mean([merit(pair, unit) for pair in one[1]]) > 0]
+        better = [one for one in ranked if _mean_merit(one[1], unit) > 0]
         if not better:
             best, chosen = ranked[0]
             decision = await tried.dropped(
@@ -219,7 +219,7 @@ async def _choose(
     left = list(range(len(candidates)))
 
     def mean(place: int) -> float:
-        return float(np.mean([merit(pair, unit) for pair in pairs[place]]))
+        return _mean_merit(pairs[place], unit)
 
     for number, before in enumerate(plain):
         at = seed + _CHOOSE_SEED + number
@@ -242,6 +242,10 @@ async def _choose(
             pairs.append([])
     out = sorted((place for place in range(len(candidates)) if place not in left), key=mean)
     return [(candidates[place], pairs[place]) for place in [*left, *reversed(out)] if pairs[place]]
+
+
+def _mean_merit(pairs: Sequence[Pair], unit: float) -> float:
+    return float(np.mean([merit(pair, unit) for pair in pairs]))
 
 
 async def _accept(

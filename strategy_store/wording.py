@@ -36,6 +36,11 @@ _REACH = 3
 """Content words between a verb and its object, at most."""
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, with their stops; a point inside a figure ends none."""
+    return [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
+
+
 def content_words(text: str) -> list[str]:
     """The words of a text that carry its meaning, in order, cut to five letters.
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import world
-from tutelage.agents.judge import Judge
+from tutelage.agents.judge import Judge, checks_held
 from tutelage.agents.meter import Meter
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
@@ -167,6 +167,8 @@ async def test_the_rubrics_checks_by_code_speak_where_the_model_is_silent():
     assert await judge.prefer(scenario, turns, right, wrong) < 0.3
     acted = f"(tool book(what='free') gave: your dog is added free)\n{wrong}"
     assert await judge.prefer(scenario, turns, wrong, acted) == pytest.approx(0.5), "said, not done"
+    shares = [checks_held(firm, scenario, turns, reply) for reply in (wrong, acted)]
+    assert shares[0] == shares[1], "nor does anybody else count what was done as said"
     told = [(await judge.assess(scenario, [*turns, Turn(speaker="student", text=reply)]))
             for reply in (wrong, right)]  # fmt: skip
     assert told[1].satisfaction - told[0].satisfaction > 0.4

@@ -13,7 +13,7 @@ from tutelage.agents.transcript import Turn
 from tutelage.environments import Persona, Scenario, load_environment
 from tutelage.graphs.desk import open_desk
 
-KNOWN = "Flight LK210 was cancelled. booking code: K7QX2P, price 79 euros"
+KNOWN = "Flight LK210 was cancelled. booking code: K7QX2P, price 79 euros, 79.50 with the bag"
 TALK = [
     Turn(speaker="customer", text="You cancelled my flight and nobody tells us anything."),
     Turn(speaker="student", text="I am sorry. Would you like the flight at 18:40 or a refund?"),
@@ -27,6 +27,8 @@ IN_CHARACTER = [
     ("Fine, the later flight then. Thanks, bye.", True),
     ("Can you help me at all?", False),
     ("Why would that take seven days?", False),
+    ("I paid 79.50 and I want my 79.50 back. Where is it?", False),
+    ("I paid 79.50. Give me my 79.50.", False),
 ]
 BROKEN = [
     ("", False, "empty"),

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tutelage.agents.chat_models import DEFAULT_MODEL
+from tutelage.agents.chat_models import DEFAULT_MODEL, runs_here
 from tutelage.agents.judge import Judge
 from tutelage.agents.machine_size import slots_for_machine
 from tutelage.agents.meter import Meter
@@ -112,10 +112,9 @@ async def calibrated(
         firm: Judge(voice, await asyncio.to_thread(load_environment, firm))
         for firm in {firm for firm, _ in items}
     }
-    local = voice.spec.startswith("local:")
     return await calibrate(
         [(judges[firm], item) for firm, item in items],
-        slots_for_machine() if local else REMOTE_CONCURRENCY,
+        slots_for_machine() if runs_here(voice.spec) else REMOTE_CONCURRENCY,
         on_reading,
     )
 

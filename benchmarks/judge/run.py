@@ -48,13 +48,19 @@ def by_code(judge: Judge, item: CalibrationItem, reply: str) -> tuple[float, flo
     return -FAULT_LOGIT * faults, CHECK_LOGIT * held
 
 
+def by_certainty(readings: list[Reading]) -> list[bool]:
+    """Whether each pair was told right, the most certain first."""
+    ordered = sorted(readings, key=lambda r: -abs(r.prefers_good - 0.5))
+    return [r.prefers_good > 0.5 for r in ordered]
+
+
 def coverage_curve(readings: list[Reading]) -> list[tuple[float, float]]:
     """Share of pairs told right among the most certain ones: (share of pairs kept, right)."""
-    ordered = sorted(readings, key=lambda r: -abs(r.prefers_good - 0.5))
+    right = by_certainty(readings)
     curve: list[tuple[float, float]] = []
     for share in (0.1, 0.25, 0.5, 0.75, 1.0):
-        kept = ordered[: max(1, round(share * len(ordered)))]
-        curve.append((share, round(fmean(r.prefers_good > 0.5 for r in kept), 3)))
+        kept = right[: max(1, round(share * len(right)))]
+        curve.append((share, round(fmean(kept), 3)))
     return curve
 
 
@@ -62,9 +68,7 @@ def draw(readings: list[Reading]) -> str:
     """The whole curve as SVG, with 95 % Wilson intervals and the target."""
     from matplotlib.figure import Figure
 
-    right = [
-        r.prefers_good > 0.5 for r in sorted(readings, key=lambda r: -abs(r.prefers_good - 0.5))
-    ]
+    right = by_certainty(readings)
     counts = range(5, len(right) + 1)
     found = [binomtest(sum(right[:count]), count) for count in counts]
     bands = [one.proportion_ci(method="wilson") for one in found]
