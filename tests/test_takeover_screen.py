@@ -104,7 +104,7 @@ async def test_a_dialogue_under_the_cursor_of_the_watch_is_taken_over(tmp_path):
         async with app.run_test(size=(110, 40), notifications=True) as pilot:
             await until(pilot, lambda: app.chosen == "d")
             await until(pilot, lambda: "my train was" in app.query_one("#transcript").plain)
-            assert "t Take over" in text_of(app)
+            await says(pilot, "t Take over")
             await pilot.press("t")
             await until(pilot, lambda: app.screen._seat and app.screen._seat.held)
             assert not app.check_action("take_over", ()), "it is taken over once"
