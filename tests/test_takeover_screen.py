@@ -86,6 +86,33 @@ async def test_a_person_speaks_in_a_running_dialogue_and_hands_back(tmp_path):
         assert await log.inbox.holder("d") is None
 
 
+@pytest.mark.parametrize("way", ["escape", "exit"])
+async def test_the_screen_may_be_left_while_it_draws(tmp_path, monkeypatch, way):
+    class SlowToGo(takeover_module.Keys):
+        async def on_unmount(self):
+            await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(takeover_module, "EVERY", 0)
+    monkeypatch.setattr(takeover_module, "Keys", SlowToGo)
+    folder = await written(tmp_path / "run", [STARTED, FIRST])
+    async with opened(folder) as (_, pilot):
+        await stated(pilot, "your turn")
+        if way == "escape":
+            await pilot.press("escape")
+
+
+async def test_a_run_that_breaks_while_a_person_speaks_is_told(tmp_path, monkeypatch):
+    folder = await written(tmp_path / "run", [STARTED, FIRST])
+    async with opened(folder) as (_, pilot):
+        await stated(pilot, "your turn")
+
+        async def broken(*_, **__):
+            raise RunFault("the log is no longer there", 4)
+
+        monkeypatch.setattr(RunLog, "read", broken)
+        await stated(pilot, "the log is no longer there")
+
+
 async def test_a_dialogue_under_the_cursor_of_the_watch_is_taken_over(tmp_path):
     environment = load_environment(build_firm(tmp_path / "world"))
     folder, spoken = tmp_path / "run", asyncio.Event()

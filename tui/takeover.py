@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import Input, Static
 from textual.worker import WorkerError
@@ -98,28 +99,38 @@ class Takeover(Screen[None]):
 
     @work(exclusive=True, group="seat")
     async def sit(self) -> None:
-        """Hold the seat: beat, and hear what is said."""
+        """Hold the seat until the screen goes."""
         try:
-            async with Seat(self._run, self._dialogue, self._by) as seat:
-                self._seat = seat
-                await self._hear(seat)
-                try:
-                    await seat.take()
-                except InboxFault as error:
-                    self._say(str(error))
-                beaten = time.monotonic()
-                while True:
-                    await asyncio.sleep(EVERY)
-                    await self._hear(seat)
-                    if seat.held and time.monotonic() - beaten >= BEAT_SECONDS:
-                        beaten = time.monotonic()
-                        if not await seat.beat() and not seat.over:
-                            self._say("you said nothing for too long; the student goes on")
-                    self._draw(seat)
+            await self._hold()
         except (RunFault, InboxFault) as error:
-            self._say(str(error))
+            self._seat = None
+            if self.display:
+                self._say(str(error))
+        except NoMatches:
+            # The parts of a screen that is left go before its workers.
+            if self.display:
+                raise
         finally:
             self._seat = None
+
+    async def _hold(self) -> None:
+        """Take the seat, beat, and hear what is said."""
+        async with Seat(self._run, self._dialogue, self._by) as seat:
+            self._seat = seat
+            await self._hear(seat)
+            try:
+                await seat.take()
+            except InboxFault as error:
+                self._say(str(error))
+            beaten = time.monotonic()
+            while True:
+                await asyncio.sleep(EVERY)
+                await self._hear(seat)
+                if seat.held and time.monotonic() - beaten >= BEAT_SECONDS:
+                    beaten = time.monotonic()
+                    if not await seat.beat() and not seat.over:
+                        self._say("you said nothing for too long; the student goes on")
+                self._draw(seat)
 
     async def _hear(self, seat: Seat) -> None:
         for event in await seat.events():
