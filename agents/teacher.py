@@ -13,6 +13,7 @@ from tutelage.environments import Environment, Scenario, Tactic
 from tutelage.strategy_store import Retrieved
 
 from .acting import act
+from .rule_orders import deciding_rules
 from .student import Student, desk_text, untagged
 from .templates import render
 from .toolbox import open_toolbox
@@ -149,6 +150,7 @@ class Teacher:
             reasons=weakness.reasons,
             goal=weakness.scenario.goal,
             expected=weakness.scenario.expected,
+            rules=deciding_rules(self.environment.policy, weakness.scenario, weakness.turns),
             ending=weakness.ending,
             tactics=tactics,
             failures=failures,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from tutelage.agents.policy_check import breach, plain_breach
+from tutelage.agents.rule_orders import rule_orders, tells
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Proposal, Weakness
+from tutelage.environments import Tactic
 from tutelage.strategy_store import vet
 from tutelage.strategy_store.wording import too_special
 
@@ -17,6 +20,8 @@ from .trials import Candidate, Weak
 
 _QUOTED = 160
 """Characters of a reply that a lesson quotes."""
+_FITTED_FROM = 0.5
+"""Share of a strategy's content words found in a tactic from which it is that tactic, fitted."""
 
 
 async def proposals(
@@ -43,29 +48,34 @@ def vetted(
 ) -> tuple[list[Candidate], list[str]]:
     """The candidates worth trying, and what code refused, with the reason.
 
-    Each strategy is a candidate of its own, so that a good one is not judged by its company, and the
-    handbook tactics that the teacher chose (or those that fit best) compete with them.
+    Each strategy is a candidate of its own, so that a good one is not judged by its company. The
+    handbook tactics that the teacher chose (or those that fit best) compete with them, and so do the
+    rules that decide the case, put as orders to say what they give.
     """
     policy = desk.environment.policy
+    scenario = desk.environment.scenarios[weak.state.scenario]
     rules = [rule.text for rule in policy.rules.values()]
+    number = re.compile(rf"\b(?:{'|'.join(map(re.escape, policy.rules))})\b")
     known = f"{policy.text}\n{desk.environment.config.title}"
     offers: list[Candidate] = []
     for proposal in offered:
         named = [tactic for tactic in weak.tactics if tactic.id in proposal.tactics]
-        ids = tuple(tactic.id for tactic in named)
-        source = "handbook" if named else "teacher"
-        offers += [Candidate((text,), source, ids) for text in proposal.strategies]
+        offers += [_own(text, named) for text in proposal.strategies]
         offers += [
             Candidate((tactic.do,), "handbook", (tactic.id,))
             for tactic in (named or list(weak.tactics))[:2]
         ]
+    told = rule_orders(policy, scenario, weak.state.turns)
+    offers += [Candidate((order,), "policy", ()) for order in told]
     candidates: dict[str, Candidate] = {}
     refused: dict[str, None] = {}
     for offer in offers:
         text = " ".join(offer.texts[0].split()).strip(" -\"'")
         reasons = [*vet(text), *too_special(text, known)]
-        if policy_overlap(text, rules) >= OVERLAP_FROM:
+        if not tells(text) and policy_overlap(text, rules) >= OVERLAP_FROM:
             reasons.append("repeats a rule of the policy")
+        if policy.rules and (rule := number.search(text)):
+            reasons.append(f"names the rule {rule[0]}, which no customer knows")
         if found := plain_breach(desk.environment, text):
             reasons.append(str(found))
         if reasons:
@@ -75,11 +85,17 @@ def vetted(
     return list(candidates.values()), list(refused)
 
 
+def _own(text: str, named: Sequence[Tactic]) -> Candidate:
+    """What the teacher wrote: its own, or one of the tactics that it chose, fitted to the case."""
+    fitted = [tactic.id for tactic in named if policy_overlap(text, [tactic.do]) >= _FITTED_FROM]
+    return Candidate((text,), "handbook" if fitted else "teacher", tuple(fitted))
+
+
 def together(first: Candidate, second: Candidate) -> Candidate:
-    """Two candidates as one."""
+    """Two candidates as one; its source is the first one's unless either is of the handbook."""
     return Candidate(
         tuple(dict.fromkeys((*first.texts, *second.texts))),
-        "handbook" if "handbook" in (first.source, second.source) else "teacher",
+        "handbook" if "handbook" in (first.source, second.source) else first.source,
         tuple(dict.fromkeys((*first.tactics, *second.tactics))),
     )
 

@@ -55,7 +55,7 @@ def provenance_of(
     before, after = check_means(pairs)
     checked = any(pair.checks_before is not None for pair in pairs)
     return Provenance(
-        source="handbook" if candidate.source == "handbook" else "teacher",
+        source=candidate.source,
         tactics=list(candidate.tactics),
         environment=desk.environment.name,
         run=run,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from tutelage.agents.transcript import Reply
-from tutelage.strategy_store import Entry
+from tutelage.strategy_store import Entry, Source
 
 from .acceptance import Decision, Pair, decide, merit, spread
 from .candidates import lesson, proposals, together, vetted, within_policy
@@ -24,6 +24,7 @@ from .trials import (
     Null,
     Weak,
     as_retrieved,
+    checks_of,
     compare,
     draw,
     entry_of,
@@ -123,12 +124,14 @@ async def strategy_step(
         unit = spread(null.pairs)
         better = [one for one in ranked if _mean_merit(one[1], unit) > 0]
         if not better:
-            best, chosen = ranked[0]
+            best, chosen = ranked[0] if ranked else (candidates[0], [])
+            why = (
+                "were no better on the first tries"
+                if ranked
+                else "hold fewer checks, with any other too"
+            )
             decision = await tried.dropped(
-                best.texts,
-                "the replies with it were no better on the first tries",
-                chosen,
-                best.source,
+                best.texts, f"the replies with it {why}", chosen, best.source
             )
             failures.append(lesson(best, decision, chosen))
             continue
@@ -211,7 +214,9 @@ async def _choose(
 
     All are tried on the first seed, and after each the better half goes on to the next (sequential
     halving: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits").
-    The best two of the first seed go on as one candidate more: what each does may add up.
+    A candidate with whose first reply fewer checks hold than without it is out before the judge is
+    asked, for no test would pass it. The best two of the first seed go on as one candidate more: what
+    each does may add up.
     """
     state, unit = weak.state, spread(null.pairs)
     candidates = list(candidates)
@@ -231,7 +236,13 @@ async def _choose(
         async def judged(one: Drawn) -> Pair:
             return await compare(desk, name, "choose", one)
 
-        found = await desk.side_by_side(await desk.side_by_side(left, drawn), judged)
+        tried = await desk.side_by_side(left, drawn)
+        if number == 0:
+            standing = [at for at, one in enumerate(tried) if not _fell(desk, one)]
+            if not standing:
+                return []
+            left, tried = [left[at] for at in standing], [tried[at] for at in standing]
+        found = await desk.side_by_side(tried, judged)
         for place, pair in zip(left, found, strict=True):
             pairs[place].append(pair)
         best = sorted(left, key=mean, reverse=True)
@@ -240,8 +251,17 @@ async def _choose(
             left.append(len(candidates))
             candidates.append(together(*(candidates[place] for place in best[:2])))
             pairs.append([])
-    out = sorted((place for place in range(len(candidates)) if place not in left), key=mean)
-    return [(candidates[place], pairs[place]) for place in [*left, *reversed(out)] if pairs[place]]
+    out = [place for place, own in enumerate(pairs) if own and place not in left]
+    out.sort(key=mean, reverse=True)
+    return [(candidates[place], pairs[place]) for place in [*left, *out]]
+
+
+def _fell(desk: Desk, drawn: Drawn) -> bool:
+    """Whether fewer checks by code hold with the strategy than without it."""
+    before, after = (
+        checks_of(desk, drawn.state, said.text) for said in (drawn.before, drawn.after)
+    )
+    return before is not None and after is not None and after < before
 
 
 def _mean_merit(pairs: Sequence[Pair], unit: float) -> float:
@@ -292,7 +312,7 @@ class _Try:
         texts: Sequence[str],
         reason: str,
         pairs: Sequence[Pair] = (),
-        source: str = "teacher",
+        source: Source = "teacher",
     ) -> Decision:
         """Dropped before it came to a test."""
         mean = float(np.mean([pair.preference for pair in pairs])) if pairs else 0.5

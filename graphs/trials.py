@@ -17,6 +17,7 @@ from tutelage.strategy_store import (
     Index,
     Provenance,
     Retrieved,
+    Source,
     Strategy,
     mask,
     query_of,
@@ -49,10 +50,10 @@ class Null:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Strategies that are tried together; `source` is teacher or handbook, `tactics` ids of it."""
+    """Strategies that are tried together; `tactics` are ids of the handbook."""
 
     texts: tuple[str, ...]
-    source: str
+    source: Source
     tactics: tuple[str, ...]
 
 

@@ -1,7 +1,7 @@
 """What is learned: entries, strategies, the library, its versions, retrieval."""
 
 from .deployment import Deployment, on_trial
-from .entry import Entry, Evidence, Provenance, Status, Strategy, Uplift, mask
+from .entry import Entry, Evidence, Provenance, Source, Status, Strategy, Uplift, mask
 from .library import ALL_STATUSES, ChangedMeanwhile, Library, LibraryFault
 from .prompt import PLACEMENTS, Placement, coach_messages, coach_wire, strategies_text
 from .retrieval import Index, Retrieved, query_of, terms_of
@@ -20,6 +20,7 @@ __all__ = [
     "Placement",
     "Provenance",
     "Retrieved",
+    "Source",
     "Status",
     "Strategy",
     "Uplift",

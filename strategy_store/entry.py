@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["proposed", "approved", "rejected", "retired"]
-Source = Literal["teacher", "handbook", "person", "import"]
+Source = Literal["teacher", "handbook", "policy", "person", "import"]
+"""Who wrote a strategy; `policy` is a rule of the firm's, put as an order to say what it gives."""
 
 _MASKS = (
     (re.compile(r"\bhttps?://\S+|\bwww\.\S+", re.IGNORECASE), "(link)"),

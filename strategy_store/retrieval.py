@@ -92,7 +92,8 @@ class Index:
                 not fit any more is left out whole.
             exclude_scenarios: ids of the firm's scenarios; strategies learned from them are left
                 out, so that an evaluation does not meet its own lessons.
-            exclude_sources: `handbook`, `teacher` or `person`; what came from there is left out.
+            exclude_sources: `handbook`, `policy`, `teacher` or `person`; what came from there is
+                left out.
         """
         terms = terms_of(query)
         lexical = [max(_likeness(terms, text) for text in own) for own in self._terms]

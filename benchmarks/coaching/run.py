@@ -3,10 +3,11 @@
 For each firm, stage by stage: play the test split without strategies; coach on the train split and play
 the same cells with what was learned; play them with generic advice, by the teacher, and with strategies
 that a person wrote (`by_hand/`), which show what student, retrieval and judge make of good advice; learn
-each baseline on as many calls as coaching took, and play it; play the strategies by hand once more,
-found by meaning. Every step is a command that users have. A stage that was cut off goes on, and the
-result file grows with each: one that is in it already, with the same options, is not played again, so
-that a table of many hours can be made in several sittings, each on a fresh checkout.
+each baseline on as many calls as coaching took, and play it. Libraries are retrieved from by meaning
+as well as by words, and what was written by hand once more by words alone. Every step is a command that
+users have. A stage that was cut off goes on, and the result file grows with each: one that is in it
+already, with the same options, is not played again, so that a table of many hours can be made in several
+sittings, each on a fresh checkout.
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
@@ -74,7 +75,7 @@ def coached(firm: str, asked: argparse.Namespace, work: Path) -> dict[str, Any]:
             "coach", firm, "--rounds", asked.rounds, "--dialogues", asked.dialogues, "--states",
             asked.states, "--validation", asked.validation, "--exchanges", asked.exchanges,
             "--pairs", asked.pairs, "--refinements", asked.refinements,
-            "--run", run, *resumed(run), *teacher(asked), "--json",
+            "--embeddings", EMBEDDINGS, "--run", run, *resumed(run), *teacher(asked), "--json",
         )  # fmt: skip
         told.write_text(answer)
     return json.loads(told.read_text())
@@ -106,7 +107,8 @@ def arm(name: str, firm: str, asked: argparse.Namespace, work: Path, _: Stages) 
     """An arm in the run that the report is made of, beside those that were played in it before."""
     run, learned = work / "evaluate", work / "coach" / "library.db"
     there = {one.arm for one in outcomes(run)} | {name} if resumed(run) else {name}
-    given = ["--library", learned, "--proposed"] if "library" in there else []
+    given = ["--library", learned, "--proposed", "--embeddings", EMBEDDINGS]
+    given = given if "library" in there else []
     arms = [one for one in SIDE_BY_SIDE if one in there]
     told = evaluated(firm, asked, run, arms, *given, "--report", RESULTS / f"{firm}.html")
     return told, [one for one in outcomes(run) if one.arm == name]
@@ -138,22 +140,22 @@ def baseline(
 def hand(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
     """What a person wrote: what student, retrieval and judge make of good advice."""
     run = work / "evaluate_hand"
-    told = evaluated(firm, asked, run, ["library"], "--library", by_hand(firm, work))
+    given = ["--library", by_hand(firm, work), "--embeddings", EMBEDDINGS]
+    told = evaluated(firm, asked, run, ["library"], *given)
     return told, [named(one, "by hand") for one in outcomes(run)]
 
 
-def meaning(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
-    """The library by hand once more, retrieved by meaning as well as by words."""
-    run = work / "evaluate_meaning"
-    given = ["--library", by_hand(firm, work), "--embeddings", EMBEDDINGS]
-    told = evaluated(firm, asked, run, ["library"], *given)
-    return told, [named(one, "by hand, by meaning") for one in outcomes(run)]
+def words(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
+    """The library by hand once more, retrieved by words alone."""
+    run = work / "evaluate_words"
+    told = evaluated(firm, asked, run, ["library"], "--library", by_hand(firm, work))
+    return told, [named(one, "by hand, by words") for one in outcomes(run)]
 
 
 STAGES = {
     "none": partial(arm, "none"), "library": library, "generic": partial(arm, "generic"),
     "teacher": partial(arm, "teacher"), "hand": hand,
-    **{name: partial(baseline, name) for name in BASELINES}, "meaning": meaning,
+    **{name: partial(baseline, name) for name in BASELINES}, "words": words,
 }  # fmt: skip
 
 

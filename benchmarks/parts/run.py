@@ -1,10 +1,12 @@
 """Which part fails: the first reply to every test scenario, with one part swapped at a time.
 
 The student answers the opening line without advice, with one generic piece of advice, with strategies
-that a person wrote (found by words, and once more handed to it where an entry fits, so that retrieval
-cannot fail), with the rules that decide the case said once more, and told outright what a good agent
-does here (a perfect teacher for this very case). Then the teacher answers in its place, knowing the
-same. All that judges is the checks by code.
+that a person wrote (found by the library, and once more handed to it where an entry fits, so that
+retrieval cannot fail): in general words as they were first written, and as orders that carry what the
+policy gives. Then with the rules that decide the case said once more, with the same rules as orders to
+say them, with orders that a person wrote for this kind of case who knew the case, and told outright
+what a good agent does here (a perfect teacher for this very case). Then the teacher answers in its
+place, knowing the same. All that judges is the checks by code.
 
 python benchmarks/parts/run.py                    # three firms, half an hour on two cores
 python benchmarks/parts/run.py airline --seeds 1
@@ -18,6 +20,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -26,18 +29,21 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from tutelage.agents.chat_models import DEFAULT_MODEL
+from tutelage.agents.rule_orders import rule_orders
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Scenario, checks_score, load_environment
 from tutelage.graphs.acceptance import mean_interval
 from tutelage.graphs.baselines import always
 from tutelage.graphs.desk import Desk, open_desk
 from tutelage.graphs.evaluation import GENERIC_ADVICE
-from tutelage.strategy_store import Index, query_of
+from tutelage.strategy_store import Entry, Index, query_of
 from tutelage.strategy_store.exchange import entries_of
 
 HERE = Path(__file__).parent
 RESULT = HERE / "result.json"
 BY_HAND = HERE.parent / "coaching" / "by_hand"
+IN_GENERAL = HERE / "in_general"
+ORDERS = HERE / "orders.yaml"
 RIGHT = HERE.parent / "retrieval" / "right.yaml"
 FIRMS = ("airline", "broadband", "furniture")
 Answer = Callable[[Scenario, list[Turn], int], Awaitable[str]]
@@ -45,29 +51,44 @@ Answer = Callable[[Scenario, list[Turn], int], Awaitable[str]]
 
 def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
     """Who answers, and with what advice, by the arm's name."""
-    entries = entries_of(BY_HAND / f"{firm}.yaml")
-    index = Index(entries)
+    general, by_hand = (entries_of(path / f"{firm}.yaml") for path in (IN_GENERAL, BY_HAND))
     fits = yaml.safe_load(RIGHT.read_text(encoding="utf-8"))[firm]
+    orders = yaml.safe_load(ORDERS.read_text(encoding="utf-8"))[firm]
+    policy = desk.environment.policy
 
     async def student(scenario: Scenario, turns: list[Turn], seed: int, advice: list) -> str:
         return (await desk.student.reply(scenario, turns, advice, seed)).text
 
-    def found(scenario: Scenario) -> list:
-        return index.search(query_of(scenario.opening), top=1)
+    async def found(index: Index, scenario: Scenario, turns: list[Turn], seed: int) -> str:
+        advice = await index.asearch(query_of(scenario.opening), top=1)
+        return await student(scenario, turns, seed, advice)
 
-    def handed(scenario: Scenario) -> list:
+    def handed(entries: list[Entry], scenario: Scenario) -> list:
         right = fits[scenario.id]
         return list(always([s.text for s in entries[right[0] - 1].strategies])) if right else []
 
     def rules(scenario: Scenario) -> list[str]:
-        return [desk.environment.policy.rules[id_].text for id_ in scenario.rules]
+        return [policy.rules[id_].text for id_ in scenario.rules]
+
+    def said(scenario: Scenario, turns: list[Turn]) -> list[str]:
+        return rule_orders(policy, scenario, turns)
+
+    in_general, as_orders = Index(general), Index(by_hand)
+    by_meaning = Index(by_hand, desk.embeddings)
 
     return {
         "none": lambda s, t, n: student(s, t, n, []),
         "generic advice": lambda s, t, n: student(s, t, n, list(always([GENERIC_ADVICE]))),
-        "by hand, found by words": lambda s, t, n: student(s, t, n, found(s)),
-        "by hand, handed over": lambda s, t, n: student(s, t, n, handed(s)),
+        "in general words, found by words": partial(found, in_general),
+        "in general words, handed over": lambda s, t, n: student(s, t, n, handed(general, s)),
+        "as orders, found by words": partial(found, as_orders),
+        "as orders, found by meaning": partial(found, by_meaning),
+        "as orders, handed over": lambda s, t, n: student(s, t, n, handed(by_hand, s)),
         "the rules that decide, again": lambda s, t, n: student(s, t, n, list(always(rules(s)))),
+        "the same rules, as orders": lambda s, t, n: student(s, t, n, list(always(said(s, t)))),
+        "orders for this kind of case": lambda s, t, n: student(
+            s, t, n, list(always(orders[s.id]))
+        ),
         "told what a good agent does": lambda s, t, n: student(s, t, n, list(always([s.expected]))),
         "the teacher answers": lambda s, t, n: desk.teacher.reply(s, t, (), n),
     }
@@ -77,7 +98,9 @@ async def play(firms: list[str], seeds: int, model: str, rows: dict[str, dict]) 
     """Ask what was not asked yet; every reply is written down with the checks that it passes."""
     for firm in firms:
         environment = load_environment(firm)
-        desk = open_desk(environment, student=model, teacher=model, customer=model, judge=model)
+        desk = open_desk(
+            environment, student=model, teacher=model, customer=model, judge=model, embeddings=model
+        )
         arms = arms_of(desk, firm)
         todo = [
             (scenario, arm, seed)

@@ -6,11 +6,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
-from tutelage.graphs.review import Entry, Finding, Shelf, Strategy
+from tutelage.graphs.review import Entry, Finding, Shelf, Source, Strategy
 
 STATUSES = ("", "proposed", "approved", "rejected", "retired")
-SOURCES = ("", "teacher", "handbook", "person", "import")
+SOURCES = ("", *get_args(Source))
 ORDERS = ("entry", "status", "preference", "newest")
 MARKS = {"proposed": "○", "approved": "✓", "rejected": "✗", "retired": "–"}
 

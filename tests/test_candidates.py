@@ -1,0 +1,189 @@
+"""What may be tried at a weak state: rules as orders, what the teacher writes, and its origin."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import world
+import yaml
+from tutelage.agents.rule_orders import deciding_rules, orders_of, rule_orders, tells
+from tutelage.agents.teacher import Description, Proposal
+from tutelage.agents.transcript import Turn
+from tutelage.environments import Policy, Tactic, load_environment
+from tutelage.graphs import events as ev
+from tutelage.graphs.candidates import vetted
+from tutelage.graphs.coaching import CoachingOptions, compile_coaching
+from tutelage.graphs.states import State
+from tutelage.graphs.trials import Weak
+from tutelage.strategy_store import Library, vet
+from tutelage.strategy_store.wording import too_special
+
+POLICY = Policy(
+    "# Lighthouse\n"
+    "- L1: Never name the keeper.\n"
+    "- L2: A lost key costs 20 euros; a second one 50.\n"
+    "- L3: Guests of the Tower: a torch for the stairs, against a deposit. Not for children.\n"
+    "- L4: Whoever pays under L2 keeps the old key; L3 stays in force.\n"
+    "- L5: Ask for the name first. The lamp room is closed after dusk. It opens on request.\n"
+    "- L6: A room is free of charge on the night of a storm which closes the bridge to the mainland,"
+    " with breakfast; guests who leave by boat before noon are repaid half of what they gave.\n"
+    "- L7: Rooms in the Tower are let by the week; do not let them by the night.\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "orders"),
+    [
+        ("L1", []),
+        ("L2", ["Say that a lost key costs 20 euros; a second one 50."]),
+        (
+            "L3",
+            [
+                "Say what holds for guests of the Tower: a torch for the stairs, against a deposit;"
+                " not for children."
+            ],
+        ),
+        ("L4", ["Say that whoever pays keeps the old key."]),
+        ("L5", ["Say that the lamp room is closed after dusk."]),
+        (
+            "L6",
+            [
+                "Say that a room is free of charge on the night of a storm which closes the bridge to"
+                " the mainland, with breakfast.",
+                "Say that guests who leave by boat before noon are repaid half of what they gave.",
+            ],
+        ),
+        ("L7", ["Say that rooms in the Tower are let by the week."]),
+    ],
+)
+def test_what_a_rule_gives_becomes_an_order_and_what_speaks_to_the_agent_does_not(rule, orders):
+    assert orders_of(POLICY.rules[rule], POLICY) == orders
+
+
+@pytest.mark.parametrize("firm", ["airline", "broadband", "furniture"])
+def test_orders_of_the_firms_that_come_with_it_may_be_strategies(firm):
+    environment = load_environment(firm)
+    policy = environment.policy
+    every = [order for rule in policy.rules.values() for order in orders_of(rule, policy)]
+    assert len(every) > 25
+    for order in every:
+        assert tells(order) and vet(order) == []
+        assert too_special(order, f"{policy.text}\n{environment.config.title}") == []
+    without = [s.id for s in environment.split("train") if not rule_orders(policy, s, _opening(s))]
+    assert len(without) <= len(environment.split("train")) // 5, without
+
+
+def _opening(scenario):
+    return [Turn(speaker="customer", text=scenario.opening or scenario.situation)]
+
+
+def test_the_rules_that_a_scenario_names_go_before_nearer_ones():
+    environment = load_environment("airline")
+    scenario = next(s for s in environment.split("train") if s.id == "own_flu")
+    named = deciding_rules(environment.policy, scenario, _opening(scenario))
+    assert named and {rule.id for rule in named} <= set(scenario.rules)
+    nameless = scenario.model_copy(update={"rules": []})
+    near = deciding_rules(environment.policy, nameless, _opening(scenario))
+    assert "R18" in {rule.id for rule in near} and len(near) <= 3
+
+
+RULES = "\n".join(
+    [
+        "- R1: Answer every message within the hour.",
+        "- R2: A train that was cancelled brings candlelight to who is stranded on a platform.",
+        "- R3: A wardrobe that arrived broken is mended with sawdust on every shelf.",
+        "- R4: A father who passed away is honoured with a lantern at the funeral service.",
+        "- R5: An account charged twice for an invoice is settled by abacus within the month.",
+        "- R6: A password reset that locks a profile is opened with a keyring.",
+        "- R7: A cake that contained nuts is replaced by one with an almond warning on its label.",
+    ]
+)
+
+
+async def test_where_the_teacher_is_vague_the_loop_learns_from_the_rules(tmp_path):
+    said: list[str] = [
+        "Say something kind to the customer in the first sentence.",
+        "Bring candlelight to who is stranded on a platform.",
+        "Say that under R2 candlelight is brought to the platform.",
+    ]
+
+    class Vague(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" not in page:
+                return super().answer(system, page, messages)
+            assert "Rules that decide it:" in page
+            return json.dumps({"advice": [], "strategies": said})
+
+    firm = load_environment(world.build_firm(tmp_path / "world", policy=RULES))
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(firm, library, teacher=Vague())
+        options = CoachingOptions(
+            rounds=2, dialogues=12, validation_dialogues=2, states_per_round=6, concurrency=4,
+            max_exchanges=3,
+        )  # fmt: skip
+        await compile_coaching(desk, options).ainvoke({})
+        kept = [strategy for entry in library.entries() for strategy in entry.strategies]
+        assert len(kept) >= 3
+        for strategy in kept:
+            assert strategy.provenance.source == "policy" and strategy.text.startswith("Say that ")
+            assert any(cure in strategy.text for cure, _ in world.TROUBLES.values())
+    refused = "; ".join(
+        why
+        for logged in await desk.log.read(kinds=("strategy_proposed",))
+        if isinstance(logged.event, ev.StrategyProposed)
+        for why in logged.event.refused
+    )
+    assert "repeats a rule of the policy" in refused and "names the rule R2" in refused
+
+
+def _weak(firm, scenario, tactics=()):
+    turns = tuple(_opening(firm.scenarios[scenario]))
+    state = State("d", 0, scenario, "anyone", turns, world.DULL, 2.0, "", ())
+    return Weak(state, Description(scenario="a stranded customer", wants="", feels=""), "", tactics)
+
+
+async def test_what_the_teacher_fitted_is_told_from_what_it_invented(tmp_path):
+    firm = load_environment(world.build_firm(tmp_path / "world", policy=RULES))
+    tactic = Tactic("T1", "Name the loss", "", "Name the loss in the customer's words.", "", "")
+    said = (
+        "Begin by naming the loss in the words of the customer.",
+        "Offer the customer a seat on the next train.",
+    )
+    offered = [Proposal(("T1",), said)]
+    candidates, refused = vetted(
+        world.seat(firm, None), _weak(firm, "stranded_0", (tactic,)), offered
+    )
+    assert not refused
+    origins = {
+        candidate.texts[0]: (candidate.source, candidate.tactics) for candidate in candidates
+    }
+    assert origins[said[0]] == ("handbook", ("T1",)) and origins[said[1]] == ("teacher", ())
+    assert origins[tactic.do] == ("handbook", ("T1",))
+    assert ("policy", ()) in origins.values()
+
+
+async def test_what_costs_a_check_is_out_before_the_judge_is_asked(tmp_path):
+    folder = world.build_firm(tmp_path / "world")
+    config = yaml.safe_load((folder / "environment.yaml").read_text())
+    config["rubric"] += [{"id": "no_thunder", "kind": "excludes", "none_of": [world.HARM]}]
+    (folder / "environment.yaml").write_text(yaml.safe_dump(config))
+    firm = load_environment(folder)
+    pages: list[str] = []
+
+    class Listens(world.ScriptedJudge):
+        def answer(self, system, page, messages):
+            pages.append(page)
+            return super().answer(system, page, messages)
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(firm, library, judge=Listens())
+        options = CoachingOptions(
+            rounds=1, dialogues=6, validation_dialogues=0, states_per_round=6, concurrency=4,
+            max_exchanges=3,
+        )  # fmt: skip
+        await compile_coaching(desk, options).ainvoke({})
+        assert library.entries()
+    proposed = await desk.log.read(kinds=("strategy_proposed",))
+    assert any(world.HARM in text for one in proposed for text in one.event.texts)
+    assert not [page for page in pages if world.HARM in page]
