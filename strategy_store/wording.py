@@ -13,6 +13,10 @@ _CONDITION = re.compile(
     r"\b(?:unless|before|until|if|when|where|once|already|except|other than|more than|without|only)\b",
     re.IGNORECASE,
 )
+_NONE_OF_IT = re.compile(
+    r"\b(?:no|nor|neither|nothing)\b(?:(?! and\b| but\b)[^.;:,!?])*", re.IGNORECASE
+)
+"""What is not done: in "promise no day", and in "say that no day can be promised"."""
 _CLAUSE_END = re.compile(r"[.;:,!?]|\b(?:and then|but)\b")
 _SUBJECT = re.compile(
     r"^(?:the|an?|this|that|these|those|it|its|he|she|they|we|i|you|your|our|my|their|there|here|who"
@@ -124,7 +128,8 @@ def _prohibitions(text: str) -> list[list[str]]:
 
 def _without_prohibitions(text: str) -> str:
     kept: list[str] = []
-    for clause in _CLAUSE_END.split(_LEAD.sub("", text.strip(), count=1)):
+    text = _NONE_OF_IT.sub("", _LEAD.sub("", text.strip(), count=1))
+    for clause in _CLAUSE_END.split(text):
         match = _NEGATION.search(clause) or _CONDITION.search(clause)
         kept.append(clause[: match.start()] if match else clause)
     return " . ".join(kept)

@@ -90,6 +90,12 @@ def test_code_answers_first_and_the_judge_is_asked_about_the_nearest_rules_only(
 
     against = plain_breach(airline, "Never rebook a cancelled flight.")
     assert against is not None and against.rule.id == "R4"
+    for kept in (
+        "Promise no day for the late bag.",
+        "Say that no day can be promised for the bag.",
+    ):
+        assert plain_breach(airline, kept) is None
+    assert plain_breach(airline, "Take no notice and promise a day for the late bag.") is not None
     assert plain_breach(airline, "Say what happens next.") is None
     reader = Reads("R31-none")
     found = asyncio.run(breach(airline, reader, "Promise a day for a late bag at once."))
