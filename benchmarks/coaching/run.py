@@ -1,6 +1,6 @@
 """The result table: what coaching gives, beside other ways to learn, on the test split of a firm.
 
-For each firm, stage by stage: play the test split without strategies; coach on the train split and play
+For each firm, stage by stage: play the test split without strategies; coach on the train split; play
 the same cells with what was learned; play them with generic advice, by the teacher, and with strategies
 that a person wrote (`by_hand/`), which show what student, retrieval and judge make of good advice; learn
 each baseline on as many calls as coaching took, and play it. Libraries are retrieved from by meaning
@@ -67,20 +67,6 @@ def teacher(asked: argparse.Namespace) -> list[str]:
     return ["--teacher", asked.teacher] if asked.teacher else []
 
 
-def coached(firm: str, asked: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """Coach on the train split; what `coach --json` says."""
-    run, told = work / "coach", work / "coach.json"
-    if not told.exists():
-        answer = tutelage(
-            "coach", firm, "--rounds", asked.rounds, "--dialogues", asked.dialogues, "--states",
-            asked.states, "--validation", asked.validation, "--exchanges", asked.exchanges,
-            "--pairs", asked.pairs, "--refinements", asked.refinements,
-            "--embeddings", EMBEDDINGS, "--run", run, *resumed(run), *teacher(asked), "--json",
-        )  # fmt: skip
-        told.write_text(answer)
-    return json.loads(told.read_text())
-
-
 def evaluated(
     firm: str, asked: argparse.Namespace, run: Path, arms: Sequence[str], *given: object
 ) -> dict[str, Any]:
@@ -105,23 +91,35 @@ def by_hand(firm: str, work: Path) -> Path:
 
 def arm(name: str, firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
     """An arm in the run that the report is made of, beside those that were played in it before."""
-    run, learned = work / "evaluate", work / "coach" / "library.db"
+    run = work / "evaluate"
     there = {one.arm for one in outcomes(run)} | {name} if resumed(run) else {name}
-    given = ["--library", learned, "--proposed", "--embeddings", EMBEDDINGS]
-    given = given if "library" in there else []
+    given: list[object] = []
+    if "library" in there:
+        given = ["--library", learned(firm, work), "--proposed", "--embeddings", EMBEDDINGS]
     arms = [one for one in SIDE_BY_SIDE if one in there]
     told = evaluated(firm, asked, run, arms, *given, "--report", RESULTS / f"{firm}.html")
     return told, [one for one in outcomes(run) if one.arm == name]
 
 
-def library(firm: str, asked: argparse.Namespace, work: Path, done: Stages) -> Stage:
-    """What coaching learned, written down beside the result, and its arm."""
-    coach = coached(firm, asked, work)
-    learned = RESULTS / f"{firm}.library.yaml"
-    tutelage("library", "export", work / "coach" / "library.db", "--out", learned)
-    told, found = arm("library", firm, asked, work, done)
-    calls = asyncio.run(calls_of(work / "coach"))
-    return {"coach": coach, "calls": calls, "evaluate": told}, found
+def coach(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
+    """Coach on the train split; what was learned is written down beside the result."""
+    run = work / "coach"
+    told = tutelage(
+        "coach", firm, "--rounds", asked.rounds, "--dialogues", asked.dialogues, "--states",
+        asked.states, "--validation", asked.validation, "--exchanges", asked.exchanges,
+        "--pairs", asked.pairs, "--refinements", asked.refinements,
+        "--embeddings", EMBEDDINGS, "--run", run, *resumed(run), *teacher(asked), "--json",
+    )  # fmt: skip
+    tutelage("library", "export", run / "library.db", "--out", RESULTS / f"{firm}.library.yaml")
+    return {"calls": asyncio.run(calls_of(run)), "coach": json.loads(told)}, []
+
+
+def learned(firm: str, work: Path) -> Path:
+    """The library that coaching left: what was written down of it, so that a fresh checkout does."""
+    library = work / "learned.db"
+    if not library.exists():
+        tutelage("library", "import", library, RESULTS / f"{firm}.library.yaml")
+    return library
 
 
 def baseline(
@@ -131,7 +129,7 @@ def baseline(
     run, found = work / f"evaluate_{method}", RESULTS / f"{firm}.{method}.json"
     if not found.exists():
         tutelage(
-            "baseline", method, firm, "--calls", before["library"]["told"]["calls"],
+            "baseline", method, firm, "--calls", before["coach"]["told"]["calls"],
             "--exchanges", asked.exchanges, "--out", found, "--run", work / method, *teacher(asked),
         )  # fmt: skip
     return evaluated(firm, asked, run, [method], f"--{method}", found), outcomes(run)
@@ -153,8 +151,8 @@ def words(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
 
 
 STAGES = {
-    "none": partial(arm, "none"), "library": library, "generic": partial(arm, "generic"),
-    "teacher": partial(arm, "teacher"), "hand": hand,
+    "none": partial(arm, "none"), "coach": coach, "library": partial(arm, "library"),
+    "generic": partial(arm, "generic"), "teacher": partial(arm, "teacher"), "hand": hand,
     **{name: partial(baseline, name) for name in BASELINES}, "words": words,
 }  # fmt: skip
 
@@ -247,7 +245,7 @@ def main() -> None:
         default=list(STAGES),
         help="Only these, in this order.",
     )
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--dialogues", type=int, default=4)
     parser.add_argument("--validation", type=int, default=2)
     parser.add_argument("--states", type=int, default=2)
