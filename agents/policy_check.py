@@ -14,7 +14,7 @@ from .voice import Voice
 BREAKS_FROM = 0.62
 """Probability that a rule is broken, from which a strategy is refused."""
 RULES_ASKED = 3
-"""Rules that are put to the model, the nearest in words."""
+"""Rules at most that are nearest to a text in words: what a model is asked about, one by one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,6 @@ from tutelage.strategy_store.wording import sentences
 from .policy_check import nearest_rules
 from .transcript import Turn
 
-DECIDING = 3
-"""Rules at most that are put as orders for one state."""
 _LEAD_WORDS = 4
 """Words at most that make a clause an order."""
 _SHORTEST = 4
@@ -50,7 +48,7 @@ def tells(text: str) -> bool:
 
 
 def deciding_rules(policy: Policy, scenario: Scenario, turns: Sequence[Turn]) -> list[Rule]:
-    """The rules that decide a state, at most DECIDING, the nearest in words first.
+    """The rules that decide a state, at most three, the nearest in words first.
 
     They are looked for among those that the scenario names, else among all. [] where none has a
     content word in common with what a good agent does here and what the customer said.
@@ -62,7 +60,7 @@ def deciding_rules(policy: Policy, scenario: Scenario, turns: Sequence[Turn]) ->
     """
     about = " ".join([scenario.expected, *(t.text for t in turns if t.speaker == "customer")])
     named = [policy.rules[id_] for id_ in scenario.rules if id_ in policy.rules]
-    return nearest_rules(named or policy.rules.values(), about)[:DECIDING]
+    return nearest_rules(named or policy.rules.values(), about)
 
 
 def rule_orders(policy: Policy, scenario: Scenario, turns: Sequence[Turn]) -> list[str]:

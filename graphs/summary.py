@@ -59,7 +59,7 @@ class RunSummary(BaseModel):
 
     @property
     def sources(self) -> dict[str, tuple[int, int]]:
-        """By source (handbook or teacher): proposals kept, and proposals decided on."""
+        """By source (teacher, handbook or policy): proposals kept, and proposals decided on."""
         found: dict[str, tuple[int, int]] = {}
         for event in self.decided:
             kept, decided = found.get(event.source, (0, 0))

@@ -3,7 +3,8 @@
 The student answers the opening line without advice, with one generic piece of advice, with strategies
 that a person wrote (found by the library, and once more handed to it where an entry fits, so that
 retrieval cannot fail): in general words as they were first written, and as orders that carry what the
-policy gives. Then with the rules that decide the case said once more, with the same rules as orders to
+policy gives. Then with what a library that nobody learned would give: every rule as orders, found by
+meaning. Then with the rules that decide the case said once more, with the same rules as orders to
 say them, with orders that a person wrote for this kind of case who knew the case, and told outright
 what a good agent does here (a perfect teacher for this very case). Then the teacher answers in its
 place, knowing the same. All that judges is the checks by code.
@@ -29,14 +30,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from tutelage.agents.chat_models import DEFAULT_MODEL
-from tutelage.agents.rule_orders import rule_orders
+from tutelage.agents.rule_orders import orders_of, rule_orders
 from tutelage.agents.transcript import Turn
-from tutelage.environments import Scenario, checks_score, load_environment
+from tutelage.environments import Policy, Scenario, checks_score, load_environment
 from tutelage.graphs.acceptance import mean_interval
 from tutelage.graphs.baselines import always
 from tutelage.graphs.desk import Desk, open_desk
 from tutelage.graphs.evaluation import GENERIC_ADVICE
-from tutelage.strategy_store import Entry, Index, query_of
+from tutelage.strategy_store import Entry, Index, Provenance, Strategy, query_of
 from tutelage.strategy_store.exchange import entries_of
 
 HERE = Path(__file__).parent
@@ -47,6 +48,17 @@ ORDERS = HERE / "orders.yaml"
 RIGHT = HERE.parent / "retrieval" / "right.yaml"
 FIRMS = ("airline", "broadband", "furniture")
 Answer = Callable[[Scenario, list[Turn], int], Awaitable[str]]
+
+
+def unlearned(policy: Policy) -> list[Entry]:
+    """A library that nobody learned: an entry a rule, with its orders."""
+    origin = Provenance(source="policy")
+    orders = {rule.text: orders_of(rule, policy) for rule in policy.rules.values()}
+    return [
+        Entry.new(text, strategies=[Strategy.new(order, origin) for order in found])
+        for text, found in orders.items()
+        if found
+    ]
 
 
 def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
@@ -74,7 +86,10 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         return rule_orders(policy, scenario, turns)
 
     in_general, as_orders = Index(general), Index(by_hand)
-    by_meaning = Index(by_hand, desk.embeddings)
+    by_meaning, every_rule = (
+        Index(by_hand, desk.embeddings),
+        Index(unlearned(policy), desk.embeddings),
+    )
 
     return {
         "none": lambda s, t, n: student(s, t, n, []),
@@ -84,6 +99,7 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "as orders, found by words": partial(found, as_orders),
         "as orders, found by meaning": partial(found, by_meaning),
         "as orders, handed over": lambda s, t, n: student(s, t, n, handed(by_hand, s)),
+        "every rule as orders, found by meaning": partial(found, every_rule),
         "the rules that decide, again": lambda s, t, n: student(s, t, n, list(always(rules(s)))),
         "the same rules, as orders": lambda s, t, n: student(s, t, n, list(always(said(s, t)))),
         "orders for this kind of case": lambda s, t, n: student(
