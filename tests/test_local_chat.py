@@ -168,9 +168,9 @@ class Mood(BaseModel):
 
 
 class MoodDict(TypedDict):
-    """How a customer feels."""
+    """How a customer feels, in words to choose from: in a free text a small model may never end."""
 
-    feeling: str
+    feeling: Literal["calm", "angry"]
     strength: int
 
 
