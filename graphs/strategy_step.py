@@ -126,13 +126,11 @@ async def strategy_step(
         if not better:
             best, chosen = ranked[0] if ranked else (candidates[0], [])
             why = (
-                "were no better on the first tries"
+                "the replies with it were no better on the first tries"
                 if ranked
-                else "hold fewer checks, with any other too"
+                else "of all that was proposed nothing keeps the checks by code that hold without it"
             )
-            decision = await tried.dropped(
-                best.texts, f"the replies with it {why}", chosen, best.source
-            )
+            decision = await tried.dropped(best.texts, why, chosen, best.source)
             failures.append(lesson(best, decision, chosen))
             continue
         allowed = None
