@@ -26,7 +26,7 @@ LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
 
 demo: $(VENV)/.demo
 	$(BIN)/tutelage models pull $(MODEL)
-	$(BIN)/tutelage coach airline --rounds 2 --dialogues 2 --validation 2 --states 1 --exchanges 3 \
+	$(BIN)/tutelage coach airline --rounds 2 --dialogues 2 --validation 2 --states 1 --exchanges 2 \
 		--pairs 6 --refinements 0 --run $(RUN)
 
 test: $(VENV)/.test check
