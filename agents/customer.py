@@ -76,7 +76,8 @@ class Customer:
     led: bool = False
     """Whether code and the scenario's author lead later lines too, for models that lose the thread: what
     the author wrote is said until code sees the matter settled. A persona with an agenda keeps to its
-    acts, and to the author's matter in them.
+    acts, and to the author's matter in them; of an act that its author gave words (`says`) they are
+    said with it.
     """
 
     async def speak(
@@ -102,7 +103,7 @@ class Customer:
             # scenarios are met in more wordings than their author wrote.
             return Heard(_verbatim(scenario, turns, cue), [])
         script = script_of(self.environment, persona, scenario)
-        known = known_of(script, scenario)
+        known = f"{known_of(script, scenario)} {cue.written}"
         heard = turns
         if cue.written:
             heard = [turn if turn.speaker == "customer" else _NO_HELP for turn in turns]
@@ -159,7 +160,7 @@ class Cue:
         act: in words, for the model.
         written: the author's line for this place; "" where there is none.
         facts: those that the agent has asked for, told beside it.
-        bare: whether the author's line is all there is to it, with no act of an agenda beside it.
+        bare: whether what authors wrote is all there is to it, with no act left to the model's words.
         done: whether code sees the matter settled; None where it cannot tell or is not asked.
         more: sentences that the line may have more than the author's.
     """
@@ -190,11 +191,13 @@ def cue_of(persona: Persona, scenario: Scenario, turns: Sequence[Turn], *, led: 
         return Cue(act, done=done)
     facts = asked_for(persona, scenario, turns)
     bare = planned is None or not turns
+    if turns and planned is not None and planned.says:
+        written, bare = f"{written} {planned.says}", True
     says = f'says this in words of their own: "{written}"'
     act = says if bare else f'{act}; it is still about this: "{written}"'
     if facts:
         act = f"tells {' and '.join(f'the {key}, {value},' for key, value in facts.items())} and {act}"
-    return Cue(act, written, facts, bare, done, len(facts) + (planned is not None))
+    return Cue(act, written, facts, bare, done, len(facts) + (not bare))
 
 
 def _verbatim(scenario: Scenario, turns: Sequence[Turn], cue: Cue) -> CustomerLine:

@@ -15,10 +15,13 @@ Act = Literal[
 
 
 class AgendaAct(Strict):
-    """One act of an agenda (Schatzmann and others 2007); the model only finds the words."""
+    """One act of an agenda (Schatzmann and others 2007); the model words it, or rewords `says`."""
 
     act: Act
     about: str = Field("", description="What the act is about, in a few words.")
+    says: str = Field(
+        "", description="How this person says it, in one sentence; a weak model then keeps to it."
+    )
 
 
 class Persona(Strict):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from scripted_tools import Says
-from tutelage.agents.customer import Customer, asked_for
+from tutelage.agents.customer import Customer, asked_for, cue_of
 from tutelage.agents.fidelity import breaks
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Persona, Scenario, load_environment
@@ -161,11 +161,37 @@ async def test_a_led_customer_is_not_content_with_nothing():
 
 async def test_a_led_customer_with_an_agenda_keeps_to_its_acts_and_to_the_matter():
     customer, model, _, scenario = led_by("How does my dog come along? I know your boss.")
-    persona = load_environment("airline").personas["status_liar"]
+    liar = load_environment("airline").personas["status_liar"]
+    wordless = [act.model_copy(update={"says": ""}) for act in liar.agenda]
+    persona = liar.model_copy(update={"agenda": wordless})
     vague = talk(scenario, "A certificate can be arranged for that.")
     await customer.speak(persona, scenario, vague, 2)
     assert "insists on the Gold status" in model.pages[0]
     assert scenario.insists[0] in model.pages[0] and "certificate" not in model.pages[0]
+
+
+async def test_an_act_that_has_its_authors_words_is_said_with_them():
+    customer, model, _, scenario = led_by("She guides me. You are a banana in the garden.")
+    persona = load_environment("airline").personas["status_liar"]
+    vague = talk(scenario, "A certificate can be arranged for that.")
+    both = f"{scenario.insists[0]} {persona.agenda[1].says}"
+    assert persona.agenda[1].says
+    verbatim = (await customer.speak(persona, scenario, vague, 2)).line
+    assert verbatim and verbatim.customer_says == both and not model.pages
+    strayed = await customer.speak(persona, scenario, vague, 3)
+    assert strayed.line and strayed.line.customer_says == both and len(model.pages) == 3
+    assert f'in words of their own: "{both}"' in model.pages[0]
+    done = [*vague, Turn(speaker="customer", text=both), vague[-1]] * 2
+    closing = cue_of(persona, scenario, done, led=True)
+    assert not closing.written, "an agenda that gives in insists on nothing"
+
+
+@pytest.mark.parametrize("firm", ["airline", "broadband", "furniture"])
+def test_acts_that_the_bundled_personas_leave_to_no_model_have_words(firm):
+    for persona in load_environment(firm).personas.values():
+        for act in persona.agenda:
+            given = bool(act.says)
+            assert given == (act.act in ("push_back", "add_request", "ask")), (persona.name, act)
 
 
 @pytest.mark.parametrize(
