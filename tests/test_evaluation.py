@@ -250,6 +250,11 @@ async def test_report_is_one_page_without_network_and_shows_what_it_rests_on(fir
     over = [result.model_copy(update={"taken_over": 2})]
     write_evaluation(page, evaluation.model_copy(update={"students": over}), dialogues)
     assert "2 cells (scenario, customer, seed) are left out in every arm" in page.read_text()
+    plain = result.model_copy(
+        update={"arms": {"none": result.arms["none"]}, "csat": {}, "rubric": {}}
+    )
+    write_evaluation(page, evaluation.model_copy(update={"students": [plain]}), dialogues)
+    assert page.read_text().count("<svg") == 1, "one arm has nothing to be compared with"
     assert "do not trust" in text and "tutelage evaluate world" in text
     assert text.count("<svg") == 2 and "Speak of candlelight" in text
     shown = sides(dialogues, "none", "library")
