@@ -190,9 +190,9 @@ def cue_of(persona: Persona, scenario: Scenario, turns: Sequence[Turn], *, led: 
     if not written:
         return Cue(act, done=done)
     facts = asked_for(persona, scenario, turns)
-    bare = planned is None or not turns
-    if turns and planned is not None and planned.says:
-        written, bare = f"{written} {planned.says}", True
+    own = planned.says if turns and planned else ""
+    bare = planned is None or not turns or bool(own)
+    written = f"{written} {own}".rstrip()
     says = f'says this in words of their own: "{written}"'
     act = says if bare else f'{act}; it is still about this: "{written}"'
     if facts:

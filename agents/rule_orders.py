@@ -16,14 +16,12 @@ _LEAD_WORDS = 4
 """Words at most that make a clause an order."""
 _SHORTEST = 4
 """Words that a clause needs to say anything by itself."""
-_TELLS = re.compile(
-    r"(?:say|tell|name|offer|explain|confirm|state|mention|promise|grant|refuse)\b", re.IGNORECASE
-)
+_TELLING = "say|tell|name|offer|explain|confirm|promise|grant|refuse"
+_TO_SAY = re.compile(rf"(?:{_TELLING}|state|mention)\b", re.IGNORECASE)
 _TO_THE_AGENT = re.compile(
-    r"(?:never|do not|don't|ask|speak|match|say|tell|name|offer|promise|refuse|give|grant|discuss|stop"
-    r"|keep|let|send|hand|pass|check|reveal|act|use|make|read|answer|reply|respond|write|refer|transfer"
-    r"|escalate|apologi[sz]e|always|be|ensure|wait|follow|treat|collect|confirm|verify|avoid|assume"
-    r"|explain|promptly|please|you|wins?)\b",
+    rf"(?:{_TELLING}|never|do not|don't|ask|speak|match|give|discuss|stop|keep|let|send|hand|pass|check"
+    r"|reveal|act|use|make|read|answer|reply|respond|write|refer|transfer|escalate|apologi[sz]e|always"
+    r"|be|ensure|wait|follow|treat|collect|verify|avoid|assume|promptly|please|you|wins?)\b",
     re.IGNORECASE,
 )
 _NEEDS_MORE = re.compile(
@@ -38,13 +36,13 @@ _HEADED = re.compile(
 """A clause that names its case, then says what holds: "Gold members: one free bag"."""
 
 
-def tells(text: str) -> bool:
+def orders_to_say(text: str) -> bool:
     """Whether a strategy orders the agent to say something: to tell, offer, confirm or refuse it.
 
     A rule that is said once more changes nothing for a student which has read it (+0.03 on the checks
     of a case), the same rule as an order to say it does (+0.15; benchmarks/parts).
     """
-    return bool(_TELLS.match(text.strip()))
+    return bool(_TO_SAY.match(text.strip()))
 
 
 def deciding_rules(policy: Policy, scenario: Scenario, turns: Sequence[Turn]) -> list[Rule]:
@@ -73,15 +71,14 @@ def rule_orders(policy: Policy, scenario: Scenario, turns: Sequence[Turn]) -> li
 
 def orders_of(rule: Rule, policy: Policy) -> list[str]:
     """A rule's sentences as orders to say them; of one that is too long for an order, its clauses."""
-    ids = "|".join(map(re.escape, policy.rules))
     # "no money under R5" says enough without the reference, which no customer can look up.
-    text = re.sub(rf" under (?:{ids})(?:(?:,| and| or| to) (?:{ids}))*\b", "", rule.text)
+    text = re.sub(rf" under {policy.any_id}(?:(?:,| and| or| to) {policy.any_id})*", "", rule.text)
     parts: list[str] = []
     for sentence in (said.rstrip(".!?") for said in sentences(text)):
         clauses = [
             clause
             for clause in sentence.split("; ")
-            if not _TO_THE_AGENT.match(clause) and not re.search(rf"\b(?:{ids})\b", clause)
+            if not _TO_THE_AGENT.match(clause) and not policy.named_in(clause)
         ]
         whole = "; ".join(clauses)
         if parts and clauses and len(whole.split()) < _SHORTEST:

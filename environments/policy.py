@@ -46,6 +46,16 @@ class Policy:
                 rules.setdefault(id_, Rule(id_, section, item["text"].strip(), number))
         return rules
 
+    @cached_property
+    def any_id(self) -> str:
+        """A regular expression of the rules' ids, which matches nothing where there are none."""
+        return rf"\b(?:{'|'.join(map(re.escape, self.rules)) or '(?!)'})\b"
+
+    def named_in(self, text: str) -> str:
+        """The first rule that a text names by its id; "" where it names none."""
+        found = re.search(self.any_id, text)
+        return found[0] if found else ""
+
     def duplicates(self) -> list[tuple[str, int]]:
         """Ids that a policy gives to a second rule, each with the line where it does."""
         seen: set[str] = set()

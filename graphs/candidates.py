@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from tutelage.agents.policy_check import breach, plain_breach
-from tutelage.agents.rule_orders import rule_orders, tells
+from tutelage.agents.rule_orders import orders_to_say, rule_orders
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Proposal, Weakness
 from tutelage.environments import Tactic
@@ -55,15 +54,14 @@ def vetted(
     policy = desk.environment.policy
     scenario = desk.environment.scenarios[weak.state.scenario]
     rules = [rule.text for rule in policy.rules.values()]
-    number = re.compile(rf"\b(?:{'|'.join(map(re.escape, policy.rules))})\b")
     known = f"{policy.text}\n{desk.environment.config.title}"
     offers: list[Candidate] = []
     for proposal in offered:
-        named = [tactic for tactic in weak.tactics if tactic.id in proposal.tactics]
-        offers += [_own(text, named) for text in proposal.strategies]
+        chosen = [tactic for tactic in weak.tactics if tactic.id in proposal.tactics]
+        offers += [_own(text, chosen) for text in proposal.strategies]
         offers += [
             Candidate((tactic.do,), "handbook", (tactic.id,))
-            for tactic in (named or list(weak.tactics))[:2]
+            for tactic in (chosen or list(weak.tactics))[:2]
         ]
     told = rule_orders(policy, scenario, weak.state.turns)
     offers += [Candidate((order,), "policy", ()) for order in told]
@@ -72,10 +70,10 @@ def vetted(
     for offer in offers:
         text = " ".join(offer.texts[0].split()).strip(" -\"'")
         reasons = [*vet(text), *too_special(text, known)]
-        if not tells(text) and policy_overlap(text, rules) >= OVERLAP_FROM:
+        if not orders_to_say(text) and policy_overlap(text, rules) >= OVERLAP_FROM:
             reasons.append("repeats a rule of the policy")
-        if policy.rules and (rule := number.search(text)):
-            reasons.append(f"names the rule {rule[0]}, which no customer knows")
+        if named := policy.named_in(text):
+            reasons.append(f"names the rule {named}, which no customer knows")
         if found := plain_breach(desk.environment, text):
             reasons.append(str(found))
         if reasons:
@@ -85,9 +83,9 @@ def vetted(
     return list(candidates.values()), list(refused)
 
 
-def _own(text: str, named: Sequence[Tactic]) -> Candidate:
+def _own(text: str, chosen: Sequence[Tactic]) -> Candidate:
     """What the teacher wrote: its own, or one of the tactics that it chose, fitted to the case."""
-    fitted = [tactic.id for tactic in named if policy_overlap(text, [tactic.do]) >= _FITTED_FROM]
+    fitted = [tactic.id for tactic in chosen if policy_overlap(text, [tactic.do]) >= _FITTED_FROM]
     return Candidate((text,), "handbook" if fitted else "teacher", tuple(fitted))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import world
 import yaml
-from tutelage.agents.rule_orders import deciding_rules, orders_of, rule_orders, tells
+from tutelage.agents.rule_orders import deciding_rules, orders_of, orders_to_say, rule_orders
 from tutelage.agents.teacher import Description, Proposal
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Policy, Tactic, load_environment
@@ -68,7 +69,7 @@ def test_orders_of_the_firms_that_come_with_it_may_be_strategies(firm):
     every = [order for rule in policy.rules.values() for order in orders_of(rule, policy)]
     assert len(every) > 25
     for order in every:
-        assert tells(order) and vet(order) == []
+        assert orders_to_say(order) and vet(order) == []
         assert too_special(order, f"{policy.text}\n{environment.config.title}") == []
     without = [s.id for s in environment.split("train") if not rule_orders(policy, s, _opening(s))]
     assert len(without) <= len(environment.split("train")) // 5, without
@@ -88,6 +89,10 @@ def test_the_rules_that_a_scenario_names_go_before_nearer_ones():
     assert "R18" in {rule.id for rule in near} and len(near) <= 3
 
 
+OPTIONS = CoachingOptions(
+    rounds=2, dialogues=12, validation_dialogues=2, states_per_round=6, concurrency=4,
+    max_exchanges=3,
+)  # fmt: skip
 RULES = "\n".join(
     [
         "- R1: Answer every message within the hour.",
@@ -118,11 +123,7 @@ async def test_where_the_teacher_is_vague_the_loop_learns_from_the_rules(tmp_pat
     firm = load_environment(world.build_firm(tmp_path / "world", policy=RULES))
     with Library.open(tmp_path / "library.db", create=True) as library:
         desk = world.seat(firm, library, teacher=Vague())
-        options = CoachingOptions(
-            rounds=2, dialogues=12, validation_dialogues=2, states_per_round=6, concurrency=4,
-            max_exchanges=3,
-        )  # fmt: skip
-        await compile_coaching(desk, options).ainvoke({})
+        await compile_coaching(desk, OPTIONS).ainvoke({})
         kept = [strategy for entry in library.entries() for strategy in entry.strategies]
         assert len(kept) >= 3
         for strategy in kept:
@@ -178,10 +179,7 @@ async def test_what_costs_a_check_is_out_before_the_judge_is_asked(tmp_path):
 
     with Library.open(tmp_path / "library.db", create=True) as library:
         desk = world.seat(firm, library, judge=Listens())
-        options = CoachingOptions(
-            rounds=1, dialogues=6, validation_dialogues=0, states_per_round=6, concurrency=4,
-            max_exchanges=3,
-        )  # fmt: skip
+        options = replace(OPTIONS, rounds=1, dialogues=6, validation_dialogues=0)
         await compile_coaching(desk, options).ainvoke({})
         assert library.entries()
     proposed = await desk.log.read(kinds=("strategy_proposed",))

@@ -135,25 +135,22 @@ def baseline(
     return evaluated(firm, asked, run, [method], f"--{method}", found), outcomes(run)
 
 
-def hand(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
+def hand(
+    name: str, shown: str, given: Sequence[str],
+    firm: str, asked: argparse.Namespace, work: Path, _: Stages,
+) -> Stage:  # fmt: skip
     """What a person wrote: what student, retrieval and judge make of good advice."""
-    run = work / "evaluate_hand"
-    given = ["--library", by_hand(firm, work), "--embeddings", EMBEDDINGS]
-    told = evaluated(firm, asked, run, ["library"], *given)
-    return told, [named(one, "by hand") for one in outcomes(run)]
-
-
-def words(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
-    """The library by hand once more, retrieved by words alone."""
-    run = work / "evaluate_words"
-    told = evaluated(firm, asked, run, ["library"], "--library", by_hand(firm, work))
-    return told, [named(one, "by hand, by words") for one in outcomes(run)]
+    run = work / f"evaluate_{name}"
+    told = evaluated(firm, asked, run, ["library"], "--library", by_hand(firm, work), *given)
+    return told, [named(one, shown) for one in outcomes(run)]
 
 
 STAGES = {
     "none": partial(arm, "none"), "coach": coach, "library": partial(arm, "library"),
-    "generic": partial(arm, "generic"), "teacher": partial(arm, "teacher"), "hand": hand,
-    **{name: partial(baseline, name) for name in BASELINES}, "words": words,
+    "generic": partial(arm, "generic"), "teacher": partial(arm, "teacher"),
+    "hand": partial(hand, "hand", "by hand", ("--embeddings", EMBEDDINGS)),
+    **{name: partial(baseline, name) for name in BASELINES},
+    "words": partial(hand, "words", "by hand, by words", ()),
 }  # fmt: skip
 
 
