@@ -7,20 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 from tutelage.environments import Environment, Scenario, Tactic
-from tutelage.strategy_store import Retrieved
+from tutelage.strategy_store import Retrieved, always, coach_messages
 
 from .acting import act
+from .chat_models import fitting_placement
 from .rule_orders import deciding_rules
 from .student import Student, desk_text, untagged
 from .templates import render
 from .toolbox import open_toolbox
-from .transcript import Reply, Turn, with_actions
+from .transcript import Reply, Turn, as_messages, with_actions
 from .voice import Voice
 
 _DRAWS = 3
+_NOTHING_EXPECTED = "Follow the policy, and leave the customer knowing what happens next."
 _AS_CUSTOMER = re.compile(r"\W*customer\W*:", re.IGNORECASE)
 
 
@@ -64,11 +67,30 @@ class Weakness:
     ending: str = ""
 
 
-def reply_messages(
-    environment: Environment, scenario: Scenario, turns: Sequence[Turn], tactics: Sequence[Tactic]
+def told_at_desk(
+    model: BaseChatModel,
+    environment: Environment,
+    scenario: Scenario,
+    turns: Sequence[Turn],
+    tactics: Sequence[Tactic] = (),
 ) -> list[BaseMessage]:
-    """What the teacher is asked for a reply with: it knows what a good agent does here."""
-    page = render("teacher_reply", turns=turns, expected=scenario.expected, tactics=tactics)
+    """What the teacher is asked for a reply with, in the student's seat: it is told what a good agent
+    does here as the student is told strategies.
+    """
+    told = [scenario.expected or _NOTHING_EXPECTED, *(tactic.do for tactic in tactics)]
+    plain = [SystemMessage(desk_text(environment, scenario)), *as_messages(turns)]
+    return coach_messages(plain, always(told), fitting_placement(model))
+
+
+def asked_on_transcript(
+    environment: Environment,
+    scenario: Scenario,
+    turns: Sequence[Turn],
+    tactics: Sequence[Tactic] = (),
+) -> list[BaseMessage]:
+    """The same, as a task about a transcript: there it cannot go on in the agent's earlier words."""
+    expected = scenario.expected or _NOTHING_EXPECTED
+    page = render("teacher_reply", turns=turns, expected=expected, tactics=tactics)
     return [SystemMessage(desk_text(environment, scenario)), HumanMessage(page)]
 
 
@@ -82,7 +104,7 @@ class TeacherAtDesk(Student):
         self, scenario: Scenario, turns: Sequence[Turn], retrieved: Sequence[Retrieved]
     ) -> list[BaseMessage]:
         """What the teacher is sent for its next reply; it is given no strategies."""
-        return reply_messages(self.environment, scenario, turns, ())
+        return told_at_desk(self.voice.model, self.environment, scenario, turns)
 
 
 @dataclass(frozen=True)
@@ -93,13 +115,30 @@ class Teacher:
     environment: Environment
 
     async def reply(
-        self, scenario: Scenario, turns: Sequence[Turn], tactics: Sequence[Tactic], seed: int
+        self,
+        scenario: Scenario,
+        turns: Sequence[Turn],
+        tactics: Sequence[Tactic],
+        seed: int,
+        *,
+        on_transcript: bool = False,
     ) -> str:
         """Answer the customer's last line as well as the teacher can, with the firm's tools where
         it has some; what was done stands before what is said. A reply that goes on as the customer
         is drawn again, twice at most.
+
+        Args:
+            scenario: the firm's scenario; what it expects is told.
+            turns: the dialogue so far.
+            tactics: what else a good agent does.
+            seed: for models that take one.
+            on_transcript: ask for the reply as a task about a transcript, not in the student's seat.
         """
-        messages = reply_messages(self.environment, scenario, turns, tactics)
+        messages = (
+            asked_on_transcript(self.environment, scenario, turns, tactics)
+            if on_transcript
+            else told_at_desk(self.voice.model, self.environment, scenario, turns, tactics)
+        )
         options = {"seed": seed, "temperature": 0.5, "max_tokens": 160}
         if not self.environment.has_tools:
             said = ""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, Field, ValidationError
 from tutelage.agents.teacher import Weakness
-from tutelage.strategy_store import Entry, Provenance, Retrieved, Strategy, vet
+from tutelage.strategy_store import always, vet
 from tutelage.strategy_store.vetting import hostile
 from tutelage.strategy_store.wording import same_words
 
@@ -20,6 +20,7 @@ from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from .run_log import Log, MemoryLog
 from .states import Played, played, states_of
+from .trials import teachers_reply
 
 Method = Literal["playbook", "global"]
 METHODS: tuple[Method, ...] = ("playbook", "global")
@@ -91,15 +92,6 @@ class Spent:
         return self.calls >= self.budget or self.desk.meter.spent
 
 
-def always(texts: Sequence[str]) -> tuple[Retrieved, ...]:
-    """Texts as something that is given at every turn."""
-    if not texts:
-        return ()
-    strategies = [Strategy.new(text, Provenance(source="teacher")) for text in texts]
-    entry = Entry.new(scenario="any customer", strategies=strategies)
-    return (Retrieved(entry, strategies, 1.0, 1.0, None),)
-
-
 async def grow_playbook(
     desk: Desk, calls: int, *, seed: int = 0, max_exchanges: int = MAX_EXCHANGES
 ) -> Baseline:
@@ -130,7 +122,7 @@ async def grow_playbook(
                 continue
             weak = min(states, key=lambda state: state.score)
             scenario = desk.environment.scenarios[weak.scenario]
-            better = await desk.teacher.reply(scenario, weak.turns, (), seed + number)
+            better = await teachers_reply(desk, weak, (), seed + number)
             weakness = Weakness(scenario, weak.turns, weak.reply, better, weak.reasons, weak.ending)
             proposal = await desk.teacher.propose(weakness, (), [], seed + number)
             new = [" ".join(text.split()) for text in proposal.strategies]

@@ -40,7 +40,7 @@ from .run_log import Log, MemoryLog
 from .scenario_map import to_teach
 from .states import Played, State, played, states_of
 from .strategy_step import Null, StepOptions, Weak, strategy_step
-from .trials import checks_of
+from .trials import checks_of, teachers_reply
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -469,7 +469,7 @@ async def _examine(desk: Desk, state: State, options: CoachingOptions, number: i
     description = await desk.teacher.describe(scenario, state.turns, options.seed)
     told = (state.customer_says, description.scenario, description.feels, *state.reasons)
     tactics = fitting_tactics(desk.environment, " ".join(told))
-    reply = await desk.teacher.reply(scenario, state.turns, tactics[:3], options.seed)
+    reply = await teachers_reply(desk, state, tactics[:3], options.seed)
     preference = await desk.judge.prefer(scenario, state.turns, state.reply, reply)
     own, better = (checks_of(desk, state, text) or 0.0 for text in (state.reply, reply))
     is_weak = preference > options.weak_from or better > own

@@ -12,10 +12,9 @@ from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from tutelage.agents.teacher import TeacherAtDesk
 from tutelage.environments import Environment, Split
-from tutelage.strategy_store import Library, Status
+from tutelage.strategy_store import Library, Status, always
 from typing_extensions import TypedDict
 
-from .baselines import always
 from .coaching import play
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue

@@ -112,6 +112,26 @@ async def _pair(desk: Desk, state: State, before: Reply, after: Reply) -> Pair:
     )  # fmt: skip
 
 
+async def teachers_reply(
+    desk: Desk, state: State, tactics: Sequence[Tactic], seed: int, draws: int = 3
+) -> str:
+    """The teacher's reply to a state: of `draws`, the last asked for on the transcript, the one with
+    which most of the rubric's checks by code hold; the first of those that tie.
+    """
+    scenario = desk.environment.scenarios[state.scenario]
+    drawn = await desk.side_by_side(
+        range(draws),
+        lambda number: desk.teacher.reply(
+            scenario,
+            state.turns,
+            tactics,
+            seed + 31 * number,
+            on_transcript=0 < number == draws - 1,
+        ),
+    )
+    return max(drawn, key=lambda text: checks_of(desk, state, text) or 0.0)
+
+
 def checks_of(desk: Desk, state: State, reply: str) -> float | None:
     """The share of the rubric's checks by code that hold with a reply to a state (0-1)."""
     scenario = desk.environment.scenarios[state.scenario]

@@ -4,7 +4,7 @@ from .deployment import Deployment, on_trial
 from .entry import Entry, Evidence, Provenance, Source, Status, Strategy, Uplift, mask
 from .library import ALL_STATUSES, ChangedMeanwhile, Library, LibraryFault
 from .prompt import PLACEMENTS, Placement, coach_messages, coach_wire, strategies_text
-from .retrieval import Index, Retrieved, query_of, terms_of
+from .retrieval import Index, Retrieved, always, query_of, terms_of
 from .vetting import vet
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Status",
     "Strategy",
     "Uplift",
+    "always",
     "coach_messages",
     "coach_wire",
     "mask",

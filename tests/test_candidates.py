@@ -16,7 +16,7 @@ from tutelage.graphs import events as ev
 from tutelage.graphs.candidates import vetted
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.states import State
-from tutelage.graphs.trials import Weak
+from tutelage.graphs.trials import Weak, teachers_reply
 from tutelage.strategy_store import Library, vet
 from tutelage.strategy_store.wording import too_special
 
@@ -185,3 +185,24 @@ async def test_what_costs_a_check_is_out_before_the_judge_is_asked(tmp_path):
     proposed = await desk.log.read(kinds=("strategy_proposed",))
     assert any(world.HARM in text for one in proposed for text in one.event.texts)
     assert not [page for page in pages if world.HARM in page]
+
+
+async def test_of_the_teachers_replies_the_one_with_most_checks_is_its_reply(tmp_path):
+    folder = world.build_firm(tmp_path / "world")
+    config = yaml.safe_load((folder / "environment.yaml").read_text())
+    config["rubric"] += [{"id": "candle", "kind": "contains", "any_of": ["candlelight"]}]
+    (folder / "environment.yaml").write_text(yaml.safe_dump(config))
+    firm = load_environment(folder)
+    asked: list[bool] = []
+
+    class Wavers(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            asked.append("TRANSCRIPT" in page)
+            return ["It will come.", "Then candlelight it is.", "With candlelight, now."][
+                len(asked) - 1
+            ]
+
+    state = _weak(firm, "stranded_0").state
+    reply = await teachers_reply(world.seat(firm, None, teacher=Wavers()), state, (), 1)
+    assert reply == "Then candlelight it is."
+    assert asked == [False, False, True], "the last is asked for on the transcript"

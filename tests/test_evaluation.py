@@ -23,7 +23,14 @@ from tutelage.graphs.evaluation import (
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
-from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+from tutelage.strategy_store import (
+    Entry,
+    Library,
+    Provenance,
+    Strategy,
+    always,
+    strategies_text,
+)
 
 from tutelage.evaluate_run import EvaluateRequest, Evaluation, as_document, student_result
 from tutelage.evaluation_report import sides, write_evaluation
@@ -102,7 +109,7 @@ async def test_the_teacher_plays_with_the_hindsight_that_it_coaches_with(firm):
     )
     messages = desk.student.messages(scenario, [Turn(speaker="customer", text="I wait!")], ())
     assert desk.student.voice is desk.teacher.voice
-    assert "What a good agent does here: Names the wait." in messages[-1].text
+    assert messages[-1].text == strategies_text(always(["Names the wait."]))
     plain = desk_of(seated, "none").student.messages(scenario, [], ())
     assert not any("Names the wait." in message.text for message in plain)
 

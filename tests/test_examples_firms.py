@@ -46,8 +46,8 @@ def stage(body: dict[str, Any]) -> Any:
         if len(called) == 1:
             return ("move_slot", {"order_number": "OK58299", "day": "2026-10-16"})
     said = "It comes on Sunday between 9 and 11, to your door."
-    # The teacher is sorry, and so is a student that is told to be.
-    kind = "next reply decides this chat" in page or SORRY in page
+    # Whoever is told to be sorry is: the teacher by the scenario, a student by its strategies.
+    kind = "sorry for the" in page
     return f"I am sorry for the wait. {said}" if kind else said
 
 

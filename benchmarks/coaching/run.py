@@ -41,6 +41,9 @@ RESULTS = HERE / "result"
 SIDE_BY_SIDE = ("none", "library", "generic", "teacher")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
+LEARNED = ("coach", "library", *BASELINES)
+OF_PLAY = ("exchanges", "cases", "repeats", "teacher")
+OF_COACHING = ("rounds", "dialogues", "states", "validation", "pairs", "refinements")
 FIRMS = ("airline", "broadband", "furniture")
 Stages = dict[str, Any]
 """What the result file holds of each stage: what its commands told, and the outcomes."""
@@ -170,16 +173,20 @@ def play(firm: str, asked: argparse.Namespace) -> None:
     work.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{firm}.json"
-    options = {k: v for k, v in vars(asked).items() if k not in ("firms", "table", "stages")}
-    document = json.loads(path.read_text()) if path.exists() else {}
-    if document.get("options") != options:
-        document = {"options": options, "stages": {}}
-    done = document["stages"]
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    done = {name: stage for name, stage in kept.items() if stage["options"] == options(name, asked)}
     for name in asked.stages:
         if name not in done:
             told, found = STAGES[name](firm, asked, work, done)
-            done[name] = {"told": told, "outcomes": [one.model_dump(mode="json") for one in found]}
-            path.write_text(json.dumps(document, indent=1) + "\n")
+            cells = [one.model_dump(mode="json") for one in found]
+            done[name] = {"options": options(name, asked), "told": told, "outcomes": cells}
+            path.write_text(json.dumps(done, indent=1) + "\n")
+
+
+def options(stage: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """The options that a stage's result depends on."""
+    names = (*OF_PLAY, *(OF_COACHING if stage in LEARNED else ()))
+    return {name: getattr(asked, name) for name in names}
 
 
 def named(one: Outcome, name: str) -> Outcome:
@@ -195,7 +202,7 @@ def pooled() -> tuple[list[str], list[Outcome]]:
         if not path.exists():
             continue
         firms.append(path.stem)
-        for stage in json.loads(path.read_text())["stages"].values():
+        for stage in json.loads(path.read_text()).values():
             for one in stage["outcomes"]:
                 found.append(Outcome(**{**one, "scenario": f"{path.stem}/{one['scenario']}"}))
     return firms, found
@@ -242,12 +249,12 @@ def main() -> None:
         default=list(STAGES),
         help="Only these, in this order.",
     )
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dialogues", type=int, default=4)
-    parser.add_argument("--validation", type=int, default=2)
-    parser.add_argument("--states", type=int, default=2)
+    parser.add_argument("--validation", type=int, default=0)
+    parser.add_argument("--states", type=int, default=4)
     parser.add_argument("--exchanges", type=int, default=2)
-    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--refinements", type=int, default=0)
     parser.add_argument("--cases", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=3)

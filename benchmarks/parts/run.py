@@ -6,8 +6,8 @@ retrieval cannot fail): in general words as they were first written, and as orde
 policy gives. Then with what a library that nobody learned would give: every rule as orders, found by
 meaning. Then with the rules that decide the case said once more, with the same rules as orders to
 say them, with orders that a person wrote for this kind of case who knew the case, and told outright
-what a good agent does here (a perfect teacher for this very case). Then the teacher answers in its
-place, knowing the same. All that judges is the checks by code.
+what a good agent does here, which is how the teacher answers. Last the same is asked for as a task about
+a transcript. All that judges is the checks by code.
 
 python benchmarks/parts/run.py                    # three firms, two hours on two slow cores
 python benchmarks/parts/run.py airline --seeds 1
@@ -34,10 +34,9 @@ from tutelage.agents.rule_orders import orders_of, rule_orders
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Policy, Scenario, checks_score, load_environment
 from tutelage.graphs.acceptance import mean_interval
-from tutelage.graphs.baselines import always
 from tutelage.graphs.desk import Desk, open_desk
 from tutelage.graphs.evaluation import GENERIC_ADVICE
-from tutelage.strategy_store import Entry, Index, Provenance, Strategy, query_of
+from tutelage.strategy_store import Entry, Index, Provenance, Strategy, always, query_of
 from tutelage.strategy_store.exchange import entries_of
 
 HERE = Path(__file__).parent
@@ -114,7 +113,7 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
             s, t, n, list(always(orders[s.id]))
         ),
         "told what a good agent does": lambda s, t, n: student(s, t, n, list(always([s.expected]))),
-        "the teacher answers": lambda s, t, n: desk.teacher.reply(s, t, (), n),
+        "the teacher answers": lambda s, t, n: desk.teacher.reply(s, t, (), n, on_transcript=True),
     }
 
 
