@@ -45,7 +45,7 @@ constraints-lowest: $(VENV)/.test
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pip install -q --no-deps --upgrade --target build/types .
+	$(BIN)/uv pip install -q --python $(VENV) --no-deps --upgrade --target build/types .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 $(VENV)/bin/python:

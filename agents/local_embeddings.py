@@ -40,7 +40,7 @@ class LocalEmbeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a text; its length is the width of the model."""
-        return list(self._vector(text))
+        return list(self._vector(text[-LONGEST:]))
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """The vectors of several texts, one after another."""
@@ -48,7 +48,7 @@ class LocalEmbeddings(Embeddings):
 
     def _read(self, text: str) -> tuple[float, ...]:
         server = vector_server(weights_path(self.model), CONTEXT)
-        answer = server.handle_embeddings({"input": ONE_WORD.format(text=text[-LONGEST:])})
+        answer = server.handle_embeddings({"input": ONE_WORD.format(text=text)})
         if not answer.get("data"):
             raise ModelFault(f"local:{self.model} gave no vector: {answer.get('error', answer)}")
         return tuple(answer["data"][0]["embedding"])

@@ -1,6 +1,7 @@
 """A coaching run of the scripted world in a process of its own, slow enough to be watched.
 
-Not a test: `python tests/scripted_run.py FOLDER SECONDS_A_WORD`, from tests/test_terminal.py.
+Not a test: `python tests/scripted_run.py FOLDER SECONDS_A_WORD`, from tests/test_terminal.py. Once
+FOLDER/hurry is there it goes on as fast as it can.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ class SlowStudent(ScriptedStudent):
     """The scripted student, a word at a time, with its usage at the end."""
 
     pause: float = 0.0
+    hurry: Path | None = None
     streams: int = 0
+
+    async def breathe(self, words):
+        await asyncio.sleep(0 if self.hurry and self.hurry.exists() else self.pause * words)
 
     async def _astream(self, messages, stop=None, run_manager=None, **kwargs):
         self.streams += 1
         words = self.answer(messages[0].text, messages[-1].text, messages).split(" ")
         for number, word in enumerate(words):
-            await asyncio.sleep(self.pause)
+            await self.breathe(1)
             text = word if number == 0 else f" {word}"
             yield ChatGenerationChunk(message=AIMessageChunk(text))
         usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
@@ -41,7 +46,7 @@ class PatientStudent(SlowStudent):
     """Also slow when nobody listens."""
 
     async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
-        await asyncio.sleep(self.pause * 8)
+        await self.breathe(8)
         return self._generate(messages, stop, **kwargs)
 
 
@@ -51,7 +56,9 @@ async def main(folder: Path, pause: float) -> None:
     run = folder / "run"
     async with await RunLog.open(run) as log, await Speech.open(run) as speech:
         library = Library.open(run / "library.db", create=True)
-        desk = seat(environment, library, log, student=PatientStudent(pause=pause))
+        desk = seat(
+            environment, library, log, student=PatientStudent(pause=pause, hurry=folder / "hurry")
+        )
         desk.speech = speech
         await log.append(ev.RunStarted(command="coach", environment="world", models=desk.models))
         options = CoachingOptions(rounds=2, dialogues=6, validation_dialogues=2, concurrency=4,

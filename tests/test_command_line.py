@@ -9,6 +9,8 @@ import sys
 import pytest
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
+from tutelage import __version__
+
 
 def tutelage(*arguments, cwd=None, **environment):
     import os
@@ -57,6 +59,11 @@ def test_an_endpoint_that_refuses_is_named_and_the_run_is_kept(tmp_path):
     assert (tmp_path / "r" / "run.db").is_file()
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert b"very-secret" not in written and "very-secret" not in done.stderr
+
+
+def test_the_version_is_told():
+    done = tutelage("--version")
+    assert (done.returncode, done.stdout) == (0, f"tutelage {__version__}\n"), done.stderr
 
 
 def test_firms_can_be_listed_made_and_checked(tmp_path):

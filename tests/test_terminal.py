@@ -114,6 +114,7 @@ def test_a_run_is_watched_moved_about_in_and_left_running(tmp_path, terminal):
             time.sleep(0.1)
         assert not screen.alive, "q leaves"
         assert playing.poll() is None, "and the run goes on"
+        (tmp_path / "hurry").touch()
         assert playing.wait(120) == 0, (tmp_path / "said").read_text()
         again = terminal(watch, 120, 36)
         again.until(lambda text: "over: done" in text)

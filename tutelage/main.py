@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+import tutelage
 from tutelage.commands import environment, export, judge, library, models, persona, run_commands
 from tutelage.console import complain, talk
 
@@ -27,6 +29,24 @@ app.add_typer(library.app, name="library", help="The library: read, approve, rol
 app.add_typer(export.app, name="export", help="A run as data: to fine-tune on, to evaluate with.")
 app.add_typer(judge.app, name="judge", help="The judge: how far it can be trusted.")
 app.add_typer(models.app, name="models", help="The local models: list, pull, path.")
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tutelage {tutelage.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def door(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Say the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """What stands before every command."""
 
 
 def run() -> None:
