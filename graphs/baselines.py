@@ -15,9 +15,9 @@ from tutelage.strategy_store import always, vet
 from tutelage.strategy_store.vetting import hostile
 from tutelage.strategy_store.wording import same_words
 
-from .coaching import CoachingOptions, plan_round, play
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from .rollouts import plan_round, play
 from .run_log import Log, MemoryLog
 from .states import Played, played, states_of
 from .trials import teachers_reply
@@ -112,8 +112,7 @@ async def grow_playbook(
     number = 0
     while not spent.done:
         number += 1
-        options = CoachingOptions(dialogues=_A_BATCH, seed=seed, max_exchanges=max_exchanges)
-        plan = plan_round(desk.environment, options, number)
+        plan = plan_round(desk.environment, number, _A_BATCH, seed)
         own = replace(desk, library=None, fixed=always(items), log=MemoryLog())
         for one in await _played(own, plan, max_exchanges):
             used[one.started.scenario] = None
@@ -158,8 +157,7 @@ async def evolve_prompt(
         ) from None
     spent = Spent(desk, calls)
     environment = desk.environment
-    options = CoachingOptions(dialogues=2 * _A_BATCH, seed=seed, max_exchanges=max_exchanges)
-    train = plan_round(environment, options, 1)
+    train = plan_round(environment, 1, 2 * _A_BATCH, seed)
     held = [s.id for s in environment.split("validation")][:_A_BATCH] or [
         request.get("scenario", "") for request in train[:_A_BATCH]
     ]

@@ -15,10 +15,10 @@ from tutelage.environments import Environment, Split
 from tutelage.strategy_store import Library, Status, always
 from typing_extensions import TypedDict
 
-from .coaching import play
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from .experiment import BOUNDS, Cell, Outcome, decided, scenario_differences
+from .rollouts import play
 from .run_log import Log, MemoryLog
 from .states import Played, played
 from .uplift import ABLATED, coin_of

@@ -19,7 +19,6 @@ from tutelage.agents.scenario_writer import (
 )
 from tutelage.environments import Environment, Rule, Scenario
 
-from .coaching import play
 from .coverage import (
     SAME_WITHIN,
     Coverage,
@@ -31,6 +30,7 @@ from .coverage import (
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from .events import ScenarioGenerated
+from .rollouts import play
 from .states import played
 from .text_space import distances, points
 

@@ -10,10 +10,10 @@ from tutelage.agents.chat_models import fitting_placement
 from tutelage.environments import Environment
 from tutelage.strategy_store import Placement
 
-from .coaching import play, request_for
 from .convergence import Step, step_between
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from .rollouts import play, request_for
 from .run_log import Log, MemoryLog
 from .states import played
 

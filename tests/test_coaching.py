@@ -16,10 +16,9 @@ from tutelage.environments import load_environment
 from tutelage.graphs.coaching import (
     CoachingOptions,
     compile_coaching,
-    plan_round,
-    play,
 )
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.rollouts import plan_round, play
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
@@ -146,7 +145,7 @@ async def test_a_killed_run_resumes_without_losing_or_repeating_a_dialogue(firm,
             ended = [e.event.dialogue for e in await log.read(kinds=("dialogue_ended",))]
             assert first <= set(ended)
             assert len(ended) == len(set(ended)), "no dialogue is done twice"
-            planned = {r["dialogue"] for r in plan_round(firm, OPTIONS, 1)}
+            planned = {r["dialogue"] for r in plan_round(firm, 1, OPTIONS.dialogues, OPTIONS.seed)}
             assert planned <= set(ended)
     assert library.path.exists()
 

@@ -8,8 +8,9 @@ import hard_world
 import pytest
 import world
 from tutelage.environments import load_environment
-from tutelage.graphs.coaching import CoachingOptions, compile_coaching, play
+from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.rollouts import play
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
 from tutelage.strategy_store import Library

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import world
 from tutelage.environments import load_environment
-from tutelage.graphs.coaching import validation_scores
 from tutelage.graphs.placing import measure_placements
+from tutelage.graphs.rounds import validation_scores
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
 from tutelage.place_run import PlaceRequest

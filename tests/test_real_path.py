@@ -9,9 +9,10 @@ from smoke import smoke_model
 from tutelage.agents.teacher import Draft
 from tutelage.environments import load_environment
 from tutelage.environments.tau2 import import_tau2
-from tutelage.graphs.coaching import COACHING_STATUSES, play
+from tutelage.graphs.coaching import COACHING_STATUSES
 from tutelage.graphs.desk import Retrieval, open_desk
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.rollouts import play
 from tutelage.graphs.run_log import MemoryLog
 from tutelage.graphs.states import played, states_of
 from tutelage.graphs.strategy_step import Null, StepOptions, Weak, strategy_step

@@ -10,10 +10,10 @@ import time
 import pytest
 from tutelage.environments import load_environment
 from tutelage.graphs import inbox as inbox_module
-from tutelage.graphs.coaching import round_sums
 from tutelage.graphs.dialogue import compile_dialogue
 from tutelage.graphs.events import DialogueEnded, DialogueJudged, TurnSpoken
 from tutelage.graphs.picture import RunPicture
+from tutelage.graphs.rounds import round_sums
 from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.states import played, states_of
 from tutelage.graphs.takeover import InboxFault, Seat, person_reply

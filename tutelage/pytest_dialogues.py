@@ -10,9 +10,9 @@ from tutelage.agents.faults import ModelFault
 from tutelage.agents.transcript import Turn
 from tutelage.blocking import run_blocking
 from tutelage.environments import Environment, Scenario
-from tutelage.graphs.coaching import gather
 from tutelage.graphs.desk import Desk, fitting_concurrency, open_desk
 from tutelage.graphs.dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from tutelage.graphs.rollouts import gather
 
 TRIES = 3
 """Draws of one dialogue whose customer breaks character, after which it counts as not played."""

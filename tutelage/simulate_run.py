@@ -13,10 +13,10 @@ from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, talk
 from tutelage.detached import arguments_of, run_detached
 from tutelage.environments import Environment, EnvironmentFault, Problem, load_environment, nearest
-from tutelage.graphs.coaching import play
 from tutelage.graphs.desk import fitting_concurrency, open_desk
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
 from tutelage.graphs.events import RunStarted
+from tutelage.graphs.rollouts import play
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import summarise

@@ -21,9 +21,10 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -41,6 +42,8 @@ RESULTS = HERE / "result"
 SIDE_BY_SIDE = ("none", "library", "generic", "teacher")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
+WRITTEN = {"hand": "by hand", "words": "by hand, by words"}
+"""Stages that play the arm library with what a person wrote, by their name in the table."""
 LEARNED = ("coach", "library", *BASELINES)
 OF_PLAY = ("exchanges", "cases", "repeats", "teacher")
 OF_COACHING = ("rounds", "dialogues", "states", "validation", "pairs", "refinements")
@@ -139,21 +142,21 @@ def baseline(
 
 
 def hand(
-    name: str, shown: str, given: Sequence[str],
+    name: str, given: Sequence[str],
     firm: str, asked: argparse.Namespace, work: Path, _: Stages,
 ) -> Stage:  # fmt: skip
     """What a person wrote: what student, retrieval and judge make of good advice."""
     run = work / f"evaluate_{name}"
     told = evaluated(firm, asked, run, ["library"], "--library", by_hand(firm, work), *given)
-    return told, [named(one, shown) for one in outcomes(run)]
+    return told, [one.model_copy(update={"arm": WRITTEN[name]}) for one in outcomes(run)]
 
 
 STAGES = {
     "none": partial(arm, "none"), "coach": coach, "library": partial(arm, "library"),
     "generic": partial(arm, "generic"), "teacher": partial(arm, "teacher"),
-    "hand": partial(hand, "hand", "by hand", ("--embeddings", EMBEDDINGS)),
+    "hand": partial(hand, "hand", ("--embeddings", EMBEDDINGS)),
     **{name: partial(baseline, name) for name in BASELINES},
-    "words": partial(hand, "words", "by hand, by words", ()),
+    "words": partial(hand, "words", ()),
 }  # fmt: skip
 
 
@@ -189,23 +192,38 @@ def options(stage: str, asked: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(asked, name) for name in names}
 
 
-def named(one: Outcome, name: str) -> Outcome:
-    """An outcome of the arm library under another name in the table."""
-    return one.model_copy(update={"arm": name}) if one.arm == "library" else one
+def documents() -> dict[str, Stages]:
+    """The stages of every firm with a result."""
+    paths = {firm: RESULTS / f"{firm}.json" for firm in FIRMS}
+    return {firm: json.loads(path.read_text()) for firm, path in paths.items() if path.exists()}
 
 
-def pooled() -> tuple[list[str], list[Outcome]]:
-    """The firms with a result, and their outcomes with the firm in the scenario's name."""
-    firms: list[str] = []
-    found: list[Outcome] = []
-    for path in sorted(RESULTS / f"{firm}.json" for firm in FIRMS):
-        if not path.exists():
+def pooled(firms: Mapping[str, Stages]) -> list[Outcome]:
+    """The firms' outcomes, with the firm in the scenario's name."""
+    return [
+        Outcome(**{**one, "scenario": f"{firm}/{one['scenario']}"})
+        for firm, stages in firms.items()
+        for stage in stages.values()
+        for one in stage["outcomes"]
+    ]
+
+
+def costs(firms: Mapping[str, Stages]) -> dict[str, tuple[str, str]]:
+    """What each arm cost: model calls to learn it, of all firms together, and tokens added a turn."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in STAGES:
+        played_in = [stages for stages in firms.values() if name in stages and name != "coach"]
+        if not played_in:
             continue
-        firms.append(path.stem)
-        for stage in json.loads(path.read_text()).values():
-            for one in stage["outcomes"]:
-                found.append(Outcome(**{**one, "scenario": f"{path.stem}/{one['scenario']}"}))
-    return firms, found
+        arm = "library" if name in WRITTEN else name
+        own = [stages[name]["told"]["costs"][arm] for stages in played_in]
+        calls = [one["learning_calls"] for one in own]
+        if name == "library":
+            calls = [stages["coach"]["told"]["calls"] for stages in played_in]
+        learned = "by a person" if name in WRITTEN else f"{sum(calls):,}"
+        tokens = fmean(one["tokens_a_turn"] for one in own)
+        found[WRITTEN.get(name, name)] = learned, f"{tokens:.0f}"
+    return found
 
 
 def said(found: Paired) -> str:
@@ -217,21 +235,28 @@ def said(found: Paired) -> str:
     return f"{found.diff:+.2f} [{found.ci95[0]:+.2f}, {found.ci95[1]:+.2f}]"
 
 
-def table(firms: Sequence[str], found: Sequence[Outcome]) -> Table:
-    """Every arm, and its paired differences from none."""
+def table(firms: Mapping[str, Stages], found: Sequence[Outcome]) -> Table:
+    """Every arm with its cost, its paired differences from none, and how much of the way from none to
+    the teacher it goes by the checks by code.
+    """
     shown = Table(title=f"test split of {', '.join(firms)}", box=None, title_justify="left")
     shown.add_column("arm")
-    for name in ("n", "satisfaction", "against none", "by code", "against none", "win", "loss"):
+    for name in ("n", "calls to learn", "tokens/turn", "satisfaction", "against none", "by code",
+                 "against none", "of the gap", "win", "loss"):  # fmt: skip
         shown.add_column(name, justify="right", no_wrap=True)
     by_arm: dict[str, list[Outcome]] = {}
     for one in found:
         by_arm.setdefault(one.arm, []).append(one)
+    cost, none = costs(firms), by_arm["none"]
+    gap = paired(none, by_arm["teacher"], "checks").diff if "teacher" in by_arm else None
     for arm, own in by_arm.items():
         figures = arm_figures(own)
-        csat, checks = (paired(by_arm["none"], own, metric) for metric in ("csat", "checks"))
+        csat, checks = (paired(none, own, metric) for metric in ("csat", "checks"))
+        closed = f"{checks.diff / gap:.0%}" if gap and checks.diff is not None else ""
         shown.add_row(
-            arm, str(figures.n), f"{figures.csat.mean or 0:.2f}", said(csat),
-            f"{figures.checks.mean or 0:.3f}", said(checks), f"{csat.win:.2f}", f"{csat.loss:.2f}",
+            arm, str(figures.n), *cost[arm], f"{figures.csat.mean or 0:.2f}", said(csat),
+            f"{figures.checks.mean or 0:.3f}", said(checks), closed,
+            f"{csat.win:.2f}", f"{csat.loss:.2f}",
         )  # fmt: skip
     return shown
 
@@ -261,10 +286,10 @@ def main() -> None:
     asked = parser.parse_args()
     for firm in () if asked.table else asked.firms or FIRMS:
         play(firm, asked)
-    firms, found = pooled()
-    if not found:
+    firms = documents()
+    if not (found := pooled(firms)):
         raise SystemExit("no result yet: name a firm to play")
-    Console(width=120).print(table(firms, found))
+    Console(width=150).print(table(firms, found))
 
 
 if __name__ == "__main__":

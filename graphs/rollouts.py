@@ -1,0 +1,129 @@
+"""Rollouts: which dialogues a round plays, and the playing of them, so many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
+
+from langgraph.graph.state import CompiledStateGraph
+from tutelage.agents.faults import ModelFault
+from tutelage.environments import Environment
+
+from .desk import Desk
+from .dialogue import DialogueRequest
+from .events import DialogueEnded, Fault
+from .states import played
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def plan_round(
+    environment: Environment, number: int, dialogues: int, seed: int
+) -> list[DialogueRequest]:
+    """The dialogues of round `number` (from 1): the training scenarios in a shuffled order, going on
+    where the round before left off, each with a persona that fits it.
+    """
+    scenarios = environment.split("train") or list(environment.scenarios.values())
+    rng = random.Random(f"{seed}-plan")  # noqa: S311 - a plan, not a secret
+    order = rng.sample(scenarios, len(scenarios))
+    requests: list[DialogueRequest] = []
+    for position in range(dialogues):
+        place = (number - 1) * dialogues + position
+        scenario = order[place % len(order)]
+        requests.append(request_for(environment, scenario.id, number, "train", seed + place))
+    return requests
+
+
+def plan_validation(
+    environment: Environment, number: int, dialogues: int, seed: int
+) -> list[DialogueRequest]:
+    """The same validation dialogues every time, so that rounds are compared in pairs; empty where
+    the firm has no validation split.
+    """
+    scenarios = environment.split("validation")[:dialogues]
+    return [
+        request_for(environment, scenario.id, number, "validation", seed + position)
+        for position, scenario in enumerate(scenarios)
+    ]
+
+
+def request_for(
+    environment: Environment, scenario: str, number: int, purpose: str, seed: int
+) -> DialogueRequest:
+    """A dialogue of round `number`; of the personas that the scenario allows the seed takes one."""
+    personas = environment.personas_for(environment.scenarios[scenario])
+    persona = personas[seed % len(personas)].name
+    prefix = "v" if purpose == "validation" else "r"
+    return DialogueRequest(
+        scenario=scenario, persona=persona, seed=seed, round=number, purpose=purpose,
+        dialogue=f"{prefix}{number}.{scenario}.{persona}.{seed}",
+    )  # fmt: skip
+
+
+async def play(
+    desk: Desk, dialogue: CompiledStateGraph, plan: Iterable[DialogueRequest], concurrency: int
+) -> None:
+    """Play the dialogues of a plan that the log has not finished, `concurrency` at a time.
+
+    Each is one invocation of the dialogue graph and is recorded as it goes; one that fails is
+    recorded as a fault, is not scored, and is played anew when the run is resumed. The budget is
+    looked at before each.
+
+    Raises:
+        ModelFault: where every dialogue of the plan failed because of a model.
+    """
+    assert desk.log is not None
+    finished = {
+        id_
+        for id_, one in (await played(desk.log)).items()
+        if one.ended is not None and one.ended.reason != "fault"
+    }
+    todo = [request for request in plan if request.get("dialogue") not in finished]
+
+    async def one(request: DialogueRequest) -> ModelFault | None:
+        if desk.meter.spent:
+            return None
+        try:
+            await dialogue.ainvoke(request)
+        except ModelFault as error:
+            name = request.get("dialogue", "")
+            await desk.record(Fault(where="dialogue", message=str(error), dialogue=name))
+            await desk.record(DialogueEnded(dialogue=name, reason="fault", turns=0, valid=False))
+            return error
+        await desk.record_usage()
+        return None
+
+    faults = await gather(todo, one, concurrency, desk)
+    broken = [error for error in faults if error is not None]
+    if todo and len(broken) == len(todo):
+        raise broken[0]
+
+
+async def gather(
+    items: Sequence[T], work: Callable[[T], Awaitable[R]], concurrency: int, desk: Desk
+) -> list[R]:
+    """Work on all items, at most `concurrency` at a time; a first failure cancels the others.
+
+    A ModelFault in one item is recorded and the item left out of the result.
+    """
+    gate = asyncio.Semaphore(concurrency)
+    results: dict[int, R] = {}
+
+    async def guarded(position: int, item: T) -> None:
+        async with gate:
+            try:
+                results[position] = await work(item)
+            except ModelFault as error:
+                await desk.record(Fault(where="coaching", message=str(error)))
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for position, item in enumerate(items):
+                tasks.create_task(guarded(position, item))
+    except* Exception as group:
+        # One clear fault reads better than a group of them.
+        raise group.exceptions[0] from None
+    return [results[position] for position in sorted(results)]

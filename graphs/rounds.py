@@ -1,0 +1,171 @@
+"""Rounds: what a coaching run's log says of them, and which round's library stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from .acceptance import SATISFACTION, Pair, gain, mean_interval, spread
+from .convergence import best_round, of_no_use, step_between
+from .desk import Desk
+from .events import LibrarySettled, RoundEnded, StateClosed, StrategyDecided, StrategyTried
+from .run_log import Log
+from .states import Played, played
+from .trials import Null
+
+
+def round_sums(
+    dialogues: Sequence[Played], number: int, decided: Sequence[StrategyDecided]
+) -> RoundEnded:
+    """What a round came to: satisfaction with its interval, rubric, proposals kept and dropped."""
+    judged = [one.judged for one in dialogues if one.valid and one.judged is not None]
+    scores = [event.satisfaction for event in judged]
+
+    def mean(values: Sequence[float]) -> float | None:
+        return sum(values) / len(values) if values else None
+
+    checks = [event.by_code for event in judged if event.by_code is not None]
+    questions = [event.by_judge for event in judged if event.by_judge is not None]
+    kept = sum(event.verdict == "kept" for event in decided)
+    return RoundEnded(
+        round=number,
+        dialogues=len(dialogues),
+        invalid=sum(not one.valid and not one.taken_over for one in dialogues),
+        csat=mean(scores),
+        csat_ci95=mean_interval(scores, SATISFACTION) if len(scores) > 1 else None,
+        rubric=mean([event.rubric for event in judged]),
+        checks=mean(checks),
+        questions=mean(questions),
+        proposed=len(decided),
+        kept=kept,
+        dropped=len(decided) - kept,
+    )
+
+
+async def dialogues_of(log: Log, number: int) -> list[Played]:
+    """The training dialogues of a round."""
+    return [
+        one
+        for one in (await played(log)).values()
+        if one.started.round == number and one.started.purpose == "train"
+    ]
+
+
+async def trained(log: Log) -> list[Played]:
+    """The training dialogues of all rounds."""
+    return [one for one in (await played(log)).values() if one.started.purpose == "train"]
+
+
+async def validation_means(log: Log, number: int) -> dict[str, float]:
+    """Mean satisfaction (`csat`, 1-5) and rubric (0-1) of a round's validation dialogues; nothing where
+    it has none that count.
+    """
+    judged = [
+        one.judged
+        for one in (await played(log)).values()
+        if one.started.round == number
+        and one.started.purpose == "validation"
+        and one.valid
+        and one.judged is not None
+    ]
+    if not judged:
+        return {}
+    return {
+        "csat": sum(event.satisfaction for event in judged) / len(judged),
+        "rubric": sum(event.rubric for event in judged) / len(judged),
+    }
+
+
+async def validation_scores(log: Log) -> dict[int, dict[str, float]]:
+    """Round to cell to satisfaction of the validation dialogues; round 0 is before the first."""
+    scores: dict[int, dict[str, float]] = {}
+    for one in (await played(log)).values():
+        counts = one.started.purpose == "validation" and one.started.round >= 0
+        if counts and one.valid and one.judged is not None:
+            cell = f"{one.started.scenario}.{one.started.persona}.{one.started.seed}"
+            scores.setdefault(one.started.round, {})[cell] = one.judged.satisfaction
+    return scores
+
+
+async def closed_states(log: Log) -> set[tuple[str, int, int]]:
+    """The states that are done with: dialogue, turn, round."""
+    events = [logged.event for logged in await log.read(kinds=("state_closed",))]
+    return {(e.dialogue, e.turn, e.round) for e in events if isinstance(e, StateClosed)}
+
+
+async def decided_in(log: Log, number: int) -> list[StrategyDecided]:
+    """The decisions of a round; of a proposal decided twice (a resumed run) the last counts."""
+    latest: dict[str, StrategyDecided] = {}
+    of_round = f"r{number}."
+    for logged in await log.read(kinds=("strategy_decided",)):
+        event = logged.event
+        if isinstance(event, StrategyDecided) and event.dialogue.startswith(of_round):
+            latest[event.proposal] = event
+    return list(latest.values())
+
+
+async def no_use(desk: Desk, log: Log, null: Null) -> str:
+    """Why coaching this student is of no use, or "". Never said of a library that holds something:
+    the replies it is compared with are coached ones.
+    """
+    if desk.library is not None and await asyncio.to_thread(desk.library.entries):
+        return ""
+    unit = spread(null.pairs)
+    tried = [
+        logged.event
+        for logged in await log.read(kinds=("strategy_tried",))
+        if isinstance(logged.event, StrategyTried) and logged.event.phase != "elsewhere"
+    ]
+    gains = [
+        gain(Pair("", e.before, e.after, e.preference, e.checks_before, e.checks_after), unit)
+        for e in tried
+    ]
+    same = sum(event.before.strip() == event.after.strip() for event in tried)
+    return of_no_use(gains, same)
+
+
+async def library_version(desk: Desk) -> int | None:
+    """The version that the library stands at, None without one."""
+    if desk.library is None:
+        return None
+    library = desk.library
+    return await asyncio.to_thread(lambda: library.version)
+
+
+async def settle_library(desk: Desk, log: Log, run: str) -> None:
+    """Roll the library back to its best round where the last is worse beyond noise.
+
+    Nothing is undone where somebody else has changed the library meanwhile: that is a person's to
+    decide, and the event says so.
+    """
+    scores = await validation_scores(log)
+    events = [logged.event for logged in await log.read(kinds=("round_ended", "library_settled"))]
+    rounds = [event for event in events if isinstance(event, RoundEnded)]
+    if desk.library is None or not rounds or isinstance(events[-1], LibrarySettled):
+        return
+    versions = {event.round: event.library_version for event in rounds}
+    measured = {n: cells for n, cells in scores.items() if n == 0 or versions.get(n) is not None}
+    if 0 not in measured or len(measured) < 2:
+        return
+    best, last = best_round(measured), max(measured)
+    library = desk.library
+    history = await asyncio.to_thread(library.versions)
+    by = f"run {run}".strip()
+    own = [v.version for v in history if v.author == by]
+    # Before the first round the library stood where this run had not yet written.
+    version = versions.get(best) or (min(own) - 1 if own else 0)
+    reason = f"the library after round {last} did best on the validation dialogues, within noise"
+    rolled_back = False
+    if best != last:
+        change = step_between(measured[best], measured[last])
+        since = "before the first round" if best == 0 else f"after round {best}"
+        reason = f"the library {since} did better: {-change.mean:.2f} points of satisfaction"
+        foreign = [v for v in history if v.version > version and v.author != by]
+        if foreign:
+            reason += f"; not rolled back, since {foreign[0].author} changed the library meanwhile"
+        else:
+            await asyncio.to_thread(library.rollback, version, by)
+            rolled_back = True
+    await desk.record(
+        LibrarySettled(round=best, version=version, rolled_back=rolled_back, reason=reason)
+    )
