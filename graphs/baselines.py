@@ -17,6 +17,7 @@ from tutelage.strategy_store.wording import same_words
 
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from .evaluation import GENERIC_ADVICE
 from .rollouts import plan_round, play
 from .run_log import Log, MemoryLog
 from .states import Played, played, states_of
@@ -24,13 +25,9 @@ from .trials import teachers_reply
 
 Method = Literal["playbook", "global"]
 METHODS: tuple[Method, ...] = ("playbook", "global")
-SEED_PROMPT = (
-    "Show that you understand how the customer feels, answer exactly what was asked within the "
-    "policy, and say what happens next."
-)
-"""Where the evolution of one prompt begins: the advice of the arm `generic`."""
 MOST_LETTERS = 4000
-"""Of an evolved prompt; what is longer is refused."""
+"""Of all that a baseline puts into a prompt: a longer evolved prompt is refused, a full playbook learns
+no more. A student reads all of it at every turn."""
 _A_BATCH = 4
 
 
@@ -98,7 +95,7 @@ async def grow_playbook(
     """A playbook in the manner of ACE (Zhang and others 2025, "Agentic Context Engineering", arXiv
     2510.04618): the student plays with all items in its prompt, the teacher reflects on the weakest
     reply of each dialogue and adds items, near-duplicates are left out. Items are never tested, only
-    added; that is the difference to the library.
+    added; that is the difference to the library. At MOST_LETTERS it is full.
 
     Args:
         desk: the agents.
@@ -109,28 +106,28 @@ async def grow_playbook(
     spent = Spent(desk, calls)
     items: list[str] = []
     used: dict[str, None] = {}
-    number = 0
-    while not spent.done:
+    number, full = 0, False
+    while not spent.done and not full:
         number += 1
         plan = plan_round(desk.environment, number, _A_BATCH, seed)
         own = replace(desk, library=None, fixed=always(items), log=MemoryLog())
         for one in await _played(own, plan, max_exchanges):
             used[one.started.scenario] = None
             states = states_of(one, desk.environment)
-            if not states or spent.done:
+            if not states or spent.done or full:
                 continue
             weak = min(states, key=lambda state: state.score)
             scenario = desk.environment.scenarios[weak.scenario]
             better = await teachers_reply(desk, weak, (), seed + number)
             weakness = Weakness(scenario, weak.turns, weak.reply, better, weak.reasons, weak.ending)
             proposal = await desk.teacher.propose(weakness, (), [], seed + number)
-            new = [" ".join(text.split()) for text in proposal.strategies]
-            items += [text for text in new if not vet(text) and not _said(text, items)]
+            for text in (" ".join(text.split()) for text in proposal.strategies):
+                if vet(text) or any(same_words(text, item) for item in items):
+                    continue
+                if full := sum(map(len, [*items, text])) > MOST_LETTERS:
+                    break
+                items.append(text)
     return _learned("playbook", desk, list(used), items, spent)
-
-
-def _said(text: str, items: Sequence[str]) -> bool:
-    return any(same_words(text, item) for item in items)
 
 
 async def evolve_prompt(
@@ -183,7 +180,7 @@ async def evolve_prompt(
 
     found: Any = await asyncio.to_thread(
         optimize,
-        seed_candidate={"advice": SEED_PROMPT},
+        seed_candidate={"advice": GENERIC_ADVICE},
         trainset=train,
         valset=validation,
         adapter=adapter,

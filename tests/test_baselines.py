@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import random
 import re
 
 import pytest
 import world
 from tutelage.agents.meter import Meter
 from tutelage.environments import load_environment
-from tutelage.graphs.baselines import Baseline, BaselineFault, evolve_prompt, grow_playbook
+from tutelage.graphs.baselines import (
+    MOST_LETTERS,
+    Baseline,
+    BaselineFault,
+    evolve_prompt,
+    grow_playbook,
+)
 from tutelage.graphs.evaluation import EvaluationFault, EvaluationOptions, compile_evaluation
 from tutelage.graphs.states import played
 
@@ -70,6 +78,23 @@ async def test_an_untested_playbook_takes_in_the_harm_as_well(firm):
     assert any(world.HARM in text for text in learned.texts)
     csat, _ = await on_test(firm, "playbook", learned)
     assert csat < 2, "what the library's test keeps out"
+
+
+async def test_a_playbook_that_is_full_learns_no_more(firm):
+    letters = random.Random(1)
+
+    class Talkative(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" not in page:
+                return super().answer(system, page, messages)
+            texts = [" ".join("".join(letters.choices("aeioklmnst", k=6)) for _ in range(6))
+                     for _ in range(3)]  # fmt: skip
+            return json.dumps({"advice": [], "strategies": texts})
+
+    desk = world.seat(firm, None, teacher=Talkative(), meter=Meter())
+    learned = await grow_playbook(desk, 5000, max_exchanges=1)
+    assert MOST_LETTERS - 60 < sum(map(len, learned.texts)) <= MOST_LETTERS
+    assert learned.calls < 2500, "what is not spent is not wasted on what cannot be added"
 
 
 async def test_gepa_evolves_one_prompt_through_its_adapter(firm):
