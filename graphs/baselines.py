@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +20,10 @@ from tutelage.strategy_store.wording import same_words
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from .evaluation import GENERIC_ADVICE
-from .rollouts import plan_round, play
+from .events import StrategyProposed
+from .rollouts import plan_round, plan_validation, play
 from .run_log import Log, MemoryLog
-from .states import Played, played, states_of
+from .states import Played, State, played, states_of
 from .trials import teachers_reply
 
 Method = Literal["playbook", "global"]
@@ -72,25 +75,96 @@ class Baseline(BaseModel):
 
 
 @dataclass
-class Spent:
-    """Counts the calls of a desk against a budget."""
+class _Budget:
+    """Counts model calls against a budget. Of a run that goes on, the calls made `before` count in equal
+    shares for the dialogues that its log holds, each as it comes up again.
+    """
 
     desk: Desk
-    budget: int
+    calls: int
+    before: int
+    logged: set[str]
+    again: set[str] = field(default_factory=set)
 
     @property
-    def calls(self) -> int:
+    def used(self) -> int:
         """Model calls of all roles so far."""
-        return sum(usage.calls for usage in self.desk.meter.roles.values())
+        share = len(self.again) / len(self.logged) if self.logged else 1.0
+        return sum(usage.calls for usage in self.desk.meter.roles.values()) + round(
+            self.before * share
+        )
 
     @property
-    def done(self) -> bool:
+    def spent(self) -> bool:
         """Whether the budget is used up."""
-        return self.calls >= self.budget or self.desk.meter.spent
+        return self.used >= self.calls or self.desk.meter.spent
+
+
+@dataclass
+class _Run:
+    """What a baseline learns from, all of it in the log: what was played or written before is not made
+    again, so a run that was cut off goes on where it ended.
+    """
+
+    desk: Desk
+    log: Log
+    budget: _Budget
+    written: dict[str, list[str]]
+    max_exchanges: int
+
+    async def play(
+        self, plan: Sequence[DialogueRequest], texts: Sequence[str], prefix: str = ""
+    ) -> list[Played]:
+        """The valid dialogues of a plan, played with texts that are given at every turn."""
+        own = replace(self.desk, library=None, fixed=always(texts))
+        names = [prefix + request.get("dialogue", "") for request in plan]
+        # By name, since gepa fills its last batch up with requests that are in it already.
+        named: dict[str, DialogueRequest] = {
+            name: {**request, "dialogue": name} for name, request in zip(names, plan, strict=True)
+        }
+        self.budget.again.update(self.budget.logged.intersection(names))
+        graph = compile_dialogue(own, self.max_exchanges)
+        await play(own, graph, named.values(), fitting_concurrency(own))
+        found = await played(self.log)
+        return [found[name] for name in names if name in found and found[name].valid]
+
+    async def write(
+        self, name: str, writing: Callable[[], Awaitable[Sequence[str]]], **where: Any
+    ) -> list[str]:
+        """What the teacher writes under a name, once."""
+        if name not in self.written:
+            self.written[name] = list(await writing())
+            await self.desk.record(
+                StrategyProposed(
+                    proposal=name, texts=self.written[name], source="teacher",
+                    **{"dialogue": "", "turn": 0, "attempt": 0, "scenario": "any customer", **where},
+                )
+            )  # fmt: skip
+        return self.written[name]
+
+    def learned(self, method: Method, scenarios: Iterable[str], texts: list[str]) -> Baseline:
+        """The baseline that came of it."""
+        return Baseline(
+            method=method, environment=self.desk.environment.name,
+            scenarios=list(dict.fromkeys(scenarios)), models=self.desk.models, texts=texts,
+            calls=self.budget.used, tokens=self.desk.meter.tokens,
+        )  # fmt: skip
+
+
+async def _begin(desk: Desk, calls: int, before: int, max_exchanges: int) -> _Run:
+    log = desk.log or MemoryLog()
+    desk = replace(desk, log=log)
+    logged = {id_ for id_, one in (await played(log)).items() if one.ended is not None}
+    written = {
+        one.event.proposal: one.event.texts
+        for one in await log.read(kinds=("strategy_proposed",))
+        if isinstance(one.event, StrategyProposed)
+    }
+    return _Run(desk, log, _Budget(desk, calls, before, logged), written, max_exchanges)
 
 
 async def grow_playbook(
-    desk: Desk, calls: int, *, seed: int = 0, max_exchanges: int = MAX_EXCHANGES
+    desk: Desk, calls: int, *, before: int = 0, seed: int = 0, max_exchanges: int = MAX_EXCHANGES
 ) -> Baseline:
     """A playbook in the manner of ACE (Zhang and others 2025, "Agentic Context Engineering", arXiv
     2510.04618): the student plays with all items in its prompt, the teacher reflects on the weakest
@@ -98,48 +172,57 @@ async def grow_playbook(
     added; that is the difference to the library. At MOST_LETTERS it is full.
 
     Args:
-        desk: the agents.
+        desk: the agents. With the log of an earlier run that run goes on.
         calls: model calls to spend, of all roles together; a batch of dialogues is played to its end.
+        before: calls made already in the run that goes on.
         seed: chooses dialogues and draws.
         max_exchanges: of a dialogue.
     """
-    spent = Spent(desk, calls)
+    run = await _begin(desk, calls, before, max_exchanges)
     items: list[str] = []
-    used: dict[str, None] = {}
+    used: list[str] = []
     number, full = 0, False
-    while not spent.done and not full:
+    while not run.budget.spent and not full:
         number += 1
-        plan = plan_round(desk.environment, number, _A_BATCH, seed)
-        own = replace(desk, library=None, fixed=always(items), log=MemoryLog())
-        for one in await _played(own, plan, max_exchanges):
-            used[one.started.scenario] = None
+        for one in await run.play(plan_round(desk.environment, number, _A_BATCH, seed), items):
+            used.append(one.started.scenario)
             states = states_of(one, desk.environment)
-            if not states or spent.done or full:
+            if not states or run.budget.spent or full:
                 continue
             weak = min(states, key=lambda state: state.score)
-            scenario = desk.environment.scenarios[weak.scenario]
-            better = await teachers_reply(desk, weak, (), seed + number)
-            weakness = Weakness(scenario, weak.turns, weak.reply, better, weak.reasons, weak.ending)
-            proposal = await desk.teacher.propose(weakness, (), [], seed + number)
-            for text in (" ".join(text.split()) for text in proposal.strategies):
+            texts = await run.write(
+                one.started.dialogue, partial(_reflected, run.desk, weak, seed + number),
+                dialogue=weak.dialogue, turn=weak.turn, scenario=one.started.title,
+            )  # fmt: skip
+            for text in (" ".join(text.split()) for text in texts):
                 if vet(text) or any(same_words(text, item) for item in items):
                     continue
                 if full := sum(map(len, [*items, text])) > MOST_LETTERS:
                     break
                 items.append(text)
-    return _learned("playbook", desk, list(used), items, spent)
+    return run.learned("playbook", used, items)
+
+
+async def _reflected(desk: Desk, weak: State, seed: int) -> Sequence[str]:
+    """What the teacher writes for the weakest reply of a dialogue."""
+    scenario = desk.environment.scenarios[weak.scenario]
+    better = await teachers_reply(desk, weak, (), seed)
+    weakness = Weakness(scenario, weak.turns, weak.reply, better, weak.reasons, weak.ending)
+    return (await desk.teacher.propose(weakness, (), [], seed)).strategies
 
 
 async def evolve_prompt(
-    desk: Desk, calls: int, *, seed: int = 0, max_exchanges: int = MAX_EXCHANGES
+    desk: Desk, calls: int, *, before: int = 0, seed: int = 0, max_exchanges: int = MAX_EXCHANGES
 ) -> Baseline:
     """One global prompt evolved by GEPA (Agrawal and others 2025, arXiv 2507.19457), through the
     adapter of the `gepa` package: training dialogues for reflection, the validation split for
     selection, satisfaction and rubric in equal parts as the score, the teacher as reflection model.
 
     Args:
-        desk: the agents.
+        desk: the agents. With the log of an earlier run that run goes on: gepa begins anew with the
+            same seed, and what it asks for is in the log.
         calls: model calls to spend, of all roles together; what is under way is finished.
+        before: calls made already in the run that goes on.
         seed: chooses dialogues and draws.
         max_exchanges: of a dialogue.
 
@@ -152,38 +235,33 @@ async def evolve_prompt(
         raise BaselineFault(
             "the arm `global` is evolved by the package gepa: pip install 'tutelage[gepa]'", 2
         ) from None
-    spent = Spent(desk, calls)
-    environment = desk.environment
-    train = plan_round(environment, 1, 2 * _A_BATCH, seed)
-    held = [s.id for s in environment.split("validation")][:_A_BATCH] or [
-        request.get("scenario", "") for request in train[:_A_BATCH]
-    ]
-    validation = [
-        DialogueRequest(
-            scenario=id_, seed=seed + n, purpose="validation", round=0,
-            persona=environment.personas_for(environment.scenarios[id_])[0].name,
-        )
-        for n, id_ in enumerate(held)
-    ]  # fmt: skip
+    run = await _begin(desk, calls, before, max_exchanges)
+    train = plan_round(desk.environment, 1, 2 * _A_BATCH, seed)
+    validation = plan_validation(desk.environment, 0, _A_BATCH, seed) or train[:_A_BATCH]
     loop = asyncio.get_running_loop()
-    adapter = _adapter(desk, loop, max_exchanges)
+    asked = 0
 
     def reflect(prompt: str | list[dict[str, Any]]) -> str:
+        nonlocal asked
+        asked += 1
         text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
-        saying = desk.teacher.voice.say(
-            [HumanMessage(text)], seed=seed + spent.calls, temperature=0.7, max_tokens=400
-        )
-        return asyncio.run_coroutine_threadsafe(saying, loop).result()
+
+        async def said() -> list[str]:
+            options = {"seed": seed + asked, "temperature": 0.7, "max_tokens": 400}
+            return [await desk.teacher.voice.say([HumanMessage(text)], **options)]
+
+        writing = run.write(f"prompt {asked}", said, attempt=asked)
+        return asyncio.run_coroutine_threadsafe(writing, loop).result()[0]
 
     def stop(gepa_state: object) -> bool:
-        return spent.done
+        return run.budget.spent
 
     found: Any = await asyncio.to_thread(
         optimize,
         seed_candidate={"advice": GENERIC_ADVICE},
         trainset=train,
         valset=validation,
-        adapter=adapter,
+        adapter=_adapter(run, loop),
         reflection_lm=reflect,
         reflection_minibatch_size=3,
         stop_callbacks=stop,
@@ -192,9 +270,9 @@ async def evolve_prompt(
         logger=_Silent(),
         seed=seed,
     )
-    scenarios = dict.fromkeys(r.get("scenario", "") for r in [*train, *validation])
+    scenarios = (request.get("scenario", "") for request in [*train, *validation])
     text = " ".join(found.best_candidate["advice"].split())
-    return _learned("global", desk, list(scenarios), [text], spent)
+    return run.learned("global", scenarios, [text])
 
 
 class _Silent:
@@ -204,7 +282,7 @@ class _Silent:
         """Say nothing."""
 
 
-def _adapter(desk: Desk, loop: asyncio.AbstractEventLoop, max_exchanges: int) -> Any:
+def _adapter(run: _Run, loop: asyncio.AbstractEventLoop) -> Any:
     """Gepa's adapter: plays dialogues with the prompt always given, on the event loop of the run."""
     from gepa.core.adapter import EvaluationBatch, GEPAAdapter
 
@@ -224,14 +302,11 @@ def _adapter(desk: Desk, loop: asyncio.AbstractEventLoop, max_exchanges: int) ->
             if hostile(text) or len(text) > MOST_LETTERS:
                 empty = ["refused: it may not enter a prompt"] * len(batch)
                 return EvaluationBatch(empty, [0.0] * len(batch), [None] * len(batch))
-            own = replace(desk, library=None, fixed=always([text]), log=MemoryLog())
-            playing = _played(own, batch, max_exchanges)
+            digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+            playing = run.play(batch, [text], f"{digest}.")
             found = asyncio.run_coroutine_threadsafe(playing, loop).result()
-            by_scenario = {(one.started.scenario, one.started.seed): one for one in found}
-            traces = [
-                by_scenario.get((request.get("scenario", ""), request.get("seed", 0)))
-                for request in batch
-            ]
+            by_cell = {(one.started.scenario, one.started.seed): one for one in found}
+            traces = [by_cell.get((r.get("scenario", ""), r.get("seed", 0))) for r in batch]
             scores = [_score(one) for one in traces]
             return EvaluationBatch([str(score) for score in scores], scores, traces)
 
@@ -240,7 +315,7 @@ def _adapter(desk: Desk, loop: asyncio.AbstractEventLoop, max_exchanges: int) ->
         ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
             """The dialogues as texts, with what the judge found."""
             rows = [
-                _reflection(desk, one, score)
+                _reflection(run.desk, one, score)
                 for one, score in zip(
                     eval_batch.trajectories or [], eval_batch.scores, strict=False
                 )
@@ -267,27 +342,6 @@ def _reflection(desk: Desk, one: Played, score: float) -> dict[str, str]:
         "Generated Outputs": said,
         "Feedback": f"score {score:.2f} of 1; {reasons}",
     }
-
-
-async def _played(desk: Desk, plan: Sequence[DialogueRequest], max_exchanges: int) -> list[Played]:
-    """Play a plan on a log of its own."""
-    log: Log = desk.log or MemoryLog()
-    desk.log = log
-    named: list[DialogueRequest] = [
-        {**request, "dialogue": f"b.{place}.{request.get('scenario')}.{request.get('seed')}"}
-        for place, request in enumerate(plan)
-    ]
-    await play(desk, compile_dialogue(desk, max_exchanges), named, fitting_concurrency(desk))
-    return [one for one in (await played(log)).values() if one.valid]
-
-
-def _learned(
-    method: Method, desk: Desk, scenarios: list[str], texts: list[str], spent: Spent
-) -> Baseline:
-    return Baseline(
-        method=method, environment=desk.environment.name, scenarios=scenarios, models=desk.models,
-        texts=texts, calls=spent.calls, tokens=desk.meter.tokens,
-    )  # fmt: skip
 
 
 LEARNERS: dict[Method, Callable[..., Any]] = {"playbook": grow_playbook, "global": evolve_prompt}

@@ -157,3 +157,36 @@ def test_wrong_requests_are_told_apart():
         EvaluateRequest(environment="w", arms=["none", "playbook"]).options()
     with pytest.raises(EvaluationFault, match="not among --arms"):
         EvaluateRequest(environment="w", arms=["none"], global_="x.json").options()
+
+
+@pytest.mark.parametrize("learner", [grow_playbook, evolve_prompt])
+async def test_a_baseline_that_was_cut_off_goes_on_and_makes_nothing_twice(firm, learner):
+    if learner is evolve_prompt:
+        pytest.importorskip("gepa")
+
+    class Breaks(world.ScriptedStudent):
+        left: int = 40
+
+        def answer(self, system, page, messages):
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("the power went")
+            return super().answer(system, page, messages)
+
+    whole = await learner(
+        world.seat(firm, None, teacher=Right(), meter=Meter()), 600, max_exchanges=2
+    )
+    desk = world.seat(firm, None, teacher=Right(), student=Breaks(), meter=Meter())
+    with pytest.raises(Exception, match="the power went"):
+        await learner(desk, 600, max_exchanges=2)
+    before = sum(used.calls for used in desk.meter.roles.values())
+    again = world.seat(firm, None, teacher=Right(), meter=Meter())
+    again.log = desk.log
+    learned = await learner(again, 600, before=before, max_exchanges=2)
+    assert learned.texts == whole.texts and learned.scenarios == whole.scenarios
+    assert abs(learned.calls - whole.calls) < 60, "what was spent before counts"
+    started = [e.event.dialogue for e in await desk.log.read(kinds=("dialogue_started",))]
+    ended = [e.event for e in await desk.log.read(kinds=("dialogue_ended",))]
+    assert sum(e.valid for e in ended) == len(set(started)), "each was played to its end once"
+    written = [e.event.proposal for e in await desk.log.read(kinds=("strategy_proposed",))]
+    assert written and len(written) == len(set(written))

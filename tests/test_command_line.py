@@ -33,6 +33,7 @@ WRONG = [
     (("library", "show", "none.db"), 2, "there is no such library"),
     (("watch", "nowhere"), 2, "is no run"),
     (("coach", "airline", "--resume"), 2, "--run"),
+    (("baseline", "global", "airline", "--calls", 5, "--run", "r", "--resume"), 2, "is no run"),
     (("env", "show", "."), 1, "without an environment.yaml"),
     (("models", "path", "smolm2-135m"), 2, "smollm2-135m"),
 ]

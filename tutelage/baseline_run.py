@@ -10,14 +10,15 @@ from pydantic import BaseModel
 
 import tutelage
 from tutelage.agents.meter import Meter
-from tutelage.console import result, result_json
+from tutelage.console import result, result_json, talk
 from tutelage.environments import load_environment, nearest
 from tutelage.graphs.baselines import LEARNERS, METHODS, Baseline, BaselineFault, Method
 from tutelage.graphs.desk import open_desk
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.speech import Speech
 from tutelage.graphs.summary import summarise
-from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
+from tutelage.session import TalkingLog, asked_in, new_run_folder, run_until_done, under_way
 
 
 class BaselineRequest(BaseModel):
@@ -53,20 +54,45 @@ class BaselineRequest(BaseModel):
         return self.method  # type: ignore[return-value]
 
 
+def resumed_request(run: Path, now: BaselineRequest) -> BaselineRequest:
+    """The request of the run to go on with; only the budgets may be changed.
+
+    Raises:
+        BaselineFault: where it is another baseline's.
+        RunFault: where the folder holds no run of a baseline.
+    """
+    request = asked_in(run, "baseline", BaselineRequest)
+    if (request.method, request.environment) != (now.method, now.environment):
+        raise BaselineFault(f"{run}: is of {request.method} for {request.environment}", 2)
+    changed = {name: getattr(now, name) for name in ("budget_tokens", "budget_usd")}
+    return request.model_copy(update={k: v for k, v in changed.items() if v is not None})
+
+
 def baseline_run(
-    request: BaselineRequest, run: Path | None, out: Path | None, *, as_json: bool = False
+    request: BaselineRequest,
+    run: Path | None,
+    out: Path | None,
+    *,
+    resume: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Learn a baseline and write it.
 
     Raises:
-        BaselineFault, EnvironmentFault, ModelFault, RunFault, Stopped: one clear sentence each.
+        BaselineFault, EnvironmentFault, ModelFault, RunFault, Stopped: one clear sentence each; what was
+            played and written is in the run's log.
     """
+    if resume and run is not None:
+        request, folder = resumed_request(run, request), run
+    else:
+        folder = new_run_folder(request.environment, run)
     method = request.checked()
     calls = request.calls or asyncio.run(calls_of(Path(request.like or "")))
-    folder = new_run_folder(request.environment, run)
-    learned = run_until_done(
-        _learn(request, method, calls, folder), f"nothing was learned; the run's log is in {folder}"
+    kept = f"what was played is kept; go on with: tutelage baseline {method} " + (
+        f"{request.environment} --calls {calls} --run {folder} --resume"
     )
+    request = request.model_copy(update={"calls": calls, "like": None})
+    learned = run_until_done(_learn(request, method, calls, folder, resume), kept)
     path = out or folder / f"{method}.json"
     path.write_text(learned.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if as_json:
@@ -90,14 +116,20 @@ async def calls_of(run: Path) -> int:
         RunFault: where the folder holds no run.
     """
     async with await RunLog.open(run, create=False) as log:
-        summary, _ = await summarise(log)
-    calls = sum(used.calls for used in summary.usage.values())
+        calls = await _calls_in(log)
     if not calls:
         raise BaselineFault(f"{run}: made no model call to match", 2)
     return calls
 
 
-async def _learn(request: BaselineRequest, method: Method, calls: int, folder: Path) -> Baseline:
+async def _calls_in(log: RunLog) -> int:
+    summary, _ = await summarise(log)
+    return sum(used.calls for used in summary.usage.values())
+
+
+async def _learn(
+    request: BaselineRequest, method: Method, calls: int, folder: Path, resume: bool
+) -> Baseline:
     environment = await asyncio.to_thread(load_environment, request.environment)
     desk = await asyncio.to_thread(
         lambda: open_desk(
@@ -106,14 +138,17 @@ async def _learn(request: BaselineRequest, method: Method, calls: int, folder: P
             meter=Meter(request.budget_tokens, request.budget_usd),
         )
     )  # fmt: skip
-    async with await TalkingLog.open(folder) as log:
+    async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
+        desk.speech = speech
+        before = await _calls_in(log) if resume else 0
         started = RunStarted(
             command="baseline", environment=environment.name, models=desk.models,
-            options=request.model_dump(), version=tutelage.__version__,
+            options=request.model_dump(), version=tutelage.__version__, resumed=resume,
         )  # fmt: skip
+        talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
         async with under_way(log, desk, started) as ending:
             learned = await LEARNERS[method](
-                desk, calls, seed=request.seed, max_exchanges=request.exchanges
+                desk, calls, before=before, seed=request.seed, max_exchanges=request.exchanges
             )
             ending.reason = f"{learned.calls} calls are used"
     return learned

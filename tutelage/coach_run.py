@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 import tutelage
 from tutelage.agents.meter import Meter, is_priced
@@ -21,12 +21,12 @@ from tutelage.graphs.coaching import (
 )
 from tutelage.graphs.desk import Desk, Retrieval, open_desk, placement_of
 from tutelage.graphs.events import RunStarted
-from tutelage.graphs.run_log import RunFault, RunLog
+from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.strategy_step import StepOptions
 from tutelage.graphs.summary import coach_json, summarise
 from tutelage.report import coach_table, write_report
-from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
+from tutelage.session import TalkingLog, asked_in, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library
 
 
@@ -72,23 +72,7 @@ def resumed_request(run: Path, now: CoachRequest) -> CoachRequest:
     Raises:
         RunFault: where the folder holds no coaching run.
     """
-
-    async def first() -> RunStarted | None:
-        async with await RunLog.open(run, create=False) as log:
-            for logged in await log.read(kinds=("run_started",)):
-                if isinstance(logged.event, RunStarted):
-                    return logged.event
-        return None
-
-    started = asyncio.run(first())
-    if started is None or started.command != "coach":
-        raise RunFault(f"{run}: holds no coaching run to go on with", 2)
-    try:
-        request = CoachRequest.model_validate(started.options)
-    except ValidationError as error:
-        raise RunFault(
-            f"{run}: its log names no valid request: {error.errors()[0]['msg']}"
-        ) from error
+    request = asked_in(run, "coach", CoachRequest)
     changed = {
         name: getattr(now, name)
         for name in ("budget_tokens", "budget_usd", "concurrency")

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from rich.text import Text
 
 from tutelage.console import talk
@@ -39,6 +40,7 @@ from tutelage.graphs.events import (
 from tutelage.graphs.run_log import RunFault, RunLog, log_path
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 QUIET_SECONDS = 4.0
 """Silence after which a line says that work goes on."""
 
@@ -64,6 +66,35 @@ def new_run_folder(environment: str, given: Path | None) -> Path:
             2,
         )
     return given
+
+
+def asked_in(run: Path, command: str, request: type[M]) -> M:
+    """The request that a run was begun with, to go on with it.
+
+    Args:
+        run: its folder.
+        command: what it must be a run of: coach, baseline.
+        request: the command's request.
+
+    Raises:
+        RunFault: where the folder holds no run of this command, or its log no valid request.
+    """
+
+    async def first() -> RunStarted | None:
+        async with await RunLog.open(run, create=False) as log:
+            for logged in await log.read(kinds=("run_started",)):
+                if isinstance(logged.event, RunStarted):
+                    return logged.event
+        return None
+
+    started = asyncio.run(first())
+    if started is None or started.command != command:
+        raise RunFault(f"{run}: holds no {command} run to go on with", 2)
+    try:
+        return request.model_validate(started.options)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise RunFault(f"{run}: its log names no valid request: {said}") from error
 
 
 def run_until_done(work: Coroutine[Any, Any, T], kept: str) -> T:

@@ -136,7 +136,8 @@ def baseline(
     if not found.exists():
         tutelage(
             "baseline", method, firm, "--calls", before["coach"]["told"]["calls"],
-            "--exchanges", asked.exchanges, "--out", found, "--run", work / method, *teacher(asked),
+            "--exchanges", asked.exchanges, "--out", found, "--run", work / method,
+            *resumed(work / method), *teacher(asked),
         )  # fmt: skip
     return evaluated(firm, asked, run, [method], f"--{method}", found), outcomes(run)
 

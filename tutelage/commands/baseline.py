@@ -29,6 +29,7 @@ def baseline(
     budget_usd: o.BudgetUsd = None,
     seed: o.Seed = 0,
     run: o.Run = None,
+    resume: o.Resume = False,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where to write it; else in the run's folder."),
@@ -44,9 +45,10 @@ def baseline(
     """
     from tutelage.baseline_run import BaselineRequest, baseline_run
 
+    o.run_to_resume(resume, run)
     request = BaselineRequest(
         method=method, environment=env, calls=calls, like=str(like) if like else None,
         student=student, teacher=teacher, customer=customer, judge=judge, exchanges=exchanges,
         budget_tokens=budget_tokens, budget_usd=budget_usd, seed=seed,
     )  # fmt: skip
-    baseline_run(request, run, out, as_json=json)
+    baseline_run(request, run, out, resume=resume, as_json=json)

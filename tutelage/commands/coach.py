@@ -39,9 +39,7 @@ def coach(
     budget_usd: o.BudgetUsd = None,
     seed: o.Seed = 0,
     run: o.Run = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with --run DIR; nothing finished is redone.")
-    ] = False,
+    resume: o.Resume = False,
     watch: o.Watch = False,
     json: o.Json = False,
 ) -> None:
@@ -55,8 +53,7 @@ def coach(
     from tutelage.coach_run import CoachRequest, coach_run, resumed_request, watch_coaching
 
     o.screen_or_json(watch, json)
-    if resume and run is None:
-        raise typer.BadParameter("--resume needs --run DIR, the run to go on with")
+    o.run_to_resume(resume, run)
     request = CoachRequest(
         environment=str(Path(env).resolve()) if Path(env).is_dir() else env,
         student=student,

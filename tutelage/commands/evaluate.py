@@ -59,9 +59,7 @@ def evaluate(
         typer.Option("--global", metavar="FILE", help="For the arm global: see `baseline`."),
     ] = None,
     run: o.Run = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with --run DIR; ended dialogues are not redone.")
-    ] = False,
+    resume: o.Resume = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="The report; else in the run's folder.")
     ] = None,
@@ -80,8 +78,7 @@ def evaluate(
     from tutelage.evaluate_run import EvaluateRequest, evaluate_run, watch_evaluation
 
     o.screen_or_json(watch, json)
-    if resume and run is None:
-        raise typer.BadParameter("--resume needs --run DIR, the run to go on with")
+    o.run_to_resume(resume, run)
     request = EvaluateRequest(
         environment=str(Path(env).resolve()) if Path(env).is_dir() else env,
         library=str(library) if library else None,

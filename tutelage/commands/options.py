@@ -41,6 +41,9 @@ Run = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The run's folder; else one is made under ./runs."),
 ]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with --run DIR; nothing finished is redone.")
+]
 LibraryFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The library that the student uses.")
 ]
@@ -78,3 +81,13 @@ def screen_or_json(watch: bool, json: bool) -> None:
     """
     if watch and json:
         raise typer.BadParameter("--watch takes the screen and --json prints: give one of them")
+
+
+def run_to_resume(resume: bool, run: Path | None) -> None:
+    """Refuse --resume without the run to go on with.
+
+    Raises:
+        typer.BadParameter: where no run is named.
+    """
+    if resume and run is None:
+        raise typer.BadParameter("--resume needs --run DIR, the run to go on with")
