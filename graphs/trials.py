@@ -115,21 +115,26 @@ async def _pair(desk: Desk, state: State, before: Reply, after: Reply) -> Pair:
 async def teachers_reply(
     desk: Desk, state: State, tactics: Sequence[Tactic], seed: int, draws: int = 3
 ) -> str:
-    """The teacher's reply to a state: of `draws`, the last asked for on the transcript, the one with
-    which most of the rubric's checks by code hold; the first of those that tie.
+    """The teacher's reply to a state: the first with which all of the rubric's checks by code hold, or
+    which none can tell apart; else of `draws`, the last asked for on the transcript, the one with which
+    most hold.
     """
     scenario = desk.environment.scenarios[state.scenario]
-    drawn = await desk.side_by_side(
-        range(draws),
-        lambda number: desk.teacher.reply(
+
+    async def drawn(number: int) -> str:
+        return await desk.teacher.reply(
             scenario,
             state.turns,
             tactics,
             seed + 31 * number,
             on_transcript=0 < number == draws - 1,
-        ),
-    )
-    return max(drawn, key=lambda text: checks_of(desk, state, text) or 0.0)
+        )
+
+    first = await drawn(0)
+    if checks_of(desk, state, first) in (None, 1.0):
+        return first
+    others = await desk.side_by_side(range(1, draws), drawn)
+    return max([first, *others], key=lambda text: checks_of(desk, state, text) or 0.0)
 
 
 def checks_of(desk: Desk, state: State, reply: str) -> float | None:

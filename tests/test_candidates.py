@@ -206,3 +206,9 @@ async def test_of_the_teachers_replies_the_one_with_most_checks_is_its_reply(tmp
     reply = await teachers_reply(world.seat(firm, None, teacher=Wavers()), state, (), 1)
     assert reply == "Then candlelight it is."
     assert asked == [False, False, True], "the last is asked for on the transcript"
+    config["rubric"] = [item for item in config["rubric"] if item["kind"] == "question"]
+    (folder / "environment.yaml").write_text(yaml.safe_dump(config))
+    asked.clear()
+    desk = world.seat(load_environment(folder), None, teacher=Wavers())
+    assert await teachers_reply(desk, state, (), 1) == "It will come."
+    assert asked == [False], "where code can tell none apart one is enough"

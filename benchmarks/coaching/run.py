@@ -45,7 +45,7 @@ BASELINES = ("playbook", "global")
 WRITTEN = {"hand": "by hand", "words": "by hand, by words"}
 """Stages that play the arm library with what a person wrote, by their name in the table."""
 LEARNED = ("coach", "library", *BASELINES)
-OF_PLAY = ("exchanges", "cases", "repeats", "teacher")
+OF_PLAY = ("exchanges", "cases", "repeats")
 OF_COACHING = ("rounds", "dialogues", "states", "validation", "pairs", "refinements")
 FIRMS = ("airline", "broadband", "furniture")
 Stages = dict[str, Any]
@@ -177,8 +177,12 @@ def play(firm: str, asked: argparse.Namespace) -> None:
     work.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{firm}.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    done = {name: stage for name, stage in kept.items() if stage["options"] == options(name, asked)}
+    done = json.loads(path.read_text()) if path.exists() else {}
+    if other := [name for name, stage in done.items() if stage["options"] != options(name, asked)]:
+        raise SystemExit(
+            f"{path}: {', '.join(other)} was made with other options than these; give the same ones, or "
+            f"move {RESULTS} and {WORK} away"
+        )
     for name in asked.stages:
         if name not in done:
             told, found = STAGES[name](firm, asked, work, done)
@@ -189,7 +193,8 @@ def play(firm: str, asked: argparse.Namespace) -> None:
 
 def options(stage: str, asked: argparse.Namespace) -> dict[str, Any]:
     """The options that a stage's result depends on."""
-    names = (*OF_PLAY, *(OF_COACHING if stage in LEARNED else ()))
+    names = [*OF_PLAY, *(OF_COACHING if stage in LEARNED else ())]
+    names += ["teacher"] if stage in (*LEARNED, "teacher") else []
     return {name: getattr(asked, name) for name in names}
 
 
@@ -249,17 +254,30 @@ def table(firms: Mapping[str, Stages], found: Sequence[Outcome]) -> Table:
     for one in found:
         by_arm.setdefault(one.arm, []).append(one)
     cost, none = costs(firms), by_arm["none"]
-    gap = paired(none, by_arm["teacher"], "checks").diff if "teacher" in by_arm else None
     for arm, own in by_arm.items():
         figures = arm_figures(own)
         csat, checks = (paired(none, own, metric) for metric in ("csat", "checks"))
-        closed = f"{checks.diff / gap:.0%}" if gap and checks.diff is not None else ""
         shown.add_row(
             arm, str(figures.n), *cost[arm], f"{figures.csat.mean or 0:.2f}", said(csat),
-            f"{figures.checks.mean or 0:.3f}", said(checks), closed,
+            f"{figures.checks.mean or 0:.3f}", said(checks), closed(by_arm, arm),
             f"{csat.win:.2f}", f"{csat.loss:.2f}",
         )  # fmt: skip
     return shown
+
+
+def closed(by_arm: Mapping[str, list[Outcome]], arm: str) -> str:
+    """How much of the gap between none and teacher an arm closes by the checks by code, over the
+    scenarios that all three have played; nothing where the teacher is not clearly better.
+    """
+    own, teacher = by_arm[arm], by_arm.get("teacher", [])
+    both = {one.scenario for one in own} & {one.scenario for one in teacher}
+    none, own, teacher = (
+        [one for one in found if one.scenario in both] for found in (by_arm["none"], own, teacher)
+    )
+    gap, won = (paired(none, found, "checks") for found in (teacher, own))
+    if gap.diff is None or won.diff is None or gap.ci95 is None or gap.ci95[0] <= 0:
+        return ""
+    return f"{won.diff / gap.diff:.0%}"
 
 
 def main() -> None:
