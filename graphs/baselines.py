@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, Field, ValidationError
+from tutelage.agents.faults import ModelFault
 from tutelage.agents.teacher import Weakness
 from tutelage.strategy_store import always, vet
 from tutelage.strategy_store.vetting import hostile
@@ -20,12 +23,13 @@ from tutelage.strategy_store.wording import same_words
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from .evaluation import GENERIC_ADVICE
-from .events import StrategyProposed
+from .events import Fault, StrategyProposed
 from .rollouts import plan_round, plan_validation, play
 from .run_log import Log, MemoryLog
 from .states import Played, State, played, states_of
 from .trials import teachers_reply
 
+T = TypeVar("T")
 Method = Literal["playbook", "global"]
 METHODS: tuple[Method, ...] = ("playbook", "global")
 MOST_LETTERS = 4000
@@ -52,6 +56,7 @@ class Baseline(BaseModel):
     texts: list[str]
     calls: int
     tokens: int
+    stop: str = Field(default="", description="Why it learned no more.")
 
     @classmethod
     def read(cls, path: Path) -> Baseline:
@@ -74,6 +79,14 @@ class Baseline(BaseModel):
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a run has used already: model calls of all roles, and their tokens, in and out."""
+
+    calls: int = 0
+    tokens: int = 0
+
+
 @dataclass
 class _Budget:
     """Counts model calls against a budget. Of a run that goes on, the calls made `before` count in equal
@@ -82,22 +95,20 @@ class _Budget:
 
     desk: Desk
     calls: int
-    before: int
+    before: Used
     logged: set[str]
     again: set[str] = field(default_factory=set)
 
     @property
-    def used(self) -> int:
-        """Model calls of all roles so far."""
-        share = len(self.again) / len(self.logged) if self.logged else 1.0
-        return sum(usage.calls for usage in self.desk.meter.roles.values()) + round(
-            self.before * share
-        )
+    def now(self) -> int:
+        """Model calls of this process."""
+        return sum(usage.calls for usage in self.desk.meter.roles.values())
 
     @property
     def spent(self) -> bool:
         """Whether the budget is used up."""
-        return self.used >= self.calls or self.desk.meter.spent
+        share = len(self.again) / len(self.logged) if self.logged else 1.0
+        return self.now + share * self.before.calls >= self.calls or self.desk.meter.spent
 
 
 @dataclass
@@ -106,6 +117,7 @@ class _Run:
     again, so a run that was cut off goes on where it ended.
     """
 
+    method: Method
     desk: Desk
     log: Log
     budget: _Budget
@@ -120,7 +132,8 @@ class _Run:
         names = [prefix + request.get("dialogue", "") for request in plan]
         # By name, since gepa fills its last batch up with requests that are in it already.
         named: dict[str, DialogueRequest] = {
-            name: {**request, "dialogue": name} for name, request in zip(names, plan, strict=True)
+            name: {**request, "dialogue": name, "arm": self.method}
+            for name, request in zip(names, plan, strict=True)
         }
         self.budget.again.update(self.budget.logged.intersection(names))
         graph = compile_dialogue(own, self.max_exchanges)
@@ -142,16 +155,22 @@ class _Run:
             )  # fmt: skip
         return self.written[name]
 
-    def learned(self, method: Method, scenarios: Iterable[str], texts: list[str]) -> Baseline:
+    def learned(self, scenarios: Iterable[str], texts: list[str], full: bool = False) -> Baseline:
         """The baseline that came of it."""
+        before = self.budget.before
+        calls = before.calls + self.budget.now
+        spent = "the budget is spent" if self.desk.meter.spent else f"{calls} calls are used"
         return Baseline(
-            method=method, environment=self.desk.environment.name,
+            method=self.method, environment=self.desk.environment.name,
             scenarios=list(dict.fromkeys(scenarios)), models=self.desk.models, texts=texts,
-            calls=self.budget.used, tokens=self.desk.meter.tokens,
+            calls=calls, tokens=before.tokens + self.desk.meter.tokens,
+            stop="it is full" if full else spent,
         )  # fmt: skip
 
 
-async def _begin(desk: Desk, calls: int, before: int, max_exchanges: int) -> _Run:
+async def _begin(
+    method: Method, desk: Desk, calls: int, before: Used | None, max_exchanges: int
+) -> _Run:
     log = desk.log or MemoryLog()
     desk = replace(desk, log=log)
     logged = {id_ for id_, one in (await played(log)).items() if one.ended is not None}
@@ -160,11 +179,17 @@ async def _begin(desk: Desk, calls: int, before: int, max_exchanges: int) -> _Ru
         for one in await log.read(kinds=("strategy_proposed",))
         if isinstance(one.event, StrategyProposed)
     }
-    return _Run(desk, log, _Budget(desk, calls, before, logged), written, max_exchanges)
+    budget = _Budget(desk, calls, before or Used(), logged)
+    return _Run(method, desk, log, budget, written, max_exchanges)
 
 
 async def grow_playbook(
-    desk: Desk, calls: int, *, before: int = 0, seed: int = 0, max_exchanges: int = MAX_EXCHANGES
+    desk: Desk,
+    calls: int,
+    *,
+    before: Used | None = None,
+    seed: int = 0,
+    max_exchanges: int = MAX_EXCHANGES,
 ) -> Baseline:
     """A playbook in the manner of ACE (Zhang and others 2025, "Agentic Context Engineering", arXiv
     2510.04618): the student plays with all items in its prompt, the teacher reflects on the weakest
@@ -174,11 +199,11 @@ async def grow_playbook(
     Args:
         desk: the agents. With the log of an earlier run that run goes on.
         calls: model calls to spend, of all roles together; a batch of dialogues is played to its end.
-        before: calls made already in the run that goes on.
+        before: what the run that goes on has used already.
         seed: chooses dialogues and draws.
         max_exchanges: of a dialogue.
     """
-    run = await _begin(desk, calls, before, max_exchanges)
+    run = await _begin("playbook", desk, calls, before, max_exchanges)
     items: list[str] = []
     used: list[str] = []
     number, full = 0, False
@@ -187,20 +212,26 @@ async def grow_playbook(
         for one in await run.play(plan_round(desk.environment, number, _A_BATCH, seed), items):
             used.append(one.started.scenario)
             states = states_of(one, desk.environment)
-            if not states or run.budget.spent or full:
+            name = one.started.dialogue
+            if not states or full or (run.budget.spent and name not in run.written):
                 continue
             weak = min(states, key=lambda state: state.score)
-            texts = await run.write(
-                one.started.dialogue, partial(_reflected, run.desk, weak, seed + number),
-                dialogue=weak.dialogue, turn=weak.turn, scenario=one.started.title,
-            )  # fmt: skip
+            try:
+                texts = await run.write(
+                    name, partial(_reflected, run.desk, weak, seed + number),
+                    dialogue=name, turn=weak.turn, scenario=one.started.title,
+                )  # fmt: skip
+            except ModelFault as error:
+                # One reflection that comes to nothing is not worth a run.
+                await run.desk.record(Fault(where="baseline", message=str(error), dialogue=name))
+                continue
             for text in (" ".join(text.split()) for text in texts):
                 if vet(text) or any(same_words(text, item) for item in items):
                     continue
                 if full := sum(map(len, [*items, text])) > MOST_LETTERS:
                     break
                 items.append(text)
-    return run.learned("playbook", used, items)
+    return run.learned(used, items, full)
 
 
 async def _reflected(desk: Desk, weak: State, seed: int) -> Sequence[str]:
@@ -212,7 +243,12 @@ async def _reflected(desk: Desk, weak: State, seed: int) -> Sequence[str]:
 
 
 async def evolve_prompt(
-    desk: Desk, calls: int, *, before: int = 0, seed: int = 0, max_exchanges: int = MAX_EXCHANGES
+    desk: Desk,
+    calls: int,
+    *,
+    before: Used | None = None,
+    seed: int = 0,
+    max_exchanges: int = MAX_EXCHANGES,
 ) -> Baseline:
     """One global prompt evolved by GEPA (Agrawal and others 2025, arXiv 2507.19457), through the
     adapter of the `gepa` package: training dialogues for reflection, the validation split for
@@ -222,7 +258,7 @@ async def evolve_prompt(
         desk: the agents. With the log of an earlier run that run goes on: gepa begins anew with the
             same seed, and what it asks for is in the log.
         calls: model calls to spend, of all roles together; what is under way is finished.
-        before: calls made already in the run that goes on.
+        before: what the run that goes on has used already.
         seed: chooses dialogues and draws.
         max_exchanges: of a dialogue.
 
@@ -235,44 +271,90 @@ async def evolve_prompt(
         raise BaselineFault(
             "the arm `global` is evolved by the package gepa: pip install 'tutelage[gepa]'", 2
         ) from None
-    run = await _begin(desk, calls, before, max_exchanges)
+    run = await _begin("global", desk, calls, before, max_exchanges)
     train = plan_round(desk.environment, 1, 2 * _A_BATCH, seed)
     validation = plan_validation(desk.environment, 0, _A_BATCH, seed) or train[:_A_BATCH]
-    loop = asyncio.get_running_loop()
-    asked = 0
+    bridge = _Bridge(asyncio.get_running_loop())
+    asked: Counter[str] = Counter()
 
     def reflect(prompt: str | list[dict[str, Any]]) -> str:
-        nonlocal asked
-        asked += 1
         text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        asked[digest] += 1
+        number = asked.total()
 
         async def said() -> list[str]:
-            options = {"seed": seed + asked, "temperature": 0.7, "max_tokens": 400}
+            options = {"seed": seed + number, "temperature": 0.7, "max_tokens": 400}
             return [await desk.teacher.voice.say([HumanMessage(text)], **options)]
 
-        writing = run.write(f"prompt {asked}", said, attempt=asked)
-        return asyncio.run_coroutine_threadsafe(writing, loop).result()[0]
+        # By what was asked, and how often: gepa may ask the same anew and wants another answer.
+        return bridge.wait(run.write(f"{digest}.{asked[digest]}", said, turn=number))[0]
 
     def stop(gepa_state: object) -> bool:
-        return run.budget.spent
+        return run.budget.spent or bridge.fault is not None
 
-    found: Any = await asyncio.to_thread(
-        optimize,
-        seed_candidate={"advice": GENERIC_ADVICE},
-        trainset=train,
-        valset=validation,
-        adapter=_adapter(run, loop),
-        reflection_lm=reflect,
-        reflection_minibatch_size=3,
-        stop_callbacks=stop,
-        # No dialogue takes less than a call: ends it where nothing is spent any more.
-        max_metric_calls=calls,
-        logger=_Silent(),
-        seed=seed,
+    working = asyncio.ensure_future(
+        asyncio.to_thread(
+            optimize,
+            seed_candidate={"advice": GENERIC_ADVICE},
+            trainset=train,
+            valset=validation,
+            adapter=_adapter(run, bridge),
+            reflection_lm=reflect,
+            reflection_minibatch_size=3,
+            stop_callbacks=stop,
+            # Ends it where nothing is spent any more.
+            max_metric_calls=calls,
+            logger=_Silent(),
+            seed=seed,
+        )
     )
+    try:
+        found: Any = await asyncio.shield(working)
+    except asyncio.CancelledError:
+        bridge.close()
+        await asyncio.wait([working])
+        raise
+    finally:
+        if bridge.fault is not None:
+            raise bridge.fault
     scenarios = (request.get("scenario", "") for request in [*train, *validation])
     text = " ".join(found.best_candidate["advice"].split())
-    return run.learned("global", scenarios, [text])
+    return run.learned(scenarios, [text])
+
+
+class _Bridge:
+    """What gepa's thread asks of the run's event loop. gepa takes an Exception for a poor proposal and
+    asks again, so a fault is kept here for whoever can say it; a cancelled run raises what gepa lets by.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.fault: Exception | None = None
+        self._loop = loop
+        self._closed = False
+        self._waited: Future[Any] | None = None
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine, from gepa's thread."""
+        if self.fault is not None:
+            work.close()
+            raise self.fault
+        waited = self._waited = asyncio.run_coroutine_threadsafe(work, self._loop)
+        if self._closed:
+            waited.cancel()
+        try:
+            return waited.result()
+        except CancelledError:
+            raise asyncio.CancelledError from None
+        except Exception as error:
+            self.fault = error
+            raise
+
+    def close(self) -> None:
+        """End what is waited for, and let nothing more begin."""
+        self._closed = True
+        if self._waited is not None:
+            self._waited.cancel()
 
 
 class _Silent:
@@ -282,7 +364,7 @@ class _Silent:
         """Say nothing."""
 
 
-def _adapter(run: _Run, loop: asyncio.AbstractEventLoop) -> Any:
+def _adapter(run: _Run, bridge: _Bridge) -> Any:
     """Gepa's adapter: plays dialogues with the prompt always given, on the event loop of the run."""
     from gepa.core.adapter import EvaluationBatch, GEPAAdapter
 
@@ -303,8 +385,7 @@ def _adapter(run: _Run, loop: asyncio.AbstractEventLoop) -> Any:
                 empty = ["refused: it may not enter a prompt"] * len(batch)
                 return EvaluationBatch(empty, [0.0] * len(batch), [None] * len(batch))
             digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-            playing = run.play(batch, [text], f"{digest}.")
-            found = asyncio.run_coroutine_threadsafe(playing, loop).result()
+            found = bridge.wait(run.play(batch, [text], f"{digest}."))
             by_cell = {(one.started.scenario, one.started.seed): one for one in found}
             traces = [by_cell.get((r.get("scenario", ""), r.get("seed", 0))) for r in batch]
             scores = [_score(one) for one in traces]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -14,13 +15,16 @@ from tutelage.graphs.baselines import (
     MOST_LETTERS,
     Baseline,
     BaselineFault,
+    Used,
     evolve_prompt,
     grow_playbook,
 )
 from tutelage.graphs.evaluation import EvaluationFault, EvaluationOptions, compile_evaluation
+from tutelage.graphs.events import RunStarted
+from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
 
-from tutelage.baseline_run import BaselineRequest
+from tutelage.baseline_run import BaselineRequest, resumed_request
 from tutelage.evaluate_run import EvaluateRequest, _refuse_leaks, arm_costs
 
 CURES = [cure for cure, _ in world.TROUBLES.values()]
@@ -179,14 +183,94 @@ async def test_a_baseline_that_was_cut_off_goes_on_and_makes_nothing_twice(firm,
     desk = world.seat(firm, None, teacher=Right(), student=Breaks(), meter=Meter())
     with pytest.raises(Exception, match="the power went"):
         await learner(desk, 600, max_exchanges=2)
-    before = sum(used.calls for used in desk.meter.roles.values())
+    before = Used(sum(used.calls for used in desk.meter.roles.values()), desk.meter.tokens)
     again = world.seat(firm, None, teacher=Right(), meter=Meter())
     again.log = desk.log
     learned = await learner(again, 600, before=before, max_exchanges=2)
     assert learned.texts == whole.texts and learned.scenarios == whole.scenarios
+    assert learned.calls == before.calls + sum(u.calls for u in again.meter.roles.values())
     assert abs(learned.calls - whole.calls) < 60, "what was spent before counts"
+    assert learned.tokens == before.tokens + again.meter.tokens
     started = [e.event.dialogue for e in await desk.log.read(kinds=("dialogue_started",))]
     ended = [e.event for e in await desk.log.read(kinds=("dialogue_ended",))]
     assert sum(e.valid for e in ended) == len(set(started)), "each was played to its end once"
     written = [e.event.proposal for e in await desk.log.read(kinds=("strategy_proposed",))]
     assert written and len(written) == len(set(written))
+    over = world.seat(firm, None, teacher=Right(), meter=Meter())
+    over.log = desk.log
+    spent = Used(learned.calls, learned.tokens)
+    same = await learner(over, 600, before=spent, max_exchanges=2)
+    assert same.texts == learned.texts and same.calls == learned.calls, "one that was over is read"
+
+
+async def test_a_reflection_that_comes_to_nothing_costs_a_playbook_no_more_than_itself(firm):
+    class Babbles(Right):
+        def answer(self, system, page, messages):
+            if "You coach the agent" in page and self.seen % 3 == 0:
+                return "no JSON at all"
+            return super().answer(system, page, messages)
+
+    desk = world.seat(firm, None, teacher=Babbles(), meter=Meter())
+    learned = await grow_playbook(desk, 400, max_exchanges=2)
+    assert learned.texts and learned.calls >= 400
+    assert await desk.log.read(kinds=("fault",))
+
+
+async def test_a_teacher_that_is_down_ends_the_evolution_and_is_named(firm):
+    pytest.importorskip("gepa")
+
+    class Down(Right):
+        asked: int = 0
+
+        def answer(self, system, page, messages):
+            if len(messages) == 1:
+                self.asked += 1
+                raise ConnectionError("the teacher is down")
+            return super().answer(system, page, messages)
+
+    teacher = Down()
+    desk = world.seat(firm, None, teacher=teacher, meter=Meter())
+    with pytest.raises(Exception, match="cannot be reached"):
+        await evolve_prompt(desk, 600, max_exchanges=2)
+    assert teacher.asked == 1, "nobody is asked again and again"
+
+
+async def test_an_evolution_that_a_person_stops_asks_for_nothing_more(firm):
+    pytest.importorskip("gepa")
+
+    class Waits(world.ScriptedStudent):
+        async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+            await asyncio.sleep(0.05)
+            return self._generate(messages, stop, **kwargs)
+
+    student = Waits()
+    desk = world.seat(firm, None, teacher=Right(), student=student, meter=Meter())
+    evolving = asyncio.create_task(evolve_prompt(desk, 5000, max_exchanges=2))
+    while student.seen < 10:
+        await asyncio.sleep(0.01)
+    evolving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await evolving
+    seen = student.seen
+    await asyncio.sleep(0.3)
+    assert student.seen == seen, "its thread has ended"
+
+
+async def test_a_run_is_gone_on_with_as_it_was_begun_and_only_its_calls_may_grow(tmp_path):
+    request = BaselineRequest(method="playbook", environment="airline", calls=50, seed=3)
+    async with await RunLog.open(tmp_path) as log:
+        await log.append(
+            RunStarted(
+                command="baseline", environment="airline", models={}, options=request.model_dump()
+            )
+        )
+
+    def resumed(**now):
+        asked = {"method": "playbook", "environment": "airline", "calls": 50, **now}
+        return asyncio.to_thread(resumed_request, tmp_path, BaselineRequest(**asked))
+
+    more = await resumed(calls=80, budget_tokens=9)
+    assert (more.calls, more.seed, more.budget_tokens) == (80, 3, 9)
+    assert (await resumed(calls=20, seed=4)).calls == 50
+    with pytest.raises(BaselineFault, match="is of playbook for airline"):
+        await resumed(method="global")

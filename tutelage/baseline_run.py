@@ -12,7 +12,14 @@ import tutelage
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, talk
 from tutelage.environments import load_environment, nearest
-from tutelage.graphs.baselines import LEARNERS, METHODS, Baseline, BaselineFault, Method
+from tutelage.graphs.baselines import (
+    LEARNERS,
+    METHODS,
+    Baseline,
+    BaselineFault,
+    Method,
+    Used,
+)
 from tutelage.graphs.desk import open_desk
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.run_log import RunLog
@@ -55,7 +62,7 @@ class BaselineRequest(BaseModel):
 
 
 def resumed_request(run: Path, now: BaselineRequest) -> BaselineRequest:
-    """The request of the run to go on with; only the budgets may be changed.
+    """The request of the run to go on with; only its calls may grow, and the budgets change.
 
     Raises:
         BaselineFault: where it is another baseline's.
@@ -65,7 +72,9 @@ def resumed_request(run: Path, now: BaselineRequest) -> BaselineRequest:
     if (request.method, request.environment) != (now.method, now.environment):
         raise BaselineFault(f"{run}: is of {request.method} for {request.environment}", 2)
     changed = {name: getattr(now, name) for name in ("budget_tokens", "budget_usd")}
-    return request.model_copy(update={k: v for k, v in changed.items() if v is not None})
+    changed = {name: value for name, value in changed.items() if value is not None}
+    calls = max(now.calls or 0, request.calls or 0)
+    return request.model_copy(update={**changed, "calls": calls})
 
 
 def baseline_run(
@@ -82,6 +91,8 @@ def baseline_run(
         BaselineFault, EnvironmentFault, ModelFault, RunFault, Stopped: one clear sentence each; what was
             played and written is in the run's log.
     """
+    if out is not None and not out.parent.is_dir():
+        raise BaselineFault(f"{out}: there is no folder {out.parent} to write it in", 2)
     if resume and run is not None:
         request, folder = resumed_request(run, request), run
     else:
@@ -90,6 +101,7 @@ def baseline_run(
     calls = request.calls or asyncio.run(calls_of(Path(request.like or "")))
     kept = f"what was played is kept; go on with: tutelage baseline {method} " + (
         f"{request.environment} --calls {calls} --run {folder} --resume"
+        + (f" --out {out}" if out else "")
     )
     request = request.model_copy(update={"calls": calls, "like": None})
     learned = run_until_done(_learn(request, method, calls, folder, resume), kept)
@@ -101,7 +113,8 @@ def baseline_run(
     for text in learned.texts:
         result(f"- {text}")
     result(
-        f"{len(learned.texts)} texts from {learned.calls:,} calls and {learned.tokens:,} tokens: {path}"
+        f"{len(learned.texts)} texts from {learned.calls:,} calls and {learned.tokens:,} tokens "
+        f"({learned.stop}): {path}"
     )
     result(
         f"compare it: tutelage evaluate {request.environment} --arms none,{method} --{method} {path}"
@@ -116,15 +129,16 @@ async def calls_of(run: Path) -> int:
         RunFault: where the folder holds no run.
     """
     async with await RunLog.open(run, create=False) as log:
-        calls = await _calls_in(log)
-    if not calls:
+        used = await _used_in(log)
+    if not used.calls:
         raise BaselineFault(f"{run}: made no model call to match", 2)
-    return calls
+    return used.calls
 
 
-async def _calls_in(log: RunLog) -> int:
+async def _used_in(log: RunLog) -> Used:
     summary, _ = await summarise(log)
-    return sum(used.calls for used in summary.usage.values())
+    roles = summary.usage.values()
+    return Used(sum(one.calls for one in roles), sum(one.input + one.output for one in roles))
 
 
 async def _learn(
@@ -140,7 +154,7 @@ async def _learn(
     )  # fmt: skip
     async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
         desk.speech = speech
-        before = await _calls_in(log) if resume else 0
+        before = await _used_in(log) if resume else None
         started = RunStarted(
             command="baseline", environment=environment.name, models=desk.models,
             options=request.model_dump(), version=tutelage.__version__, resumed=resume,
@@ -150,5 +164,5 @@ async def _learn(
             learned = await LEARNERS[method](
                 desk, calls, before=before, seed=request.seed, max_exchanges=request.exchanges
             )
-            ending.reason = f"{learned.calls} calls are used"
+            ending.reason = learned.stop
     return learned

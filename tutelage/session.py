@@ -89,7 +89,7 @@ def asked_in(run: Path, command: str, request: type[M]) -> M:
 
     started = asyncio.run(first())
     if started is None or started.command != command:
-        raise RunFault(f"{run}: holds no {command} run to go on with", 2)
+        raise RunFault(f"{run}: holds no run of `tutelage {command}` to go on with", 2)
     try:
         return request.model_validate(started.options)
     except ValidationError as error:

@@ -3,11 +3,11 @@
 For each firm, stage by stage: play the test split without strategies; coach on the train split; play
 the same cells with what was learned; play them with generic advice, by the teacher, and with strategies
 that a person wrote (`by_hand/`), which show what student, retrieval and judge make of good advice; learn
-each baseline on as many calls as coaching took, and play it. Libraries are retrieved from by meaning
-as well as by words, and what was written by hand once more by words alone. Every step is a command that
-users have. A stage that was cut off goes on, and the result file grows with each: one that is in it
-already, with the same options, is not played again, so that a table of many hours can be made in several
-sittings, each on a fresh checkout.
+each baseline on at most as many calls as coaching took, and play it. Libraries are retrieved from by
+meaning as well as by words, and what was written by hand once more by words alone. Every step is a
+command that users have. A stage that was cut off goes on, and the result file grows with each: one that
+is in it already is not played again, so that a table of many hours can be made in several sittings, each
+on a fresh checkout with the same options.
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
@@ -131,7 +131,7 @@ def learned(firm: str, work: Path) -> Path:
 def baseline(
     method: str, firm: str, asked: argparse.Namespace, work: Path, before: Stages
 ) -> Stage:
-    """The same cells with what another method learned on as many calls as coaching took."""
+    """The same cells with what another method learned on at most the calls that coaching took."""
     run, found = work / f"evaluate_{method}", RESULTS / f"{firm}.{method}.json"
     if not found.exists():
         tutelage(

@@ -14,11 +14,11 @@ def baseline(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="playbook or global.")],
     env: o.Env,
     calls: Annotated[
-        int | None, typer.Option(min=1, help="Model calls to spend, of all roles together.")
+        int | None, typer.Option(min=1, help="Model calls to spend at most, of all roles.")
     ] = None,
     like: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Spend as many calls as this coaching run did."),
+        typer.Option(metavar="RUN", help="At most as many calls as this coaching run made."),
     ] = None,
     student: o.Student = None,
     teacher: o.Teacher = None,
@@ -39,7 +39,8 @@ def baseline(
     """Learn a baseline to compare the library with.
 
     playbook grows one list of advice that is always in the prompt, in the manner of ACE; global
-    evolves one prompt with GEPA (`pip install 'tutelage[gepa]'`). Neither tests what it adds.
+    evolves one prompt with GEPA (`pip install 'tutelage[gepa]'`). Neither tests what it adds. A run that
+    is gone on with keeps its options; --calls may grow.
 
     Example: `tutelage baseline playbook airline --like runs/x --out playbook.json`
     """
@@ -47,7 +48,8 @@ def baseline(
 
     o.run_to_resume(resume, run)
     request = BaselineRequest(
-        method=method, environment=env, calls=calls, like=str(like) if like else None,
+        method=method, environment=o.firm(env),
+        calls=calls, like=str(like) if like else None,
         student=student, teacher=teacher, customer=customer, judge=judge, exchanges=exchanges,
         budget_tokens=budget_tokens, budget_usd=budget_usd, seed=seed,
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,7 +54,7 @@ def coach(
     o.screen_or_json(watch, json)
     o.run_to_resume(resume, run)
     request = CoachRequest(
-        environment=str(Path(env).resolve()) if Path(env).is_dir() else env,
+        environment=o.firm(env),
         student=student,
         teacher=teacher,
         customer=customer,

@@ -80,7 +80,7 @@ def evaluate(
     o.screen_or_json(watch, json)
     o.run_to_resume(resume, run)
     request = EvaluateRequest(
-        environment=str(Path(env).resolve()) if Path(env).is_dir() else env,
+        environment=o.firm(env),
         library=str(library) if library else None,
         arms=[name.strip() for name in arms.split(",") if name.strip()],
         split=split,

@@ -73,6 +73,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Watch = Annotated[bool, typer.Option(help="Watch it in the terminal; leaving does not stop it.")]
 
 
+def firm(env: str) -> str:
+    """A bundled firm's name as it is; a folder by its whole path, so that a run's log names it for
+    whoever reads it from elsewhere.
+    """
+    return str(Path(env).resolve()) if Path(env).is_dir() else env
+
+
 def screen_or_json(watch: bool, json: bool) -> None:
     """Refuse --watch with --json: the one takes the screen, the other prints.
 
