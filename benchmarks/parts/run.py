@@ -113,7 +113,9 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
             s, t, n, list(always(orders[s.id]))
         ),
         "told what a good agent does": lambda s, t, n: student(s, t, n, list(always([s.expected]))),
-        "the same, asked on a transcript": lambda s, t, n: desk.teacher.reply(s, t, (), n, on_transcript=True),
+        "the same, asked on a transcript": lambda s, t, n: desk.teacher.reply(
+            s, t, (), n, on_transcript=True
+        ),
     }
 
 
