@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from tutelage.environments import Environment, Persona, Scenario, passes
 from tutelage.environments.persona import AgendaAct
 
-from .facts import names, untold
+from .facts import names, requests_in, untold
 from .faults import ModelFault
 from .fidelity import breaks, strays
 from .templates import render
@@ -202,7 +202,7 @@ def cue_of(persona: Persona, scenario: Scenario, turns: Sequence[Turn], *, led: 
 
 def _verbatim(scenario: Scenario, turns: Sequence[Turn], cue: Cue) -> CustomerLine:
     """The author's line word for word, after the facts that were asked for."""
-    told = [f"{key[:1].upper()}{key[1:]} {value}." for key, value in cue.facts.items()]
+    told = [f"{key[:1].upper()}{key[1:]}: {value}." for key, value in cue.facts.items()]
     return CustomerLine(
         feeling="annoyed" if turns else "worried", i_want=scenario.goal[:160],
         customer_says=" ".join([*told, cue.written]), goal_met=False,
@@ -260,10 +260,10 @@ def written_line(scenario: Scenario, turns: Sequence[Turn]) -> str:
 
 
 def asked_for(persona: Persona, scenario: Scenario, turns: Sequence[Turn]) -> dict[str, str]:
-    """The facts that the agent's last reply names and the customer has not told yet; of a reluctant
-    customer those that an earlier reply named, too.
+    """The facts that the agent's last reply asks for and the customer has not told yet; of a reluctant
+    customer those that an earlier reply asked for, too.
     """
-    *earlier, last = replies(turns) or [""]
+    *earlier, last = map(requests_in, replies(turns) or [""])
     waiting = untold({**persona.facts, **scenario.facts}, turns)
     named = {key: value for key, value in waiting.items() if names(last, key)}
     if persona.discloses == "reluctantly":

@@ -7,6 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from .transcript import Turn
 
+_REQUEST = re.compile(
+    r"\b(?:ask|tell|give|send|share|provide|confirm|enter|know|need|may i|let me|what|which|could you"
+    r"|can you|please)\b[^.?!]*",
+    re.IGNORECASE,
+)
+
+
+def requests_in(text: str) -> str:
+    """What an agent asks for in a text: from each word of asking to the end of its sentence."""
+    return " ".join(match[0] for match in _REQUEST.finditer(text))
+
 
 def names(text: str, key: str) -> bool:
     """Whether a text names a fact, by the last word of its key."""

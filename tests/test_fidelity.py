@@ -141,7 +141,7 @@ async def test_a_led_customer_tells_what_it_is_asked_for_once():
     customer, _, persona, scenario = led_by("")
     asked = talk(scenario, "Please give me your booking code.")
     first = (await customer.speak(persona, scenario, asked, 2)).line
-    assert first and first.customer_says == f"Booking code E5QF9R. {scenario.insists[0]}"
+    assert first and first.customer_says == f"Booking code: E5QF9R. {scenario.insists[0]}"
     told = [*asked, Turn(speaker="customer", text=first.customer_says),
             Turn(speaker="student", text="And the booking code?")]  # fmt: skip
     assert asked_for(persona, scenario, told) == {}
@@ -149,6 +149,23 @@ async def test_a_led_customer_tells_what_it_is_asked_for_once():
     assert asked_for(unwilling, scenario, asked) == {}
     again = [*asked, Turn(speaker="customer", text="Why?"), asked[-1]]
     assert asked_for(unwilling, scenario, again) == {"booking code": "E5QF9R"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "asked"),
+    [
+        ("Please give me your name.", True),
+        ("What is the name on the booking?", True),
+        ("I will ask for the booking code and last name, and match both.", True),
+        ("Let me know your name, then I can look.", True),
+        ("The name of the hotel next door is Sole. What else do you need?", False),
+        ("Your name is on the screen. I am here to help.", False),
+    ],
+)
+def test_a_fact_is_asked_for_where_a_request_names_it(reply, asked):
+    _, _, persona, scenario = led_by("")
+    found = asked_for(persona, scenario, talk(scenario, reply))
+    assert ("name" in found) == asked
 
 
 async def test_a_led_customer_is_not_content_with_nothing():
