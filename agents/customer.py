@@ -36,6 +36,11 @@ _UNSETTLED = (
     "has not got that: does not thank and does not agree, tells the AGENT in new words what is still "
     "missing, and asks for it"
 )
+_CONTENT = (
+    "Thank you, that settles it for me.",
+    "Good, then that is settled. Thank you.",
+    "Thanks, that is all I needed.",
+)
 _SETTLED = "takes what the AGENT has settled and leaves, or asks the one thing that is still open"
 _ACTS = {
     "state_problem": "tells what happened and says what they want",
@@ -98,6 +103,8 @@ class Customer:
             hear: told the line as it grows, also one that is then refused.
         """
         cue = cue_of(persona, scenario, turns, led=self.led)
+        if cue.done and self.led and self.environment.config.language == "en":
+            return Heard(_content(scenario, seed), [])
         if cue.bare and seed % 2 == 0:
             # Every second seed lets the model say it in other words, so that the firm's
             # scenarios are met in more wordings than their author wrote.
@@ -133,6 +140,7 @@ class Customer:
             reasons = breaks(
                 line.customer_says, line.goal_met, turns, known, samples=persona.lines,
                 private=(persona.temperament, persona.stop), final=final, settled=cue.done,
+                agent=self.environment.config.agent.partition(",")[0],
             )  # fmt: skip
             if reasons == ["missing stop"]:
                 # The words say goodbye; only the flag was forgotten.
@@ -206,6 +214,14 @@ def _verbatim(scenario: Scenario, turns: Sequence[Turn], cue: Cue) -> CustomerLi
     return CustomerLine(
         feeling="annoyed" if turns else "worried", i_want=scenario.goal[:160],
         customer_says=" ".join([*told, cue.written]), goal_met=False,
+    )  # fmt: skip
+
+
+def _content(scenario: Scenario, seed: int) -> CustomerLine:
+    """What a customer leaves with: a small model that is free to word it takes up any stray word."""
+    return CustomerLine(
+        feeling="pleased", i_want=scenario.goal[:160], goal_met=True,
+        customer_says=_CONTENT[seed % len(_CONTENT)],
     )  # fmt: skip
 
 

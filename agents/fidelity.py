@@ -134,6 +134,7 @@ def breaks(
     private: Sequence[str] = (),
     final: bool = False,
     settled: bool | None = None,
+    agent: str = "",
 ) -> list[str]:
     """Say how a customer's line breaks character; empty where it does not.
 
@@ -146,6 +147,7 @@ def breaks(
         private: texts of the script that nobody says of himself (temper, stop rule).
         final: whether the line ends the dialogue by the agenda anyway, so no stop is missing.
         settled: whether the agent has settled the matter, where code can tell.
+        agent: the agent's name; a line that bears it in front is the agent's.
 
     Returns:
         Any of `empty`, `role flip`, `leaked instructions`, `invented: X`, `contradicted: X`,
@@ -155,7 +157,8 @@ def breaks(
     if not line.strip():
         return ["empty"]
     reasons: list[str] = []
-    if _AGENT_VOICE.search(_QUOTED.sub("", line)):
+    tagged = agent and re.match(rf"\W*{re.escape(agent)}\W*:", line, re.IGNORECASE)
+    if tagged or _AGENT_VOICE.search(_QUOTED.sub("", line)):
         reasons.append("role flip")
     if _LEAK.search(line) or any(_shares(line, text) for text in private):
         reasons.append("leaked instructions")

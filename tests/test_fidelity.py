@@ -132,9 +132,20 @@ async def test_a_led_customer_says_its_authors_lines_until_the_agent_settles_the
     assert f'in words of their own: "{scenario.insists[0]}"' in model.pages[-1]
     assert "certificate" not in model.pages[-1], "what does not help may not mislead"
     done = talk(scenario, "Your dog flies free, and I have added her to your booking.")
-    await customer.speak(persona, scenario, done, 2)
+    model.pages.clear()
+    left = (await customer.speak(persona, scenario, done, 2)).line
+    assert left and left.goal_met and left.customer_says.startswith("Thanks,") and not model.pages
+    german = customer.environment.config.model_copy(update={"language": "de"})
+    elsewhere = replace(customer, environment=replace(customer.environment, config=german))
+    await elsewhere.speak(persona, scenario, done, 2)
     assert "takes what the AGENT has settled" in model.pages[-1]
     assert "I have added her" in model.pages[-1]
+
+
+def test_a_line_that_bears_the_agents_name_is_the_agents():
+    line = "Nadia: The delivery waits until she is there."
+    assert breaks(line, False, TALK, TALK[0].text + line, agent="Nadia") == ["role flip"]
+    assert not breaks(line, False, TALK, TALK[0].text + line, agent="Mia")
 
 
 async def test_a_led_customer_tells_what_it_is_asked_for_once():
