@@ -36,7 +36,7 @@ _UNSETTLED = (
     "has not got that: does not thank and does not agree, tells the AGENT in new words what is still "
     "missing, and asks for it"
 )
-_CONTENT = (
+_THANKS = (
     "Thank you, that settles it for me.",
     "Good, then that is settled. Thank you.",
     "Thanks, that is all I needed.",
@@ -104,7 +104,7 @@ class Customer:
         """
         cue = cue_of(persona, scenario, turns, led=self.led)
         if cue.done and self.led and self.environment.config.language == "en":
-            return Heard(_content(scenario, seed), [])
+            return Heard(_thanks(scenario, seed), [])
         if cue.bare and seed % 2 == 0:
             # Every second seed lets the model say it in other words, so that the firm's
             # scenarios are met in more wordings than their author wrote.
@@ -217,11 +217,11 @@ def _verbatim(scenario: Scenario, turns: Sequence[Turn], cue: Cue) -> CustomerLi
     )  # fmt: skip
 
 
-def _content(scenario: Scenario, seed: int) -> CustomerLine:
+def _thanks(scenario: Scenario, seed: int) -> CustomerLine:
     """What a customer leaves with: a small model that is free to word it takes up any stray word."""
     return CustomerLine(
         feeling="pleased", i_want=scenario.goal[:160], goal_met=True,
-        customer_says=_CONTENT[seed % len(_CONTENT)],
+        customer_says=_THANKS[seed % len(_THANKS)],
     )  # fmt: skip
 
 
