@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
@@ -24,6 +24,12 @@ from .voice import Voice
 
 _DRAWS = 3
 _NOTHING_EXPECTED = "Follow the policy, and leave the customer knowing what happens next."
+_ABOUT_IT = re.compile(
+    r"^\W*(?:transcript\b|(?:the )?agent (?:says|writes|replies):"
+    r"|[^\n:]{0,60}\breply\b[^\n:]{0,40}:(?=\s*[\"“\n-]))",
+    re.IGNORECASE,
+)
+"""What a small model says of its reply before it gives it."""
 _AS_CUSTOMER = re.compile(r"\W*customer\W*:", re.IGNORECASE)
 
 
@@ -67,6 +73,20 @@ class Weakness:
     ending: str = ""
 
 
+def reply_alone(said: str, agent: str = "") -> str:
+    """What the customer is to read of what the teacher said: no heading, bullet, quotes or name tag.
+
+    Args:
+        said: the model's answer.
+        agent: the agent as the firm's config has it, the name first.
+    """
+    marks = ' \n-"“”'
+    alone = _ABOUT_IT.sub("", said).strip(marks)
+    if name := agent.partition(",")[0]:
+        alone = re.sub(rf"^{re.escape(name)}\s*:", "", alone, flags=re.IGNORECASE)
+    return untagged(alone.strip(marks)) or said.strip()
+
+
 def told_at_desk(
     model: BaseChatModel,
     environment: Environment,
@@ -105,6 +125,11 @@ class TeacherAtDesk(Student):
     ) -> list[BaseMessage]:
         """What the teacher is sent for its next reply; it is given no strategies."""
         return told_at_desk(self.voice.model, self.environment, scenario, turns)
+
+    async def reply(self, *args: Any, **kwargs: Any) -> Reply:
+        """As a student's, without what the teacher says about it."""
+        said = await super().reply(*args, **kwargs)
+        return replace(said, text=reply_alone(said.text, self.environment.config.agent))
 
 
 @dataclass(frozen=True)
@@ -146,10 +171,12 @@ class Teacher:
                 said = await self.voice.say(messages, **{**options, "seed": seed + 101 * draw})
                 if not _AS_CUSTOMER.match(said):
                     break
-            return untagged(said)
+            return reply_alone(said, self.environment.config.agent)
         async with open_toolbox(self.environment, scenario, turns) as box:
             said = await act(self.voice, box, messages, self.environment, options)
-        return with_actions(Reply(untagged(said.text), said.tools))
+        return with_actions(
+            Reply(reply_alone(said.text, self.environment.config.agent), said.tools)
+        )
 
     async def describe(self, scenario: Scenario, turns: Sequence[Turn], seed: int) -> Description:
         """Describe the state that a dialogue is in, without names or numbers.

@@ -11,7 +11,7 @@ from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Proposal, Weakness
 from tutelage.environments import Tactic
 from tutelage.strategy_store import vet
-from tutelage.strategy_store.wording import too_special
+from tutelage.strategy_store.wording import same_order, too_special
 
 from .acceptance import Decision, Pair
 from .desk import Desk
@@ -49,7 +49,7 @@ def vetted(
 
     Each strategy is a candidate of its own, so that a good one is not judged by its company. The
     handbook tactics that the teacher chose (or those that fit best) compete with them, and so do the
-    rules that decide the case, put as orders to say what they give.
+    rules that decide the case, put as orders to say what they give. What orders the same is tried once.
     """
     policy = desk.environment.policy
     scenario = desk.environment.scenarios[weak.state.scenario]
@@ -76,6 +76,8 @@ def vetted(
             reasons.append(f"names the rule {named}, which no customer knows")
         if found := plain_breach(desk.environment, text):
             reasons.append(str(found))
+        if any(same_order(text, one.texts[0]) for one in candidates.values()):
+            continue
         if reasons:
             refused[f"{text!r}: {', '.join(reasons)}"] = None
         else:

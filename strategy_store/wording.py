@@ -32,7 +32,13 @@ _LEAD = re.compile(
     r"^(?:if|when|where|before|after|while|once|unless|until|for|in|at|on|as soon as)\b[^,]*,\s*",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_UNITS = {"€": "euro", "£": "pound", "$": "dollar", "%": "percent"}
+_MEASURE = re.compile(
+    r"([€£$])?\s?(\d+(?:[.,:]\d+)*)(?:[\s-]*(?:(?:working|business|calendar|full|whole|more)\s+)?"
+    r"(euro|pound|dollar|percent|minute|hour|day|week|month|year|kilo|[€%])s?(?![a-z]))?",
+    re.IGNORECASE,
+)
+"""A number, and what it counts where that stands beside it."""
 _NAME = re.compile(r"(?<![.!?:]\s)(?<!^)(?<!['\"“‘])\b[A-Z][\w'-]*")
 SAME_FROM = 0.8
 """Share of content words in common from which two texts say the same."""
@@ -66,9 +72,13 @@ def too_special(text: str, known: str) -> list[str]:
             names that stand there may stand in a strategy.
     """
     reasons: list[str] = []
-    numbers = set(_NUMBER.findall(known))
-    if new := [n for n in _NUMBER.findall(text) if n not in numbers]:
-        reasons.append(f"holds the number {new[0]}, which is not the policy's")
+    allowed = set(_measures(known))
+    numbers = {number for number, _ in allowed}
+    for number, unit in _measures(text):
+        if number not in numbers or (unit and (number, unit) not in allowed):
+            what = f"{number} {unit}s" if unit else f"the number {number}"
+            reasons.append(f"holds {what}, which is not the policy's")
+            break
     told = known.casefold()
     names = [n for n in _NAME.findall(text) if len(n) > 1 and n.casefold() not in told]
     if names:
@@ -76,6 +86,12 @@ def too_special(text: str, known: str) -> list[str]:
     if not is_order(text):
         reasons.append("is no order to the agent: begin with a verb")
     return reasons
+
+
+def _measures(text: str) -> list[tuple[str, str]]:
+    """The numbers of a text with their units, "" where they have none, in order."""
+    found = [(m[2], (m[3] or m[1] or "").casefold()) for m in _MEASURE.finditer(text)]
+    return [(number, _UNITS.get(unit, unit)) for number, unit in found]
 
 
 def is_order(text: str) -> bool:
@@ -92,6 +108,12 @@ def same_words(first: str, second: str) -> bool:
     """
     a, b = set(content_words(first)), set(content_words(second))
     return len(a & b) >= SAME_FROM * len(a | b) if a | b else first.split() == second.split()
+
+
+def same_order(first: str, second: str) -> bool:
+    """Whether two texts order the same in nearly the same words; what forbids it does not."""
+    forbids = [_NEGATION.search(text) is not None for text in (first, second)]
+    return forbids[0] == forbids[1] and same_words(first, second)
 
 
 def opposed(first: str, second: str) -> bool:

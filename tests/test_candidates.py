@@ -9,7 +9,7 @@ import pytest
 import world
 import yaml
 from tutelage.agents.rule_orders import deciding_rules, orders_of, orders_to_say, rule_orders
-from tutelage.agents.teacher import Description, Proposal
+from tutelage.agents.teacher import Description, Proposal, reply_alone
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Policy, Tactic, load_environment
 from tutelage.graphs import events as ev
@@ -136,6 +136,34 @@ async def test_where_the_teacher_is_vague_the_loop_learns_from_the_rules(tmp_pat
         for why in logged.event.refused
     )
     assert "repeats a rule of the policy" in refused and "names the rule R2" in refused
+
+
+@pytest.mark.parametrize(
+    ("said", "reply"),
+    [
+        ('Sure, here is the reply:\n\n- "It is just a name."', "It is just a name."),
+        ("Transcript\nAGENT: We repay the room.", "We repay the room."),
+        (
+            'Certainly! Here’s the reply from the AGENT:\n\n"I am sorry: it was us."',
+            "I am sorry: it was us.",
+        ),
+        ("Your reply reached us at 8:30.", "Your reply reached us at 8:30."),
+    ],
+)
+def test_what_the_teacher_says_about_its_reply_is_no_part_of_it(said, reply):
+    assert reply_alone(said) == reply == reply_alone(f"Mia: {reply}", "Mia, at the desk")
+
+
+def test_the_same_order_in_other_words_is_tried_once(tmp_path):
+    firm = load_environment(world.build_firm(tmp_path / "world", policy=RULES))
+    said = (
+        "Offer the stranded customer a seat on the next train.",
+        "Offer a seat on the next train to the stranded customer.",
+        "Do not offer the stranded customer a seat on the next train.",
+    )
+    candidates, _ = vetted(world.seat(firm, None), _weak(firm, "stranded_0"), [Proposal((), said)])
+    texts = [candidate.texts[0] for candidate in candidates]
+    assert said[0] in texts and said[1] not in texts and said[2] in texts
 
 
 def _weak(firm, scenario, tactics=()):

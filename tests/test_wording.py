@@ -25,6 +25,9 @@ POLICY = "# Larkspur Air\n- R1: Pay 120 euros after 3 hours of delay.\n"
         "Open with 'I see why this hurts', then answer.",
         "Say how much of the 120 euros is paid and when.",
         "Offer another Larkspur flight first.",
+        "Say that €120 are paid from 3 hours on.",
+        "Say that a 3-hour delay is paid for.",
+        "Say that 3 full hours of delay give 120.",
     ],
 )
 def test_orders_that_fit_everybody_pass(text):
@@ -41,7 +44,11 @@ def test_orders_that_fit_everybody_pass(text):
         ("Empathy is the first thing to show.", "no order"),
         ("I understand how you feel.", "no order"),
         ("Tell Maria that her bag is late.", "'Maria'"),
-        ("Offer 50 euros at once.", "number 50"),
+        ("Offer 50 euros at once.", "50 euros"),
+        ("Say that 3 euros of taxes are repaid.", "3 euros"),
+        ("Say that the money comes within 120 days.", "120 days"),
+        ("Say that it costs €3.", "3 euros"),
+        ("Offer 50 at once.", "number 50"),
     ],
 )
 def test_what_fits_one_customer_or_is_no_order_is_refused(text, reason):
