@@ -45,7 +45,7 @@ constraints-lowest: $(VENV)/.test
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/uv pip install -q --python $(VENV) --no-deps --upgrade --target build/types .
+	$(call install,--no-deps --upgrade --target build/types .)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 $(VENV)/bin/python:
@@ -56,10 +56,12 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
 	touch $@
 
-# uv takes ten seconds where pip takes two minutes. Users need pip alone.
+# uv takes ten seconds where pip takes two minutes; pip, whose mirrors uv does not know, where uv fails.
+install = $(BIN)/uv pip install -q --python $(VENV) $(1) || $(BIN)/python -m pip install -q $(1)
+
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt uv
-	$(BIN)/uv pip install -q --python $(VENV) -c constraints.txt -e '.[dev]'
+	$(call install,-c constraints.txt -e '.[dev]')
 	touch $@
 
 $(LOWEST)/.test: $(VENV)/.test constraints-lowest.txt
