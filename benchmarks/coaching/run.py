@@ -57,9 +57,10 @@ def tutelage(*words: object) -> str:
     """Run a command of the product as a user would; its talk goes to the screen."""
     command = ["tutelage", *map(str, words)]
     Console(stderr=True).print(f"$ {shlex.join(command)}", highlight=False, soft_wrap=True)
-    done = subprocess.run(
-        [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        # It has said why; the stage goes on where it ended when this is run again.
+        raise SystemExit(done.returncode)
     return done.stdout
 
 
