@@ -140,7 +140,7 @@ class Customer:
             reasons = breaks(
                 line.customer_says, line.goal_met, turns, known, samples=persona.lines,
                 private=(persona.temperament, persona.stop), final=final, settled=cue.done,
-                agent=self.environment.config.agent.partition(",")[0],
+                agent=self.environment.config.agent_name,
             )  # fmt: skip
             if reasons == ["missing stop"]:
                 # The words say goodbye; only the flag was forgotten.

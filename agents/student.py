@@ -34,6 +34,13 @@ def desk_text(environment: Environment, scenario: Scenario | None) -> str:
     )
 
 
+def desk_messages(
+    environment: Environment, scenario: Scenario, turns: Sequence[Turn]
+) -> list[BaseMessage]:
+    """The student's prompt without strategies: the system text, then the dialogue."""
+    return [SystemMessage(desk_text(environment, scenario)), *as_messages(turns)]
+
+
 def untagged(text: str) -> str:
     """A reply without the speaker's name that models put in front."""
     return _NAME_TAG.sub("", text).strip()
@@ -59,7 +66,11 @@ class Student:
         model = self.voice.model
         if isinstance(model, AppStudent) and not model.firm_prompt:
             return as_messages(turns)
-        return [SystemMessage(desk_text(self.environment, scenario)), *as_messages(turns)]
+        return desk_messages(self.environment, scenario, turns)
+
+    def alone(self, said: str) -> str:
+        """What the customer reads of what the model said."""
+        return untagged(said)
 
     async def reply(
         self,
@@ -93,13 +104,13 @@ class Student:
             )
             used = message.response_metadata.get("tools", ())
             tools = [ToolUse.model_validate(one) for one in used]
-            return Reply(untagged(message.text.strip()) or "...", tools)
+            return Reply(self.alone(message.text.strip()) or "...", tools)
         messages = self.messages(scenario, turns, retrieved or ())
         with on_trial(retrieved):
             if self.environment.has_tools:
                 async with open_toolbox(self.environment, scenario, turns) as box:
                     said = await act(self.voice, box, messages, self.environment, options)
             else:
-                growing = hear and (lambda text: hear(untagged(text)))
+                growing = hear and (lambda text: hear(self.alone(text)))
                 said = Reply(await self.voice.say(messages, hear=growing, **options))
-        return Reply(untagged(said.text) or "...", said.tools)
+        return Reply(self.alone(said.text) or "...", said.tools)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
@@ -16,10 +16,10 @@ from tutelage.strategy_store import Retrieved, always, coach_messages
 from .acting import act
 from .chat_models import fitting_placement
 from .rule_orders import deciding_rules
-from .student import Student, desk_text, untagged
+from .student import Student, desk_messages, desk_text, untagged
 from .templates import render
 from .toolbox import open_toolbox
-from .transcript import Reply, Turn, as_messages, with_actions
+from .transcript import Reply, Turn, with_actions
 from .voice import Voice
 
 _DRAWS = 3
@@ -78,12 +78,12 @@ def reply_alone(said: str, agent: str = "") -> str:
 
     Args:
         said: the model's answer.
-        agent: the agent as the firm's config has it, the name first.
+        agent: the agent's name.
     """
     marks = ' \n-"“”'
     alone = _ABOUT_IT.sub("", said).strip(marks)
-    if name := agent.partition(",")[0]:
-        alone = re.sub(rf"^{re.escape(name)}\s*:", "", alone, flags=re.IGNORECASE)
+    if agent:
+        alone = re.sub(rf"^{re.escape(agent)}\s*:", "", alone, flags=re.IGNORECASE)
     return untagged(alone.strip(marks)) or said.strip()
 
 
@@ -98,7 +98,7 @@ def told_at_desk(
     does here as the student is told strategies.
     """
     told = [scenario.expected or _NOTHING_EXPECTED, *(tactic.do for tactic in tactics)]
-    plain = [SystemMessage(desk_text(environment, scenario)), *as_messages(turns)]
+    plain = desk_messages(environment, scenario, turns)
     return coach_messages(plain, always(told), fitting_placement(model))
 
 
@@ -126,10 +126,9 @@ class TeacherAtDesk(Student):
         """What the teacher is sent for its next reply; it is given no strategies."""
         return told_at_desk(self.voice.model, self.environment, scenario, turns)
 
-    async def reply(self, *args: Any, **kwargs: Any) -> Reply:
-        """As a student's, without what the teacher says about it."""
-        said = await super().reply(*args, **kwargs)
-        return replace(said, text=reply_alone(said.text, self.environment.config.agent))
+    def alone(self, said: str) -> str:
+        """What the customer reads, without what the teacher says about it."""
+        return reply_alone(said, self.environment.config.agent_name)
 
 
 @dataclass(frozen=True)
@@ -171,11 +170,11 @@ class Teacher:
                 said = await self.voice.say(messages, **{**options, "seed": seed + 101 * draw})
                 if not _AS_CUSTOMER.match(said):
                     break
-            return reply_alone(said, self.environment.config.agent)
+            return reply_alone(said, self.environment.config.agent_name)
         async with open_toolbox(self.environment, scenario, turns) as box:
             said = await act(self.voice, box, messages, self.environment, options)
         return with_actions(
-            Reply(reply_alone(said.text, self.environment.config.agent), said.tools)
+            Reply(reply_alone(said.text, self.environment.config.agent_name), said.tools)
         )
 
     async def describe(self, scenario: Scenario, turns: Sequence[Turn], seed: int) -> Description:

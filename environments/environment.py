@@ -50,6 +50,11 @@ class EnvironmentConfig(Strict):
         description="Scenario ids by split; every scenario stands in exactly one."
     )
 
+    @property
+    def agent_name(self) -> str:
+        """The agent's name: `agent` up to its first comma."""
+        return self.agent.partition(",")[0]
+
     @model_validator(mode="after")
     def _one_source(self) -> EnvironmentConfig:
         if self.tools and self.mcp:
