@@ -80,11 +80,16 @@ def reply_alone(said: str, agent: str = "") -> str:
         said: the model's answer.
         agent: the agent's name.
     """
-    marks = ' \n-"“”'
-    alone = _ABOUT_IT.sub("", said).strip(marks)
+    alone = _unquoted(_ABOUT_IT.sub("", said))
     if agent:
         alone = re.sub(rf"^{re.escape(agent)}\s*:", "", alone, flags=re.IGNORECASE)
-    return untagged(alone.strip(marks)) or said.strip()
+    return untagged(_unquoted(alone)) or said.strip()
+
+
+def _unquoted(text: str) -> str:
+    """Without a bullet in front, and without quotes that stand round all of it."""
+    text = text.strip(" \n-")
+    return text[1:-1] if re.fullmatch(r"[\"“][^\"“”]*[\"”]", text) else text
 
 
 def told_at_desk(

@@ -148,6 +148,8 @@ async def test_where_the_teacher_is_vague_the_loop_learns_from_the_rules(tmp_pat
             "I am sorry: it was us.",
         ),
         ("Your reply reached us at 8:30.", "Your reply reached us at 8:30."),
+        ('The rule says "no pets"', 'The rule says "no pets"'),
+        ('"Yes" is the answer to "both?"', '"Yes" is the answer to "both?"'),
     ],
 )
 def test_what_the_teacher_says_about_its_reply_is_no_part_of_it(said, reply):
