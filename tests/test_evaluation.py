@@ -262,6 +262,7 @@ async def test_report_is_one_page_without_network_and_shows_what_it_rests_on(fir
     )
     write_evaluation(page, evaluation.model_copy(update={"students": [plain]}), dialogues)
     assert page.read_text().count("<svg") == 1, "one arm has nothing to be compared with"
+    assert "<th>difference</th>" in text and "<th>difference</th>" not in page.read_text()
     assert "do not trust" in text and "tutelage evaluate world" in text
     assert text.count("<svg") == 2 and "Speak of candlelight" in text
     shown = sides(dialogues, "none", "library")
