@@ -27,7 +27,7 @@ from tutelage.strategy_store import (
     vet,
 )
 from tutelage.strategy_store.entry_document import entry_document, read_entry_document
-from tutelage.strategy_store.library import Change, Version
+from tutelage.strategy_store.history import Change, Version
 from tutelage.strategy_store.lint import Finding, lint
 
 from .events import RunStarted

@@ -1,8 +1,9 @@
 """What is learned: entries, strategies, the library, its versions, retrieval."""
 
 from .deployment import Deployment, on_trial
-from .entry import Entry, Evidence, Provenance, Source, Status, Strategy, Uplift, mask
-from .library import ALL_STATUSES, ChangedMeanwhile, Library, LibraryFault
+from .entry import ALL_STATUSES, Entry, Evidence, Provenance, Source, Status, Strategy, Uplift, mask
+from .history import ChangedMeanwhile, LibraryFault
+from .library import Library
 from .prompt import PLACEMENTS, Placement, coach_messages, coach_wire, strategies_text
 from .retrieval import Index, Retrieved, always, query_of, terms_of
 from .vetting import vet

@@ -9,9 +9,9 @@ from itertools import combinations
 from rapidfuzz import fuzz
 
 from .entry import Entry, Strategy
-from .library import MAX_CUES, Library
+from .library import Library
 from .lint import DUPLICATE_FROM, measured_against
-from .reshaping import limited, worded_also
+from .reshaping import MAX_CUES, limited, worded_also
 from .retrieval import CHARS_PER_TOKEN
 from .wording import same_words
 

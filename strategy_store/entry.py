@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["proposed", "approved", "rejected", "retired"]
+ALL_STATUSES: tuple[Status, ...] = ("proposed", "approved", "rejected", "retired")
 Source = Literal["teacher", "handbook", "policy", "person", "import"]
 """Who wrote a strategy; `policy` is a rule of the firm's, put as an order to say what it gives."""
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .entry import Entry
-from .library import LibraryFault
+from .history import LibraryFault
 from .vetting import MAX_WORDS
 
 _HEAD = f"""\

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from .entry import Entry, content_id
-from .library import LibraryFault
+from .history import LibraryFault
 from .prompt import static_text, strategies_text
 from .retrieval import Retrieved
 

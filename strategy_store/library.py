@@ -1,21 +1,17 @@
-"""The library: entries in one SQLite file, every change a version with its author, nothing erased."""
+"""The library: what people and coaching do with its entries, and how it is searched."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rapidfuzz import process
-
 from . import reshaping
-from .entry import Entry, Status, Strategy, Uplift, content_id, mask
+from .entry import ALL_STATUSES, Entry, Status, Strategy, Uplift, content_id, mask
+from .history import History, LibraryFault
 from .vetting import vet
 
 if TYPE_CHECKING:
@@ -25,223 +21,15 @@ if TYPE_CHECKING:
     from .retrieval import Index
     from .retriever import LibraryRetriever
 
-SCHEMA = 1
-ALL_STATUSES: tuple[Status, ...] = ("proposed", "approved", "rejected", "retired")
-MAX_CUES = 8
-_TABLES = """
-CREATE TABLE IF NOT EXISTS library (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS versions (
-    version INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL, author TEXT NOT NULL, action TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS changes (
-    version INTEGER NOT NULL REFERENCES versions (version),
-    entry TEXT NOT NULL, before TEXT, after TEXT
-);
-CREATE TABLE IF NOT EXISTS entries (id TEXT PRIMARY KEY, place INTEGER, payload TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS undos (
-    version INTEGER PRIMARY KEY REFERENCES versions (version),
-    undoes INTEGER NOT NULL REFERENCES versions (version)
-);
-"""
 
-
-class LibraryFault(Exception):
-    """A library cannot be used as asked; str() says why and what to do."""
-
-    def __init__(self, message: str, exit_code: int = 1):
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-class ChangedMeanwhile(LibraryFault):
-    """Somebody else changed what a person was looking at; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One change of the library: its number (from 1), when, who, and what was done.
-
-    `undoes` is the version that it undid, None where it is no undo; `undone_by` is the version that
-    undid this one.
-    """
-
-    version: int
-    at: str
-    author: str
-    action: str
-    undoes: int | None = None
-    undone_by: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One difference between two versions. `what` is added, removed, status, text or detail."""
-
-    what: str
-    entry: str
-    strategy: str
-    before: str
-    after: str
-
-
-class Library:
+class Library(History):
     """Open with `Library.open`; usable as a context manager, from any thread and by several
     processes at once.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path):
-        self._connection = connection
-        self._lock = threading.RLock()
+        super().__init__(connection, path)
         self._indexes: dict[tuple[Status, ...], tuple[int, Index]] = {}
-        self.path = path
-
-    @classmethod
-    def open(cls, path: str | Path, *, create: bool = False) -> Library:
-        """Open a library file.
-
-        Args:
-            path: the file.
-            create: make it where it is missing.
-
-        Raises:
-            LibraryFault: where it is missing (exit code 2), no library, written by a newer
-                version of tutelage, or cannot be written.
-        """
-        path = Path(path)
-        if not create and not path.is_file():
-            raise LibraryFault(f"{path}: there is no such library", 2)
-        connection: sqlite3.Connection | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
-            connection.isolation_level = None
-            tables = {
-                name for (name,) in connection.execute("SELECT name FROM sqlite_master").fetchall()
-            }
-            if tables and "library" not in tables:
-                raise LibraryFault(f"{path}: is a database, but no library of strategies")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(_TABLES)
-            connection.execute("INSERT OR IGNORE INTO library VALUES ('schema', ?)", (str(SCHEMA),))
-            (found,) = connection.execute(
-                "SELECT value FROM library WHERE name='schema'"
-            ).fetchone()
-        except (OSError, sqlite3.Error) as error:
-            if connection is not None:
-                connection.close()
-            raise LibraryFault(f"{path}: cannot be opened as a library: {error}") from error
-        except LibraryFault:
-            if connection is not None:
-                connection.close()
-            raise
-        if int(found) > SCHEMA:
-            connection.close()
-            raise LibraryFault(
-                f"{path}: was written by a newer tutelage (format {found}, this one reads {SCHEMA});"
-                " update tutelage"
-            )
-        return cls(connection, path)
-
-    def __enter__(self) -> Library:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
-
-    # Reading
-
-    def entries(self, statuses: Sequence[Status] = ALL_STATUSES) -> list[Entry]:
-        """Entries with at least one strategy of the given statuses, holding only those."""
-        with self._lock:
-            rows = self._connection.execute("SELECT payload FROM entries ORDER BY place, id")
-            found = [Entry.model_validate_json(payload) for (payload,) in rows]
-        if set(statuses) == set(ALL_STATUSES):
-            return found
-        cut = [_only(entry, statuses) for entry in found]
-        return [entry for entry in cut if entry.strategies]
-
-    def entry(self, id_: str) -> Entry:
-        """One entry.
-
-        Raises:
-            LibraryFault: where there is none of that id; offers the nearest.
-        """
-        found = {entry.id: entry for entry in self.entries()}
-        if id_ not in found:
-            raise self._unknown(id_, found)
-        return found[id_]
-
-    def strategy(self, id_: str) -> tuple[Entry, Strategy]:
-        """One strategy with its entry.
-
-        Raises:
-            LibraryFault: where there is none of that id; offers the nearest.
-        """
-        found = {s.id: (entry, s) for entry in self.entries() for s in entry.strategies}
-        if id_ not in found:
-            raise self._unknown(id_, found)
-        return found[id_]
-
-    def versions(self) -> list[Version]:
-        """Every change, oldest first."""
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT v.version, at, author, action, undoes FROM versions v"
-                " LEFT JOIN undos u ON u.version = v.version ORDER BY v.version DESC"
-            ).fetchall()
-        undone: dict[int, int] = {}
-        found: list[Version] = []
-        for row in rows:
-            one = Version(*row, undone_by=undone.get(row[0]))
-            # An undo that is undone itself undoes nothing any more.
-            if one.undoes is not None and one.undone_by is None:
-                undone[one.undoes] = one.version
-            found.append(one)
-        return found[::-1]
-
-    @property
-    def version(self) -> int:
-        """The number of the last change; 0 for an empty library."""
-        with self._lock:
-            (number,) = self._connection.execute(
-                "SELECT COALESCE(MAX(version), 0) FROM versions"
-            ).fetchone()
-        return int(number)
-
-    def at(self, version: int) -> list[Entry]:
-        """The entries as they were after a version (0: empty).
-
-        Raises:
-            LibraryFault: where the library never had that version.
-        """
-        if not 0 <= version <= self.version:
-            raise LibraryFault(f"{self.path}: has versions 0 to {self.version}, not {version}", 2)
-        state: dict[str, Entry] = {}
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT entry, after FROM changes WHERE version <= ? ORDER BY rowid", (version,)
-            )
-            for id_, after in rows:
-                if after is None:
-                    state.pop(id_, None)
-                else:
-                    state[id_] = Entry.model_validate_json(after)
-        return list(state.values())
-
-    def diff(self, a: int, b: int) -> list[Change]:
-        """What changed from version `a` to version `b`."""
-        before = {entry.id: entry for entry in self.at(a)}
-        after = {entry.id: entry for entry in self.at(b)}
-        changes: list[Change] = []
-        for id_ in dict.fromkeys([*before, *after]):
-            changes += _differences(before.get(id_), after.get(id_))
-        return changes
 
     def placement_for(self, student: str, default: Placement = "after") -> Placement:
         """Where in this student's prompt the strategies stand best, as was measured.
@@ -250,11 +38,8 @@ class Library:
             student: the model's spec, as in `provider:model`.
             default: where nobody measured it.
         """
-        with self._lock:
-            row = self._connection.execute(
-                "SELECT value FROM library WHERE name = ?", (f"placement {student}",)
-            ).fetchone()
-        return json.loads(row[0])["placement"] if row else default
+        found = self.noted(f"placement {student}")
+        return json.loads(found)["placement"] if found else default
 
     def set_placement(self, student: str, placement: Placement, by: str, measured: str) -> None:
         """Keep what a student follows best; a change of version with its author like any other.
@@ -266,16 +51,9 @@ class Library:
             measured: what was measured, in a few words.
         """
         value = json.dumps({"placement": placement, "measured": measured})
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._lock, self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute(
-                "INSERT OR REPLACE INTO library VALUES (?, ?)", (f"placement {student}", value)
-            )
-            self._connection.execute(
-                "INSERT INTO versions (at, author, action) VALUES (?, ?, ?)",
-                (now, by, f"placement for {student}: {placement} ({measured})"),
-            )
+        self.note(
+            f"placement {student}", value, by, f"placement for {student}: {placement} ({measured})"
+        )
 
     def counts(self) -> dict[str, int]:
         """How many entries, strategies, and strategies of each status."""
@@ -283,8 +61,6 @@ class Library:
         every = [strategy for entry in found for strategy in entry.strategies]
         by_status = {status: sum(s.status == status for s in every) for status in ALL_STATUSES}
         return {"entries": len(found), "strategies": len(every), **by_status}
-
-    # Writing
 
     def add(self, entry: Entry, by: str) -> Entry:
         """Add an entry, or merge its strategies and cues into the one of the same id.
@@ -306,7 +82,7 @@ class Library:
         def merge(state: dict[str, Entry]) -> str:
             new = 0
             for entry in entries:
-                merged = _merged(state.get(entry.id), entry, reshaping.ids_of(state))
+                merged = reshaping.extended(state.get(entry.id), entry, reshaping.ids_of(state))
                 had = len(state[entry.id].strategies) if entry.id in state else 0
                 new += len(merged.strategies) - had
                 state[entry.id] = merged
@@ -368,7 +144,7 @@ class Library:
             new = old.model_copy(
                 update={"text": text, "status": status, "reason": "", "uplift": None}
             )
-            state[entry.id] = _with(entry, new)
+            state[entry.id] = reshaping.with_strategy(entry, new)
             return f"edited {id_}"
 
         self._change(by, change)
@@ -546,89 +322,6 @@ class Library:
         self._change(by, change)
         return len(found)
 
-    def rollback(
-        self, version: int, by: str, *, entry: str | None = None, seen: int | None = None
-    ) -> int:
-        """Make a new version with the content of an old one; returns its number.
-
-        Args:
-            version: the old version.
-            by: who.
-            entry: only this entry; the rest stays as it is now.
-            seen: the version that the person compared with, which must still be the last.
-
-        Raises:
-            ChangedMeanwhile: where the library has a later version by now.
-            LibraryFault: where it never had that version, or no such entry then or now.
-        """
-        old = {found.id: found for found in self.at(version)}
-
-        def back(state: dict[str, Entry]) -> str:
-            self._unchanged("the library", seen, self.version)
-            if entry is None:
-                state.clear()
-                state.update(old)
-                return f"rolled back to version {version}"
-            if entry not in old and entry not in state:
-                raise self._unknown(entry, {**old, **state})
-            if entry in old:
-                state[entry] = old[entry]
-            else:
-                del state[entry]
-            return f"rolled {entry} back to version {version}"
-
-        return self._change(by, back) or self.version
-
-    def undo(self, by: str, version: int | None = None) -> int:
-        """Undo one version by a new one; nothing is erased. Returns the new version's number.
-
-        Only what it changed is put back, so that what others did since stays. To undo an undo is
-        to do it again.
-
-        Args:
-            by: who.
-            version: which; the last that is no undo and not undone, where none is given.
-
-        Raises:
-            ChangedMeanwhile: where the same was changed again since; undo that first.
-            LibraryFault: where there is nothing to undo, it is undone already, or there is no such
-                version.
-        """
-        chosen: list[int] = []
-
-        def change(state: dict[str, Entry]) -> str:
-            number = self._undoable(version)
-            chosen.append(number)
-            (action,) = self._connection.execute(
-                "SELECT action FROM versions WHERE version = ?", (number,)
-            ).fetchone()
-            rows = self._connection.execute(
-                "SELECT entry, before, after FROM changes WHERE version = ?", (number,)
-            ).fetchall()
-            for id_, before, after in rows:
-                old, done = (Entry.model_validate_json(one) if one else None
-                             for one in (before, after))  # fmt: skip
-                try:
-                    put_back = reshaping.reverted(old, done, state.get(id_))
-                except ValueError as error:
-                    raise ChangedMeanwhile(
-                        f"{self.path}: version {number} cannot be undone alone: in {id_} {error}; "
-                        f"undo the later change first, or: tutelage library rollback {self.path} "
-                        f"{number - 1} --entry {id_}"
-                    ) from error
-                if put_back is None:
-                    state.pop(id_, None)
-                else:
-                    state[id_] = put_back
-            return f"undid version {number} ({action})"
-
-        def mark(new: int) -> None:
-            self._connection.execute("INSERT INTO undos VALUES (?, ?)", (new, chosen[0]))
-
-        new = self._change(by, change, mark)
-        assert new is not None, "a version that changed nothing is never written"
-        return new
-
     # Retrieval
 
     def index(
@@ -689,87 +382,13 @@ class Library:
                 if status == "approved":
                     self._vetted(strategy.text)
                 new = strategy.model_copy(update={"status": status, "reason": reason})
-                state[entry_id] = _with(state[entry_id], new)
+                state[entry_id] = reshaping.with_strategy(state[entry_id], new)
                 changed.append(id_)
             why = f": {reason}" if reason else ""
             return f"{status} {', '.join(changed)}{why}"
 
         self._change(by, change)
         return len(changed)
-
-    def _change(
-        self,
-        by: str,
-        change: Callable[[dict[str, Entry]], str],
-        then: Callable[[int], None] | None = None,
-    ) -> int | None:
-        """Apply a change to the current entries in one transaction, as one version.
-
-        What the change looks at must be the state it is given: outside the transaction another
-        process may write. Returns the version's number, None where nothing changed.
-        """
-        number: int | None = None
-        with self._lock:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                rows = self._connection.execute(
-                    "SELECT id, payload FROM entries ORDER BY place, id"
-                )
-                before = {id_: Entry.model_validate_json(payload) for id_, payload in rows}
-                state = dict(before)
-                action = change(state)
-                changed = [
-                    id_
-                    for id_ in dict.fromkeys([*before, *state])
-                    if before.get(id_) != state.get(id_)
-                ]
-                if changed:
-                    number = self._write(by, action, changed, before, state)
-                    if then is not None:
-                        then(number)
-                self._connection.execute("COMMIT")
-            except BaseException as error:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
-                    raise LibraryFault(f"{self.path}: cannot be written: {error}") from error
-                raise
-        return number
-
-    def _undoable(self, version: int | None) -> int:
-        every = {one.version: one for one in self.versions()}
-        # A measured placement is a version that changed no entry.
-        reshaped = {number for (number,) in self._connection.execute("SELECT version FROM changes")}
-        if version is None:
-            open_ = [
-                v.version
-                for v in every.values()
-                if v.undoes is None and v.undone_by is None and v.version in reshaped
-            ]
-            if not open_:
-                raise LibraryFault(f"{self.path}: there is nothing to undo")
-            return open_[-1]
-        if version not in every:
-            raise LibraryFault(f"{self.path}: has versions 1 to {len(every)}, not {version}", 2)
-        if version not in reshaped:
-            raise LibraryFault(
-                f"{self.path}: version {version} ({every[version].action}) changed no entry; measure "
-                f"anew: tutelage library place {self.path} FIRM"
-            )
-        if (by := every[version].undone_by) is not None:
-            raise LibraryFault(
-                f"{self.path}: version {version} was undone by version {by}; to do it again: "
-                f"tutelage library undo {self.path} {by}"
-            )
-        return version
-
-    def _unchanged(self, what: str, seen: object, now: object) -> None:
-        if seen is not None and seen != now:
-            last = self.versions()[-1]
-            raise ChangedMeanwhile(
-                f"{self.path}: {what} was changed meanwhile (version {last.version} by "
-                f"{last.author}: {last.action}); look at it again"
-            )
 
     def _entry_in(self, state: Mapping[str, Entry], id_: str) -> Entry:
         if id_ not in state:
@@ -782,97 +401,6 @@ class Library:
             raise self._unknown(id_, found)
         return found[id_]
 
-    def _write(
-        self,
-        by: str,
-        action: str,
-        changed: Sequence[str],
-        before: dict[str, Entry],
-        state: dict[str, Entry],
-    ) -> int:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        cursor = self._connection.execute(
-            "INSERT INTO versions (at, author, action) VALUES (?, ?, ?)", (now, by, action)
-        )
-        places = {id_: place for place, id_ in enumerate(state)}
-        for id_ in changed:
-            old = before[id_].model_dump_json() if id_ in before else None
-            new = state[id_].model_dump_json() if id_ in state else None
-            self._connection.execute(
-                "INSERT INTO changes VALUES (?, ?, ?, ?)", (cursor.lastrowid, id_, old, new)
-            )
-            if new is None:
-                self._connection.execute("DELETE FROM entries WHERE id = ?", (id_,))
-            else:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (id_, places[id_], new)
-                )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
-
     def _vetted(self, text: str) -> None:
         if reasons := vet(text):
             raise LibraryFault(f"{text[:80]!r} may not enter a prompt: {'; '.join(reasons)}")
-
-    def _unknown(self, id_: str, valid: Iterable[str]) -> LibraryFault:
-        close = process.extractOne(id_, list(valid), score_cutoff=60)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        return LibraryFault(f"{self.path}: holds nothing with the id {id_!r}{hint}", 2)
-
-
-def _only(entry: Entry, statuses: Sequence[Status]) -> Entry:
-    kept = [strategy for strategy in entry.strategies if strategy.status in statuses]
-    return entry.model_copy(update={"strategies": kept})
-
-
-def _merged(old: Entry | None, entry: Entry, taken: set[str]) -> Entry:
-    """The old entry with what the new one adds: strategies of other texts, cues while there is room."""
-    clean = entry.model_copy(
-        update={"scenario": mask(entry.scenario), "cues": [mask(cue) for cue in entry.cues]}
-    )
-    known = {strategy.text.casefold() for strategy in old.strategies} if old else set()
-    new: list[Strategy] = []
-    for strategy in clean.strategies:
-        if strategy.text.casefold() in known:
-            continue
-        id_ = strategy.id
-        if id_ in taken:
-            id_ = reshaping.free_id(entry.id, strategy.text, taken)
-        taken = taken | {id_}
-        new.append(strategy.model_copy(update={"id": id_}))
-    if old is None:
-        return clean.model_copy(update={"strategies": new})
-    cues = list(dict.fromkeys([*old.cues, *clean.cues]))[: max(MAX_CUES, len(old.cues))]
-    return old.model_copy(update={"strategies": [*old.strategies, *new], "cues": cues})
-
-
-def _with(entry: Entry, new: Strategy) -> Entry:
-    strategies = [new if strategy.id == new.id else strategy for strategy in entry.strategies]
-    return entry.model_copy(update={"strategies": strategies})
-
-
-def _differences(before: Entry | None, after: Entry | None) -> list[Change]:
-    entry = (after or before).id  # type: ignore[union-attr]
-    old = {s.id: s for s in before.strategies} if before else {}
-    new = {s.id: s for s in after.strategies} if after else {}
-    found: list[Change] = []
-    for id_ in dict.fromkeys([*old, *new]):
-        a, b = old.get(id_), new.get(id_)
-        if a is None and b is not None:
-            found.append(Change("added", entry, id_, "", b.text))
-        elif b is None and a is not None:
-            found.append(Change("removed", entry, id_, a.text, ""))
-        elif a is not None and b is not None and a != b:
-            if a.text != b.text:
-                found.append(Change("text", entry, id_, a.text, b.text))
-            if a.status != b.status:
-                found.append(Change("status", entry, id_, a.status, b.status))
-    if before and after and before.model_copy(update={"strategies": after.strategies}) != after:
-        skip = {"strategies"}
-        found.append(
-            Change(
-                "detail", entry, "",
-                json.dumps(before.model_dump(exclude=skip)), json.dumps(after.model_dump(exclude=skip)),
-            )
-        )  # fmt: skip
-    return found

@@ -1,4 +1,4 @@
-"""Reshaping: what a person does to entries (revise, split, merge, undo) as pure functions."""
+"""Reshaping: what is done to entries (extend, revise, split, merge, undo) as pure functions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from .entry import Entry, Strategy, content_id, mask
 
 State = dict[str, Entry]
 _FIELDS = ("scenario", "wants", "feels", "rules", "cues", "unless", "threshold")
+MAX_CUES = 8
+"""Of an entry that is added to; what a person wrote stays."""
 SEVERAL = 1_000
 """Ids tried for one text before something else must be wrong."""
 
@@ -30,6 +32,39 @@ def free_id(entry: str, text: str, taken: set[str]) -> str:
 def ids_of(state: State) -> set[str]:
     """The ids of every strategy."""
     return {strategy.id for entry in state.values() for strategy in entry.strategies}
+
+
+def extended(old: Entry | None, entry: Entry, taken: set[str]) -> Entry:
+    """The old entry with what the new one adds: strategies of other texts, cues while there is room.
+
+    Args:
+        old: the entry of the same id; None where there is none.
+        entry: what is added.
+        taken: ids of strategies that the library has already.
+    """
+    clean = entry.model_copy(
+        update={"scenario": mask(entry.scenario), "cues": [mask(cue) for cue in entry.cues]}
+    )
+    known = {strategy.text.casefold() for strategy in old.strategies} if old else set()
+    new: list[Strategy] = []
+    for strategy in clean.strategies:
+        if strategy.text.casefold() in known:
+            continue
+        id_ = strategy.id
+        if id_ in taken:
+            id_ = free_id(entry.id, strategy.text, taken)
+        taken = taken | {id_}
+        new.append(strategy.model_copy(update={"id": id_}))
+    if old is None:
+        return clean.model_copy(update={"strategies": new})
+    cues = list(dict.fromkeys([*old.cues, *clean.cues]))[: max(MAX_CUES, len(old.cues))]
+    return old.model_copy(update={"strategies": [*old.strategies, *new], "cues": cues})
+
+
+def with_strategy(entry: Entry, new: Strategy) -> Entry:
+    """An entry with a strategy in the place of the one of the same id."""
+    strategies = [new if strategy.id == new.id else strategy for strategy in entry.strategies]
+    return entry.model_copy(update={"strategies": strategies})
 
 
 def revised(entry: Entry, fields: Mapping[str, Any], texts: Mapping[str, str]) -> Entry:

@@ -324,6 +324,18 @@ def test_a_student_gets_strategies_where_it_was_measured_to_follow_them(library)
     assert library.rollback(2, "me") == 4 and library.entries() == []
 
 
+def test_a_file_that_takes_no_writing_is_told_and_keeps_what_it_has(library):
+    added = library.add(entry(), "me")
+    library._connection.execute("PRAGMA query_only=ON")
+    with pytest.raises(LibraryFault, match=r"l\.db: cannot be written: "):
+        library.approve(None, "me")
+    with pytest.raises(LibraryFault, match=r"l\.db: cannot be written: "):
+        library.set_placement("local:small", "note", "run x", "3.1 against 2.8")
+    library._connection.execute("PRAGMA query_only=OFF")
+    assert library.entries() == [added] and library.version == 1
+    assert library.placement_for("local:small") == "after"
+
+
 def test_an_example_shows_the_exchange_masked_and_never_what_is_hostile():
     def given(after):
         evidence = Evidence(customer="I am K7QX2P, where is it?", after=after, preference=0.9)
