@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .experiment import e_value
+from .sequential import e_value
 
 ALPHA = 0.05
 """The chance, at most, that a strategy without any effect passes the sequential test."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .experiment import sequential
+from .sequential import sequential
 
 NO_MATTER = 0.25
 """Mean gain (0-1) of trials below which coaching is of no use, either way."""

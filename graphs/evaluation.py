@@ -17,9 +17,10 @@ from typing_extensions import TypedDict
 
 from .desk import Desk, fitting_concurrency
 from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
-from .experiment import BOUNDS, Cell, Outcome, decided, scenario_differences
+from .experiment import BOUNDS, Cell, Outcome, scenario_differences
 from .rollouts import play
 from .run_log import Log, MemoryLog
+from .sequential import decided
 from .states import Played, played
 from .uplift import ABLATED, coin_of
 

@@ -19,7 +19,7 @@ from tutelage.graphs.acceptance import (
     null_threshold,
     spread,
 )
-from tutelage.graphs.experiment import e_value, sequential
+from tutelage.graphs.sequential import e_value, sequential
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks" / "acceptance"))
 from planted import World, by_betting, by_fixed_t_test, table

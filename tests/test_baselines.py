@@ -11,21 +11,17 @@ import pytest
 import world
 from tutelage.agents.meter import Meter
 from tutelage.environments import load_environment
-from tutelage.graphs.baselines import (
-    MOST_LETTERS,
-    Baseline,
-    BaselineFault,
-    Used,
-    evolve_prompt,
-    grow_playbook,
-)
+from tutelage.graphs.baselines import MOST_LETTERS, Baseline, BaselineFault, Used
 from tutelage.graphs.evaluation import EvaluationFault, EvaluationOptions, compile_evaluation
 from tutelage.graphs.events import RunStarted
+from tutelage.graphs.evolved_prompt import evolve_prompt
+from tutelage.graphs.playbook import grow_playbook
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
 
 from tutelage.baseline_run import BaselineRequest, resumed_request
-from tutelage.evaluate_run import EvaluateRequest, _refuse_leaks, arm_costs
+from tutelage.evaluate_run import _refuse_leaks
+from tutelage.evaluation_result import EvaluateRequest, arm_costs
 
 CURES = [cure for cure, _ in world.TROUBLES.values()]
 

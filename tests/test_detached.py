@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from tutelage import coach_run, detached, evaluate_run, simulate_run
 from tutelage.detached import arguments_of, run_detached
+from tutelage.evaluation_result import EvaluateRequest
 from tutelage.main import app
 
 REQUESTS = {
@@ -19,7 +20,7 @@ REQUESTS = {
     "simulate": simulate_run.SimulateRequest(
         environment="airline", persona="rude", split="test", dialogues=9, exchanges=2, seed=3
     ),
-    "evaluate": evaluate_run.EvaluateRequest(
+    "evaluate": EvaluateRequest(
         environment="airline", library="l.db", arms=["none", "library"], students=["openai:a", "b:c"],
         sequential=True, proposed=True, repeats=3,
     ),

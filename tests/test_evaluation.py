@@ -32,8 +32,8 @@ from tutelage.strategy_store import (
     strategies_text,
 )
 
-from tutelage.evaluate_run import EvaluateRequest, Evaluation, as_document, student_result
 from tutelage.evaluation_report import sides, write_evaluation
+from tutelage.evaluation_result import EvaluateRequest, Evaluation, as_document, student_result
 
 OPTIONS = EvaluationOptions(dialogues=12, max_exchanges=3, concurrency=4)
 

@@ -14,12 +14,11 @@ from tutelage.graphs.experiment import (
     Estimate,
     Outcome,
     arm_figures,
-    decided,
     estimate,
     paired,
     scenario_differences,
-    sequential,
 )
+from tutelage.graphs.sequential import decided, sequential
 
 QUICK = 499
 """Resamples in simulations: the many experiments average out what each one loses."""

@@ -22,7 +22,8 @@ from tutelage.strategy_store import Entry, Library, Provenance, Strategy, Uplift
 from tutelage.strategy_store.lint import lint
 from typer.testing import CliRunner
 
-from tutelage.evaluate_run import EvaluateRequest, uplift_table
+from tutelage.evaluation_result import EvaluateRequest
+from tutelage.evaluation_tables import uplift_table
 from tutelage.main import app
 
 

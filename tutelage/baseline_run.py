@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -12,20 +13,20 @@ import tutelage
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, talk
 from tutelage.environments import load_environment, nearest
-from tutelage.graphs.baselines import (
-    LEARNERS,
-    METHODS,
-    Baseline,
-    BaselineFault,
-    Method,
-    Used,
-)
+from tutelage.graphs.baselines import METHODS, Baseline, BaselineFault, Method, Used
 from tutelage.graphs.desk import open_desk
 from tutelage.graphs.events import RunStarted
+from tutelage.graphs.evolved_prompt import evolve_prompt
+from tutelage.graphs.playbook import grow_playbook
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.summary import summarise
 from tutelage.session import TalkingLog, asked_in, new_run_folder, run_until_done, under_way
+
+LEARNERS: dict[Method, Callable[..., Awaitable[Baseline]]] = {
+    "playbook": grow_playbook,
+    "global": evolve_prompt,
+}
 
 
 class BaselineRequest(BaseModel):

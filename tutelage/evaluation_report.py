@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from tutelage.evaluation_result import Evaluation, StudentResult
 from tutelage.graphs.calibration import warnings_of
 from tutelage.graphs.states import Played
 from tutelage.plots import intervals
 from tutelage.report import marked, write_page
 from tutelage.strategy_store import Entry, Library
-
-if TYPE_CHECKING:
-    from tutelage.evaluate_run import Evaluation, StudentResult
 
 SHOWN = 5
 """Pairs of dialogues side by side."""

@@ -75,7 +75,8 @@ def evaluate(
 
     Example: `tutelage evaluate airline --library runs/x/library.db --dialogues 8 --repeats 2`
     """
-    from tutelage.evaluate_run import EvaluateRequest, evaluate_run, watch_evaluation
+    from tutelage.evaluate_run import evaluate_run, watch_evaluation
+    from tutelage.evaluation_result import EvaluateRequest
 
     o.screen_or_json(watch, json)
     o.run_to_resume(resume, run)

@@ -1,0 +1,273 @@
+"""An evaluation in figures: what it was asked for, what came of it, and how `--json` prints that."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field
+
+from tutelage.environments import nearest
+from tutelage.graphs.baselines import Baseline
+from tutelage.graphs.calibration import Figures, warnings_of
+from tutelage.graphs.evaluation import Arm, EvaluationFault, EvaluationOptions, contrast
+from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
+from tutelage.graphs.states import Played
+from tutelage.graphs.summary import RunSummary
+from tutelage.graphs.uplift import ABLATED
+from tutelage.strategy_store import Uplift
+from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN
+
+
+class EvaluateRequest(BaseModel):
+    """What an evaluation was asked to do."""
+
+    environment: str
+    library: str | None = None
+    arms: list[str] = Field(default_factory=lambda: ["none", "generic", "library", "teacher"])
+    split: str = "test"
+    dialogues: int = 8
+    repeats: int = 1
+    students: list[str] = Field(default_factory=list)
+    teacher: str | None = None
+    customer: str | None = None
+    judge: str | None = None
+    embeddings: str | None = None
+    exchanges: int = 6
+    concurrency: int | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    seed: int = 0
+    sequential: bool = False
+    proposed: bool = False
+    ablate: bool = False
+    playbook: str | None = None
+    global_: str | None = None
+
+    def baselines(self) -> dict[str, Baseline]:
+        """What the arms playbook and global were learned to say, by arm.
+
+        Raises:
+            EvaluationFault: where such an arm has no file, or a file has no arm.
+            BaselineFault: where a file cannot be read.
+        """
+        files = {"playbook": self.playbook, "global": self.global_}
+        for arm, path in files.items():
+            if arm in self.arms and path is None:
+                raise EvaluationFault(
+                    f"the arm `{arm}` needs --{arm} FILE; `tutelage baseline {arm}` makes one", 2
+                )
+            if path is not None and arm not in self.arms:
+                raise EvaluationFault(f"--{arm} is given, but {arm} is not among --arms", 2)
+        return {arm: Baseline.read(Path(path)) for arm, path in files.items() if path is not None}
+
+    def options(self) -> EvaluationOptions:
+        """The same for the evaluation graph.
+
+        Raises:
+            EvaluationFault: for an unknown arm or split; offers the nearest name.
+        """
+        for kind, names, valid in (
+            ("arm", self.arms, list(get_args(Arm))),
+            ("split", [self.split], ["train", "validation", "test"]),
+        ):
+            for name in names:
+                if name not in valid:
+                    close = nearest(name, valid)
+                    hint = f"; did you mean {close!r}?" if close else ""
+                    raise EvaluationFault(
+                        f"{name!r} is no {kind}; expected one of {', '.join(valid)}{hint}", 2
+                    )
+        if len(set(self.arms)) < len(self.arms) or not self.arms:
+            raise EvaluationFault("name each arm once, and at least one", 2)
+        # Repeats go in twos, of which the second withholds what the first gave.
+        repeats = self.repeats + self.repeats % 2 if self.ablate else self.repeats
+        arms = [*self.arms, ABLATED] if self.ablate and ABLATED not in self.arms else self.arms
+        return EvaluationOptions(
+            arms=tuple(arms),  # type: ignore[arg-type]
+            split=self.split,  # type: ignore[arg-type]
+            dialogues=self.dialogues,
+            repeats=repeats,
+            max_exchanges=self.exchanges,
+            concurrency=self.concurrency,
+            seed=self.seed,
+            sequential=self.sequential,
+            given={arm: tuple(learned.texts) for arm, learned in self.baselines().items()},
+        )
+
+
+class StudentResult(BaseModel):
+    """One student's arms and their paired differences."""
+
+    student: str
+    outcomes: list[Outcome]
+    arms: dict[str, ArmFigures]
+    csat: dict[str, Paired]
+    rubric: dict[str, Paired]
+    checks: dict[str, Paired]
+    questions: dict[str, Paired]
+    stop: str
+    taken_over: int = 0
+    """Cells left out in every arm because a person spoke for the student in one."""
+
+
+class ArmCost(BaseModel):
+    """What an arm costs beside its replies: calls to learn it (None: not known here), texts given a
+    turn, and the tokens that these add to a turn's prompt (by the rough measure of retrieval).
+    """
+
+    learning_calls: int | None
+    texts_a_turn: float
+    tokens_a_turn: float
+
+
+class Evaluation(BaseModel):
+    """All that a report shows and `--json` prints."""
+
+    environment: str
+    request: EvaluateRequest
+    version: str
+    command: str
+    models: dict[str, str]
+    students: list[StudentResult]
+    judge: Figures
+    summary: RunSummary
+    uplifts: dict[str, dict[str, Uplift]] = Field(default_factory=dict)
+    """Student to strategy to what it adds by itself; empty without --ablate."""
+    costs: dict[str, ArmCost] = Field(default_factory=dict)
+
+    @property
+    def fidelity(self) -> float:
+        """Share of the customers' lines that passed the check at their first draw."""
+        lines = self.summary.customer_turns + self.summary.rejected_turns
+        return self.summary.customer_turns / lines if lines else 1.0
+
+    @property
+    def taken_over(self) -> int:
+        """Cells left out in every arm because a person spoke for the student in one."""
+        return sum(student.taken_over for student in self.students)
+
+    @property
+    def invalid(self) -> int:
+        """Dialogues that broke and were not scored."""
+        return sum(not o.valid for student in self.students for o in student.outcomes)
+
+
+def student_result(
+    spec: str,
+    outcomes: Sequence[Outcome],
+    options: EvaluationOptions,
+    stop: str,
+    taken_over: int = 0,
+) -> StudentResult:
+    """The figures of one student: each arm, and every arm against the first, library against none
+    before all others.
+    """
+    by_arm = {arm: [o for o in outcomes if o.arm == arm] for arm in options.arms}
+    pairs: list[tuple[Arm, Arm]] = []
+    if len(options.arms) > 1:
+        pairs = [contrast(options.arms)]
+        others = itertools.combinations(options.arms, 2)
+        pairs.extend(pair for pair in others if pair != pairs[0])
+
+    def differences(metric: Any) -> dict[str, Paired]:
+        return {
+            f"{second}-{first}": paired(by_arm[first], by_arm[second], metric, options.seed)
+            for first, second in pairs
+        }
+
+    return StudentResult(
+        student=spec,
+        outcomes=list(outcomes),
+        arms={arm: arm_figures(found, options.seed) for arm, found in by_arm.items()},
+        csat=differences("csat"),
+        rubric=differences("rubric"),
+        checks=differences("checks"),
+        questions=differences("questions"),
+        stop=stop,
+        taken_over=taken_over,
+    )
+
+
+def arm_costs(dialogues: Iterable[Played], baselines: Mapping[str, Baseline]) -> dict[str, ArmCost]:
+    """What each arm gave a turn, and what it cost to learn."""
+    given: dict[str, list[list[str]]] = {}
+    for one in dialogues:
+        for event in one.spoken:
+            if event.speaker == "student":
+                texts = [strategy.text for strategy in event.strategies]
+                given.setdefault(one.started.arm, []).append(texts)
+    costs: dict[str, ArmCost] = {}
+    for arm, turns in given.items():
+        letters = sum(len(text) for texts in turns for text in texts)
+        free = 0 if arm in ("none", "generic", "teacher") else None
+        costs[arm] = ArmCost(
+            learning_calls=baselines[arm].calls if arm in baselines else free,
+            texts_a_turn=sum(map(len, turns)) / len(turns),
+            tokens_a_turn=letters / CHARS_PER_TOKEN / len(turns),
+        )
+    return costs
+
+
+def as_document(evaluation: Evaluation) -> dict[str, Any]:
+    """What `evaluate --json` prints; with several students, each under `students` as well."""
+    shown = [_student_document(student) for student in evaluation.students]
+    document = {
+        **shown[0],
+        "judge": {
+            "auc": evaluation.judge.auc,
+            "swap_consistency": evaluation.judge.swap_consistency,
+            "pairs_right": evaluation.judge.pairs_right,
+            "items": evaluation.judge.n,
+            "warnings": warnings_of(evaluation.judge),
+        },
+        "customer": {"fidelity": evaluation.fidelity, "invalid": evaluation.invalid},
+        "uplift": {
+            student: {id_: uplift.model_dump() for id_, uplift in found.items()}
+            for student, found in evaluation.uplifts.items()
+        },
+        "costs": {arm: cost.model_dump() for arm, cost in evaluation.costs.items()},
+        "models": evaluation.models,
+        "command": evaluation.command,
+        "version": evaluation.version,
+        "usd": evaluation.summary.usd,
+        "seconds": round(evaluation.summary.seconds, 1),
+    }
+    if len(shown) > 1:
+        document["students"] = {s["student"]: s for s in shown}
+    return document
+
+
+def _student_document(student: StudentResult) -> dict[str, Any]:
+    return {
+        "student": student.student,
+        "stop": student.stop,
+        "taken_over": student.taken_over,
+        "arms": {
+            arm: {
+                "n": figures.n,
+                "invalid": figures.invalid,
+                "csat": {"mean": figures.csat.mean, "ci95": figures.csat.ci95},
+                "rubric": {"mean": figures.rubric.mean, "ci95": figures.rubric.ci95},
+                "checks": {"mean": figures.checks.mean, "ci95": figures.checks.ci95},
+                "questions": {"mean": figures.questions.mean, "ci95": figures.questions.ci95},
+                "pass_k": figures.pass_k,
+                "tokens": int(figures.tokens or 0),
+                "usd": figures.usd or 0.0,
+                "seconds": figures.seconds,
+            }
+            for arm, figures in student.arms.items()
+        },
+        "paired": {
+            name: {
+                **asdict(found),
+                "rubric": asdict(student.rubric[name]),
+                "checks": asdict(student.checks[name]),
+                "questions": asdict(student.questions[name]),
+            }
+            for name, found in student.csat.items()
+        },
+    }
