@@ -109,7 +109,7 @@ def decide(
     """Keep, drop, or (None) go on, on pairs that the strategy was not chosen on; may be asked after
     every pair.
 
-    A sequential test by betting (Waudby-Smith and Ramdas 2024, see `experiment.e_value`): kept as
+    A sequential test by betting (Waudby-Smith and Ramdas 2024, see `sequential.e_value`): kept as
     soon as the evidence for a gain reaches 1 / ALPHA, the mean gain passes what the null
     distribution gives by chance, the judge's mean preference is not below one half, and the code
     checks have not fallen. Dropped as soon as the evidence for a loss is as strong, the mean gain of
@@ -168,6 +168,22 @@ def hopeless(gains: Sequence[float], planned: int) -> bool:
     left = planned - len(gains)
     best = max(*gains, 0.0) if len(gains) > 1 else 1.0
     return e_value([*gains, *[best] * left], 1.0, ALPHA) < 1 / ALPHA
+
+
+def example_of(pairs: Sequence[Pair], line: str) -> Pair:
+    """The pair that shows a person what a strategy does: of those that answer the customer's line that
+    it was written for, or of all where none does, the one that wins most checks, then most preferred.
+
+    Args:
+        pairs: at least one.
+        line: what the customer says in the state that the strategy was written for.
+    """
+
+    def worth(pair: Pair) -> tuple[bool, float, float]:
+        won = (pair.checks_after or 0.0) - (pair.checks_before or 0.0)
+        return pair.customer_says == line, won, pair.preference
+
+    return max(pairs, key=worth)
 
 
 def check_means(pairs: Sequence[Pair]) -> tuple[float, float]:

@@ -72,7 +72,7 @@ def of_no_use(gains: Sequence[float], same: int) -> str:
     """Why coaching this student is of no use, or "" where that is not shown.
 
     Shown where the interval of the mean gain over all trials, which holds however often one looks
-    (`experiment.sequential`), lies within NO_MATTER of zero. Harmful advice does not show it: there
+    (`sequential.sequential`), lies within NO_MATTER of zero. Harmful advice does not show it: there
     the interval lies below.
 
     Args:

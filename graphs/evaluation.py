@@ -179,9 +179,11 @@ def compile_evaluation(
             raise EvaluationFault(f"the arm `{arm}` needs a library: name one with --library", 2)
         found = leaks(desk.library, desk.retrieval.statuses, environment, set(scenarios))
         if found:
+            more = f", and {len(found) - 3} more" if len(found) > 3 else ""
             raise EvaluationFault(
-                f"{len(found)} strategies were learned in scenarios of this evaluation, which would "
-                f"measure memory and not help: {'; '.join(found[:3])}. Evaluate on another split."
+                "the library has strategies that were learned in scenarios of this evaluation, which "
+                f"would measure memory and not help: {'; '.join(found[:3])}{more}. Evaluate on another "
+                "split."
             )
     graphs = {
         arm: compile_dialogue(desk_of(desk, arm, options.given.get(arm, ())), options.max_exchanges)

@@ -18,7 +18,7 @@ from tutelage.strategy_store import (
 from tutelage.strategy_store.reshaping import limited, worded_also
 from tutelage.strategy_store.wording import same_words
 
-from .acceptance import Decision, Pair, check_means, gain, null_threshold
+from .acceptance import Decision, Pair, check_means, example_of, gain, null_threshold
 from .desk import Desk
 from .generalisation import Gate
 from .states import State
@@ -50,8 +50,8 @@ def provenance_of(
     run: str,
 ) -> Provenance:
     """Where a strategy comes from and what its acceptance rested on."""
-    shown = max(pairs, key=lambda pair: pair.preference)
     state, models = weak.state, desk.models
+    shown = example_of(pairs, state.customer_says)
     before, after = check_means(pairs)
     checked = any(pair.checks_before is not None for pair in pairs)
     return Provenance(

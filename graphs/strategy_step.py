@@ -11,7 +11,7 @@ import numpy as np
 from tutelage.agents.transcript import Reply
 from tutelage.strategy_store import Entry, Source
 
-from .acceptance import Decision, Pair, decide, merit, spread
+from .acceptance import Decision, Pair, decide, example_of, merit, spread
 from .candidates import lesson, proposals, together, vetted, within_policy
 from .desk import Desk
 from .events import StrategyDecided, StrategyProposed
@@ -327,7 +327,7 @@ class _Try:
         strategies: Sequence[str] = (),
     ) -> None:
         """Kept or dropped, and why."""
-        shown = max(pairs, key=lambda pair: pair.preference) if pairs else None
+        shown = example_of(pairs, self.weak.state.customer_says) if pairs else None
         reason = decision.reason
         if gate is not None and decision.kept:
             reason = f"{reason}; {gate.reason}"

@@ -14,6 +14,7 @@ from tutelage.graphs.acceptance import (
     SATISFACTION,
     Pair,
     decide,
+    example_of,
     gain,
     mean_interval,
     null_threshold,
@@ -138,3 +139,12 @@ def test_an_interval_stays_on_its_scale():
     assert mean_interval([0.5], SATISFACTION) == SATISFACTION
     assert mean_interval([0.2, 0.9]) == (0.0, 1.0)
     assert mean_interval([]) == (0.0, 1.0)
+
+
+def test_a_person_is_shown_the_line_that_a_strategy_was_written_for():
+    home = "Can you put my friend on my ticket?"
+    elsewhere = Pair("You cancelled my flight.", "a", "b", 0.9, 0.2, 1.0)
+    luckiest = Pair(home, "a", "liked, and no better", 0.8, 0.5, 0.5)
+    clearest = Pair(home, "a", "better", 0.6, 0.5, 0.9)
+    assert example_of([elsewhere, luckiest, clearest], home) is clearest
+    assert example_of([elsewhere], home) is elsewhere
