@@ -6,9 +6,11 @@ import re
 
 _NEGATION = re.compile(
     r"\b(?:never|do not|don't|does not|must not|may not|cannot|can not|can't|will not|won't"
-    r"|not allowed to|not permitted to|refuse to|avoid)\b",
+    r"|not allowed to|not permitted to|refuse to|avoid|refrain from|stop(?= \w+ing\b))\b",
     re.IGNORECASE,
 )
+_QUANTIFIERS = frozenset({"all", "any", "each", "every", "more", "other", "some"})
+"""What stands before a noun and is neither the verb nor the object of an order."""
 _CONDITION = re.compile(
     r"\b(?:unless|before|until|if|when|where|once|already|except|other than|more than|without|only)\b",
     re.IGNORECASE,
@@ -42,6 +44,8 @@ _MEASURE = re.compile(
 _NAME = re.compile(r"(?<![.!?:]\s)(?<!^)(?<!['\"“‘])\b[A-Z][\w'-]*")
 SAME_FROM = 0.8
 """Share of content words in common from which two texts say the same."""
+_ADVERB = re.compile(r"^\s*(?!(?:ap|com|im|re|sup)ply\b|rely\b)\w+ly\b")
+_TWO_VERBS = re.compile(r"^\s*\w+,? (?:or|nor|and) ")
 _REACH = 3
 """Content words between a verb and its object, at most."""
 
@@ -127,25 +131,31 @@ def opposed(first: str, second: str) -> bool:
 
 def _does(text: str, rule: str) -> bool:
     """Whether a text does what a rule forbids."""
-    done = content_words(_without_prohibitions(text))
+    done = _verbs_and_nouns(_without_prohibitions(text))
     for phrase in _prohibitions(rule):
         for place, word in enumerate(done):
             near = set(done[place + 1 : place + 1 + _REACH]) - {word}
-            if word in phrase[:2] and near & set(phrase):
+            if word in phrase[0] and near & phrase[1]:
                 return True
     return False
 
 
-def _prohibitions(text: str) -> list[list[str]]:
-    """What a text forbids without a condition, each as its first content words."""
-    found: list[list[str]] = []
+def _prohibitions(text: str) -> list[tuple[set[str], set[str]]]:
+    """What a text forbids without a condition, each as its verbs and the words that begin it, cut."""
+    found: list[tuple[set[str], set[str]]] = []
     for sentence in re.split(r"[.;!?]", text):
         if _CONDITION.search(sentence):
             continue
         for match in _NEGATION.finditer(sentence):
             clause = _CLAUSE_END.split(sentence[match.end() :], maxsplit=1)[0]
-            found.append(content_words(clause)[: 2 + _REACH])
-    return [phrase for phrase in found if len(phrase) > 1]
+            words = _verbs_and_nouns(_ADVERB.sub("", clause))[: 2 + _REACH]
+            if len(words) > 1:
+                found.append((set(words[: 2 if _TWO_VERBS.match(clause) else 1]), set(words)))
+    return found
+
+
+def _verbs_and_nouns(text: str) -> list[str]:
+    return [word for word in content_words(text) if word not in _QUANTIFIERS]
 
 
 def _without_prohibitions(text: str) -> str:

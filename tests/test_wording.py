@@ -72,6 +72,15 @@ def test_all_bundled_tactics_are_orders():
         ("Promise a refund at once.", "Never promise a refund before it is checked.", False),
         ("Offer a voucher.", "Offer a voucher at the end.", False),
         ("Never offer a voucher.", "Never offer vouchers.", False),
+        ("Do not discuss fault.", "Say so and stop discussing fault.", False),
+        ("Discuss whose fault it was.", "Say so and stop discussing fault.", True),
+        ("Say: stop using the recalled chest.", "A recall of chests: write to all.", False),
+        ("Never offer or promise a voucher.", "Promise a voucher.", True),
+        ("Do not lightly offer vouchers.", "Offer a voucher.", True),
+        ("Never reply by letter.", "Reply by letter at once.", True),
+        ("Stop at the first no.", "Go on after the first no.", False),
+        ("Do not offer any other change.", "Any fare changes free, or is repaid.", False),
+        ("Do not give every customer a voucher.", "Write to every customer by mail.", False),
     ],
 )
 def test_plain_contradictions_are_seen_and_others_left_alone(first, second, told):
