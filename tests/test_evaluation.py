@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from io import StringIO
 
 import pytest
 import world
+from rich.console import Console
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
@@ -33,7 +36,15 @@ from tutelage.strategy_store import (
 )
 
 from tutelage.evaluation_report import sides, write_evaluation
-from tutelage.evaluation_result import EvaluateRequest, Evaluation, as_document, student_result
+from tutelage.evaluation_result import (
+    ArmCost,
+    EvaluateRequest,
+    Evaluation,
+    as_document,
+    student_result,
+)
+from tutelage.evaluation_tables import arms_table, cost_table, students_table
+from tutelage.plots import BAD, GOOD, intervals
 
 OPTIONS = EvaluationOptions(dialogues=12, max_exchanges=3, concurrency=4)
 
@@ -224,6 +235,36 @@ async def test_two_students_share_a_log_and_not_their_figures(firm, tmp_path):
         )
     assert listens.csat["library-none"].real
     assert not deaf.csat["library-none"].real and deaf.csat["library-none"].diff == 0.0
+
+
+@pytest.mark.parametrize("usd", [None, 0.0123])
+async def test_the_tables_fit_a_terminal_of_80_columns(firm, tmp_path, usd):
+    with taught(tmp_path / "library.db") as library:
+        result = await evaluated(world.seat(firm, library))
+    arms = {arm: replace(figures, usd=usd, invalid=2 if usd else 0, tokens=12_345.0)
+            for arm, figures in result.arms.items()}  # fmt: skip
+    student = result.model_copy(update={"arms": arms, "student": "openai:a-model-with-a-long-name"})
+    spent = ArmCost(learning_calls=12_345, texts_a_turn=3.0, tokens_a_turn=100.0)
+    console = Console(width=80, file=StringIO())
+    console.print(arms_table(student))
+    console.print(cost_table(student, dict.fromkeys(arms, spent)))
+    console.print(students_table([student, student]))
+    shown = console.file.getvalue()
+    assert "…" not in shown and ("0.0123" in shown) is bool(usd)
+    lines = shown.splitlines()
+    for arm in ("none", "generic", "library", "teacher"):
+        assert sum(line.startswith(arm) for line in lines) == 2, f"each table has a row {arm}"
+    for word in ("satisfaction", "pass^k", "tokens", "seconds", "12,345"):
+        assert word in shown
+
+
+def test_only_a_difference_that_is_real_is_coloured():
+    rows = {"a": (0.3, (0.1, 0.5)), "b": (-0.3, (-0.5, -0.1))}
+    assert GOOD not in intervals(rows, "x", zero=True) and BAD not in intervals(
+        rows, "x", zero=True
+    )
+    drawn = intervals(rows, "x", zero=True, real={"b"})
+    assert BAD in drawn and GOOD not in drawn
 
 
 async def test_report_is_one_page_without_network_and_shows_what_it_rests_on(firm, tmp_path):

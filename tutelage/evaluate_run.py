@@ -91,7 +91,7 @@ def evaluate_run(
             result("")
     result(trust_line(evaluation.judge))
     result(
-        f"customer: {evaluation.fidelity:.2f} of lines in character at the first draw, "
+        f"customer: {evaluation.fidelity:.2f} of the lines drawn were in character, "
         f"{evaluation.invalid} dialogues invalid"
     )
     if evaluation.taken_over:

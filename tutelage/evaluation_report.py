@@ -92,5 +92,6 @@ def _plots(student: StudentResult) -> dict[str, Markup]:
     if student.csat:
         rows = {name: (found.diff, found.ci95) for name, found in student.csat.items()}
         label = "difference of satisfaction, with 95 % interval"
-        plots["paired"] = Markup(intervals(rows, label, zero=True))  # noqa: S704
+        real = {name for name, found in student.csat.items() if found.real}
+        plots["paired"] = Markup(intervals(rows, label, zero=True, real=real))  # noqa: S704
     return plots

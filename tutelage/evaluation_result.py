@@ -141,7 +141,7 @@ class Evaluation(BaseModel):
 
     @property
     def fidelity(self) -> float:
-        """Share of the customers' lines that passed the check at their first draw."""
+        """Share of the lines drawn for customers that passed the check; the others were drawn again."""
         lines = self.summary.customer_turns + self.summary.rejected_turns
         return self.summary.customer_turns / lines if lines else 1.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 INK, SOFT, GOOD, BAD = "#3b4656", "#9aa4b1", "#2a8c5f", "#c0503f"
@@ -15,6 +15,7 @@ def intervals(
     *,
     limits: tuple[float, float] | None = None,
     zero: bool = False,
+    real: Collection[str] = (),
 ) -> str:
     """Means with their intervals, one row each, from the top in the order given.
 
@@ -22,18 +23,17 @@ def intervals(
         rows: name to mean and interval; either may be missing.
         label: of the horizontal axis, with its unit.
         limits: of that axis; from the data where None.
-        zero: draws a line at zero, and colours rows by whether they exclude it.
+        zero: draws a line at zero.
+        real: rows that are coloured, by their sign.
 
     Returns:
         An <svg> element.
     """
     figure, axes = _figure(len(rows))
-    for position, (_, (mean, interval)) in enumerate(rows.items()):
+    for position, (name, (mean, interval)) in enumerate(rows.items()):
         if mean is None:
             continue
-        colour = INK
-        if zero and interval is not None and not interval[0] <= 0 <= interval[1]:
-            colour = GOOD if mean > 0 else BAD
+        colour = INK if name not in real else GOOD if mean > 0 else BAD
         if interval is not None:
             axes.plot(interval, (position, position), color=colour, linewidth=2)
         axes.plot((mean,), (position,), "o", color=colour, markersize=6, clip_on=False)
