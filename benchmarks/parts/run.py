@@ -3,11 +3,12 @@
 The student answers the opening line without advice, with one generic piece of advice, with strategies
 that a person wrote (found by the library, and once more handed to it where an entry fits, so that
 retrieval cannot fail): in general words as they were first written, and as orders that carry what the
-policy gives. Then with what a library that nobody learned would give: every rule as orders, found by
-meaning. Then with the rules that decide the case said once more, with the same rules as orders to
-say them, with orders that a person wrote for this kind of case who knew the case, and told outright
-what a good agent does here, which is how the teacher answers. Last the same is asked for as a task about
-a transcript. All that judges is the checks by code.
+policy gives. Then with what coaching learned, where `benchmarks/coaching` has a result, and with what a
+library that nobody learned would give: every rule as orders, found by meaning. Then with the rules that
+decide the case said once more, with the same rules as orders to say them, with orders that a person
+wrote for this kind of case who knew the case, and told outright what a good agent does here, which is
+how the teacher answers. Last the same is asked for as a task about a transcript. All that judges is the
+checks by code.
 
 python benchmarks/parts/run.py                    # three firms, two hours on two slow cores
 python benchmarks/parts/run.py airline --seeds 1
@@ -41,7 +42,8 @@ from tutelage.strategy_store.exchange import entries_of
 
 HERE = Path(__file__).parent
 RESULT = HERE / "result.json"
-BY_HAND = HERE.parent / "coaching" / "by_hand"
+COACHING = HERE.parent / "coaching"
+BY_HAND = COACHING / "by_hand"
 IN_GENERAL = HERE / "in_general"
 ORDERS = HERE / "orders.yaml"
 RIGHT = HERE.parent / "retrieval" / "right.yaml"
@@ -97,8 +99,11 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "by meaning": (by_hand, desk.embeddings),
         "every rule": (unlearned(policy), desk.embeddings),
     }
+    learned = COACHING / "result" / f"{firm}.library.yaml"
+    if learned.exists():
+        libraries["learned"] = (entries_of(learned), desk.embeddings)
 
-    return {
+    arms: dict[str, Answer] = {
         "none": lambda s, t, n: student(s, t, n, []),
         "generic advice": lambda s, t, n: student(s, t, n, list(always([GENERIC_ADVICE]))),
         "in general words, found by words": partial(found, "in general"),
@@ -117,6 +122,9 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
             s, t, (), n, on_transcript=True
         ),
     }
+    if "learned" in libraries:
+        arms["learned by coaching, found by meaning"] = partial(found, "learned")
+    return arms
 
 
 async def play(firms: list[str], seeds: int, model: str, rows: dict[str, dict]) -> None:
