@@ -13,7 +13,7 @@ import tutelage
 from tutelage.agents.meter import Meter, is_priced
 from tutelage.console import result, result_json, talk
 from tutelage.detached import arguments_of, run_detached
-from tutelage.environments import load_environment
+from tutelage.environments import Environment, load_environment
 from tutelage.graphs.coaching import (
     COACHING_STATUSES,
     CoachingOptions,
@@ -28,6 +28,7 @@ from tutelage.graphs.summary import coach_json, summarise
 from tutelage.report import coach_table, write_report
 from tutelage.session import TalkingLog, asked_in, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library
+from tutelage.talking_log import A_STATE
 
 
 class CoachRequest(BaseModel):
@@ -140,11 +141,19 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
         talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
         if not environment.split("validation"):
             talk().print("this firm has no validation split: progress is seen on training only")
-        async with under_way(log, desk, started) as ending:
-            graph = compile_coaching(desk, request.options(), run=folder.name)
+        options = request.options()
+        async with under_way(log, desk, started, work_of(environment, options)) as ending:
+            graph = compile_coaching(desk, options, run=folder.name)
             final = await graph.ainvoke({})
             ending.reason = final.get("stop") or ("the budget is spent" if meter.spent else "done")
         await _conclude(log, desk, folder, library_path, as_json)
+
+
+def work_of(environment: Environment, options: CoachingOptions) -> int:
+    """All that a coaching run has to do, in dialogues; less where it stops early."""
+    validation = min(options.validation_dialogues, len(environment.split("validation")))
+    a_round = options.dialogues + A_STATE * options.states_per_round + validation
+    return validation + options.rounds * a_round
 
 
 async def _conclude(

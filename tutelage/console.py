@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 
+@cache
 def talk() -> Console:
-    """The console for progress, notes and errors, on stderr."""
+    """The console for progress, notes and errors, on stderr. One for all: what is said while a bar is
+    drawn must stand above it.
+    """
     return Console(stderr=True, highlight=False)
 
 

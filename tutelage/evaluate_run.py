@@ -156,7 +156,8 @@ async def _evaluate(
         )
         talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
         stops: dict[str, str] = {}
-        async with under_way(log, first, started) as ending:
+        work = len(specs) * len(options.arms) * len(plan_cells(environment, options))
+        async with under_way(log, first, started, work) as ending:
             for spec, graph in graphs.items():
                 final = await graph.ainvoke({})
                 stops[spec] = final.get("stop", "")

@@ -16,7 +16,7 @@ from tutelage.environments import load_environment, nearest
 from tutelage.graphs.coaching import COACHING_STATUSES
 from tutelage.graphs.desk import Retrieval, open_desk
 from tutelage.graphs.events import RunStarted
-from tutelage.graphs.placing import Placing, measure_placements
+from tutelage.graphs.placing import Placing, measure_placements, plan_placing
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library, LibraryFault, Placement
 
@@ -123,7 +123,8 @@ async def _place(
             command="library place", environment=environment.name, models=models,
             options=request.model_dump(), version=tutelage.__version__,
         )  # fmt: skip
-        async with under_way(log, desk, started) as ending:
+        plan = plan_placing(environment, request.dialogues, request.seed)
+        async with under_way(log, desk, started, len(placements) * len(plan)) as ending:
             placing = await measure_placements(
                 desk, placements, dialogues=request.dialogues, seed=request.seed,
                 max_exchanges=request.exchanges, concurrency=request.concurrency,

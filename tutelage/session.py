@@ -19,30 +19,12 @@ from rich.text import Text
 
 from tutelage.console import talk
 from tutelage.graphs.desk import Desk
-from tutelage.graphs.events import (
-    DialogueEnded,
-    DialogueJudged,
-    DialogueStarted,
-    Event,
-    Fault,
-    LibrarySettled,
-    RoundEnded,
-    RunEnded,
-    RunStarted,
-    ScenarioGenerated,
-    StateExamined,
-    StrategyDecided,
-    StrategyProposed,
-    StrategyTried,
-    TurnRejected,
-    TurnSpoken,
-)
+from tutelage.graphs.events import Fault, RunEnded, RunStarted
 from tutelage.graphs.run_log import RunFault, RunLog, log_path
+from tutelage.talking_log import TalkingLog
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
-QUIET_SECONDS = 4.0
-"""Silence after which a line says that work goes on."""
 
 
 class Stopped(Exception):
@@ -137,29 +119,6 @@ def run_until_done(work: Coroutine[Any, Any, T], kept: str) -> T:
         raise Stopped(f"stopped; {kept}") from None
 
 
-class TalkingLog(RunLog):
-    """A run log that also says each event in a line, and says so when nothing happens."""
-
-    last_said = 0.0
-
-    async def append(self, event: Event) -> None:
-        """Write one event, then say it."""
-        await super().append(event)
-        if line := line_of(event):
-            self.last_said = time.monotonic()
-            talk().print(line, soft_wrap=True)
-
-    async def keep_talking(self) -> None:
-        """Say every few seconds of silence that work goes on, until cancelled."""
-        began = time.monotonic()
-        while True:
-            await asyncio.sleep(1.0)
-            now = time.monotonic()
-            if now - self.last_said >= QUIET_SECONDS:
-                self.last_said = now
-                talk().print(f"  ... working, {now - began:.0f} s", style="dim")
-
-
 @dataclass
 class Ending:
     """Why a run ended; whoever runs it says so before it ends."""
@@ -168,15 +127,24 @@ class Ending:
 
 
 @asynccontextmanager
-async def under_way(log: TalkingLog, desk: Desk, started: RunStarted) -> AsyncIterator[Ending]:
+async def under_way(
+    log: TalkingLog, desk: Desk, started: RunStarted, work: int | None = None
+) -> AsyncIterator[Ending]:
     """A run's beginning and end in its log, whatever happens in between; says that work goes on.
 
     Usage and the end are written also where the run fails or a person stops it.
+
+    Args:
+        log: the run's.
+        desk: what writes into it, and whose usage is told.
+        started: how it begins.
+        work: all that is to do, in dialogues (`talking_log.WORK`); None where nobody can know.
     """
     desk.log = log
+    await log.recall()
     await log.append(started)
     began = time.monotonic()
-    heartbeat = asyncio.create_task(log.keep_talking())
+    heartbeat = asyncio.create_task(log.keep_talking(work))
     ending = Ending()
     try:
         yield ending
@@ -190,70 +158,8 @@ async def under_way(log: TalkingLog, desk: Desk, started: RunStarted) -> AsyncIt
         raise
     finally:
         heartbeat.cancel()
+        # Its bar is off the screen before anything else is said.
+        await asyncio.gather(heartbeat, return_exceptions=True)
         with contextlib.suppress(RunFault):
             await desk.record_usage()
             await log.append(RunEnded(reason=ending.reason, seconds=time.monotonic() - began))
-
-
-_SPEAKER_STYLES = {"customer": "cyan", "student": "green"}
-_WIDTH = 110
-
-
-def line_of(event: Event) -> Text | None:
-    """The line that the terminal says for an event; None for those that only the log needs."""
-    match event:
-        case DialogueStarted():
-            return _line(event.dialogue, "bold", f"begins: {event.title} ({event.persona})")
-        case TurnSpoken():
-            mood = f" ({event.feeling})" if event.feeling else ""
-            given = f"  [{len(event.strategies)} strategies]" if event.strategies else ""
-            if event.tools:
-                given += f"  [called {', '.join(used.name for used in event.tools)}]"
-            style = _SPEAKER_STYLES[event.speaker]
-            who = f"{event.by} for the {event.speaker}" if event.by else event.speaker
-            return _line(event.dialogue, style, f"{who}{mood}: {event.text}{given}")
-        case TurnRejected():
-            return _line(
-                event.dialogue,
-                "dim",
-                f"line drawn again ({', '.join(event.reasons)}): {event.text}",
-            )
-        case DialogueJudged():
-            said = f"satisfaction {event.satisfaction:.2f} of 5, rubric {event.rubric:.2f}"
-            return _line(event.dialogue, "bold", said)
-        case DialogueEnded():
-            return _line(event.dialogue, "dim", f"ended: {event.reason.replace('_', ' ')}")
-        case StateExamined():
-            verdict = "weak" if event.weak else "good enough"
-            said = f"turn {event.turn + 1} is {verdict} ({event.preference:.2f}): {event.scenario}"
-            return _line(event.dialogue, "magenta", said)
-        case StrategyProposed():
-            said = " / ".join(event.texts)
-            return _line(event.proposal, "yellow", f"strategies written: {said}", _WIDTH * 2)
-        case StrategyTried():
-            said = f"tried ({event.phase}): preference {event.preference:.2f}"
-            return _line(event.proposal, "dim", said)
-        case StrategyDecided():
-            style = "bold green" if event.verdict == "kept" else "red"
-            return _line(event.proposal, style, f"{event.verdict}: {event.reason}", _WIDTH * 2)
-        case ScenarioGenerated():
-            style = "bold green" if event.taken else "red"
-            said = f"{'taken' if event.taken else 'refused'}: {event.title}"
-            why = f" ({event.reason})" if event.reason else ""
-            return _line(event.gap, style, said + why, _WIDTH * 2)
-        case RoundEnded():
-            csat = "-" if event.csat is None else f"{event.csat:.2f}"
-            said = f"satisfaction {csat}, kept {event.kept}, dropped {event.dropped}"
-            return _line(f"round {event.round}", "bold", said)
-        case LibrarySettled():
-            return _line("library", "bold", event.reason, _WIDTH * 2)
-        case Fault():
-            return _line("fault", "bold red", event.message, _WIDTH * 3)
-    return None
-
-
-def _line(where: str, style: str, text: str, width: int = _WIDTH) -> Text:
-    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(clean) > width:
-        clean = clean[: width - 3] + "..."
-    return Text.assemble((f"{where}  ", "dim"), (clean, style))

@@ -137,7 +137,7 @@ async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> No
             command="simulate", environment=environment.name, models=models,
             options=request.model_dump(), version=tutelage.__version__,
         )  # fmt: skip
-        async with under_way(log, desk, started) as ending:
+        async with under_way(log, desk, started, len(plan)) as ending:
             concurrency = request.concurrency or fitting_concurrency(desk)
             await play(desk, compile_dialogue(desk, request.exchanges), plan, concurrency)
             ending.reason = "the budget is spent" if desk.meter.spent else "done"
