@@ -1,4 +1,4 @@
-"""The fidelity check: whether a customer's line stays the customer's (DESIGN, section 2)."""
+"""The fidelity check: whether a customer's line stays the customer's."""
 
 from __future__ import annotations
 

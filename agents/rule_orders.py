@@ -94,6 +94,15 @@ def orders_of(rule: Rule, policy: Policy) -> list[str]:
     ]
 
 
+def of_the_policy(text: str, policy: Policy) -> bool:
+    """Whether a strategy is a rule's own sentence as an order to say it: such a one breaks no rule,
+    however a model reads it.
+    """
+    plain = " ".join(text.casefold().split())
+    orders = (order for rule in policy.rules.values() for order in orders_of(rule, policy))
+    return any(plain == order.casefold() for order in orders)
+
+
 def _mid_sentence(clause: str, policy: str) -> str:
     """A clause as it goes on after other words: a capital stays where the policy keeps it there."""
     first = clause.split()[0].strip(",:")

@@ -130,7 +130,7 @@ class Voice:
         """The probability of each one-token answer, summing to 1.
 
         Read from the log-probabilities of the answer token where the model gives them, else the
-        share of `votes` answers (a small model knows more than it says: DESIGN, section 2).
+        share of `votes` answers.
         """
         if self.tells_probabilities:
             options = {"logprobs": True, "top_logprobs": 20, "max_tokens": 1, "temperature": 0.0}

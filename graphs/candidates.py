@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tutelage.agents.policy_check import breach, plain_breach
-from tutelage.agents.rule_orders import orders_to_say, rule_orders
+from tutelage.agents.policy_check import Breach, breach, plain_breach
+from tutelage.agents.rule_orders import of_the_policy, orders_to_say, rule_orders
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Proposal, Weakness
 from tutelage.environments import Tactic
@@ -74,7 +74,7 @@ def vetted(
             reasons.append("repeats a rule of the policy")
         if named := policy.named_in(text):
             reasons.append(f"names the rule {named}, which no customer knows")
-        if found := plain_breach(desk.environment, text):
+        if not of_the_policy(text, policy) and (found := plain_breach(desk.environment, text)):
             reasons.append(str(found))
         if any(same_order(text, one.texts[0]) for one in candidates.values()):
             continue
@@ -104,11 +104,16 @@ async def within_policy(desk: Desk, candidate: Candidate) -> tuple[Candidate | N
     """The candidate without the texts that, as the judge reads them, would break a rule.
 
     Asked of the one that is about to be tested, not of all that were written: it costs up to
-    three calls a text.
+    three calls a text. What the policy says itself is not asked about.
     """
-    found = await desk.side_by_side(
-        candidate.texts, lambda text: breach(desk.environment, desk.judge.voice, text)
-    )
+    environment = desk.environment
+
+    async def broken(text: str) -> Breach | None:
+        if of_the_policy(text, environment.policy):
+            return None
+        return await breach(environment, desk.judge.voice, text)
+
+    found = await desk.side_by_side(candidate.texts, broken)
     refused = [f"{text!r}: {why}" for text, why in zip(candidate.texts, found, strict=True) if why]
     kept = tuple(text for text, why in zip(candidate.texts, found, strict=True) if not why)
     if not kept:

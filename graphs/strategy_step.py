@@ -74,9 +74,9 @@ async def strategy_step(
 
     The candidates (what the teacher wrote in several tries, and the handbook tactics it chose) are
     compared on `choose_pairs` seeds of the state itself; the best is then put to the test on fresh
-    seeds, on fresh wordings of the state and on similar states of other dialogues (DESIGN, section
-    4), and, where it passes, tried on the other states that would retrieve it. A dropped one is
-    refined with the reason, `refinements` times.
+    seeds, on fresh wordings of the state and on similar states of other dialogues, and, where it
+    passes, tried on the other states that would retrieve it. A dropped one is refined with the reason,
+    `refinements` times.
 
     Args:
         desk: the agents; its library takes what is kept, as proposed.

@@ -13,10 +13,10 @@ from tutelage.agents.teacher import Description, Proposal, reply_alone
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Policy, Tactic, load_environment
 from tutelage.graphs import events as ev
-from tutelage.graphs.candidates import vetted
+from tutelage.graphs.candidates import vetted, within_policy
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.states import State
-from tutelage.graphs.trials import Weak, teachers_reply
+from tutelage.graphs.trials import Candidate, Weak, teachers_reply
 from tutelage.strategy_store import Library, vet
 from tutelage.strategy_store.wording import too_special
 
@@ -174,6 +174,22 @@ def _weak(firm, scenario, tactics=()):
     turns = tuple(_opening(firm.scenarios[scenario]))
     state = State("d", 0, scenario, "anyone", turns, world.DULL, 2.0, "", ())
     return Weak(state, Description(scenario="a stranded customer", wants="", feels=""), "", tactics)
+
+
+async def test_what_the_policy_says_itself_breaks_no_rule_however_the_judge_reads_it(tmp_path):
+    class Alarmed(world.ScriptedJudge):
+        """Reads a breach in everything."""
+
+        def answer(self, system, page, messages):
+            return "Break"
+
+    firm = replace(load_environment(world.build_firm(tmp_path / "world")), policy=POLICY)
+    desk = world.seat(firm, None, judge=Alarmed())
+    own = "Say that a lost key costs 20 euros; a second one 50."
+    both = Candidate((own, "Say that the first key of a lost room costs nothing."), "policy", ())
+    allowed, refused = await within_policy(desk, both)
+    assert allowed is not None and allowed.texts == (own,)
+    assert len(refused) == 1 and "costs nothing" in refused[0]
 
 
 async def test_what_the_teacher_fitted_is_told_from_what_it_invented(tmp_path):
