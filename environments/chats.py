@@ -14,7 +14,7 @@ from .chat_files import Chat, Columns, cut, read_chats
 from .environment import Environment
 from .faults import Problem, fault
 from .firm_folder import write_firm
-from .masking import PLACEHOLDER, Masker, lower_words
+from .masking import PLACEHOLDER, Masker, bare, lower_words, words
 from .rubric import RubricItem
 from .scenario import SpokenTurn
 
@@ -170,17 +170,14 @@ def _known_words(
     title: str, firm: Environment | None, keep: Sequence[str]
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Words that are never masked (the firm's and its products' names), and ordinary ones."""
-    kept = set(_words(" ".join([title, *keep])))
+    named = " ".join([title, *keep])
+    kept = {*words(named), *named.split()}  # By spaces as well: S24 and X-200 are codes, no words.
     ordinary: set[str] = set()
     if firm is not None:
-        told = f"{firm.config.title} {firm.config.sells} {firm.policy.text}"
-        kept |= {word for word in _words(told) if word[0].isupper()}
-        ordinary = {word for word in _words(told) if word[0].islower()}
-    return frozenset(map(str.casefold, kept)), frozenset(ordinary)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", text)
+        told = words(f"{firm.config.title} {firm.config.sells} {firm.policy.text}")
+        kept |= {word for word in told if word[0].isupper()}
+        ordinary = {word for word in told if word[0].islower()}
+    return frozenset(map(bare, kept)), frozenset(ordinary)
 
 
 def _masked(
@@ -204,8 +201,8 @@ def _distinct(chats: Iterable[_Masked]) -> list[_Masked]:
 
 
 def _style(lines: Sequence[str]) -> str:
-    words = sum(len(line.split()) for line in lines) / len(lines)
-    length = "terse" if words < 8 else "wordy" if words > 28 else "plain"
+    mean = sum(len(line.split()) for line in lines) / len(lines)
+    length = "terse" if mean < 8 else "wordy" if mean > 28 else "plain"
     heat = sum(len(_HEAT.findall(line)) for line in lines)
     shouted = sum(len(w) > 3 and w.isupper() for line in lines for w in line.split())
     polite = sum(len(_POLITE.findall(line)) for line in lines)

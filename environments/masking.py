@@ -42,12 +42,14 @@ _OF_ENTITY: dict[str, Kind] = {
 PLACEHOLDER = regex.compile(r"\[(?:name|mail|link|number|code|address) \d+\]")
 
 _MONEY = r"(?:[$€£¥]|EUR|USD|GBP|CHF|euros?|dollars?|pounds?|francs?)"
+_SUM = r"(?:\d{1,3}(?:[.,]\d{3})+|\d{1,6})(?:[.,]\d{1,2})?(?!\d)"
 _AMOUNT = regex.compile(
-    rf"(?<![\w,.])(?:{_MONEY}\s?\d[\d,.]{{0,9}}|\d[\d,.]{{0,9}}\s?{_MONEY})(?!\w)"
+    rf"(?<![\w,.])(?:{_MONEY}\s?{_SUM}(?!\w)|{_SUM}\s?{_MONEY}(?!\w|\s?\d))"
     r"|\b\d{1,2}:\d{2}\b|\b\d{1,3}(?:[.,]\d{1,3})?\s?%",
     regex.IGNORECASE,
 )
-"""What stays though it holds digits: amounts of money, times of day, shares."""
+"""What stays though it holds digits: amounts of money, times of day, shares. In "123456 EUR 45" the
+first number is none: the currency belongs to the second."""
 _SHORT = regex.compile(
     r"\d{1,3}(?:st|nd|rd|th|h|hrs?|am|pm|kg|g|km|m|cm|mm|gb|mb|mbit|x|k|min|d)?", regex.IGNORECASE
 )
@@ -67,6 +69,13 @@ _AFTER_CUE = regex.compile(
 _PASSWORD = regex.compile(
     r"\b(?:password|passwort|passcode|secret)\b\s*(?:is|was|:|=)++\s*(?P<it>\S+)", regex.IGNORECASE
 )
+_LETTERS = regex.compile(
+    r"\b(?:code|ref(?:erence)?|booking|reservation|confirmation|pnr|locator|account|voucher)s?\b"
+    r"(?:[\s.:#=-]|\b(?:code|ref|reference|number|no|nr|id|locator|pnr|is|was|are)\b)*+"
+    r"(?P<it>(?-i:\p{Lu}{4,}+))\b",
+    regex.IGNORECASE,
+)
+"""A code without a digit, which only the words before it tell from a shouted word."""
 _STREET = regex.compile(
     r"\b\d{1,5}\s?[a-zA-Z]?,?\s+(?:\p{L}[\p{L}'.-]*\s+){1,4}"
     r"(?:street|st|road|rd|avenue|ave|lane|ln|drive|dr|court|ct|square|sq|boulevard|blvd|way|place|pl|"
@@ -78,12 +87,23 @@ _STREET = regex.compile(
 )
 _NAME = r"(?P<it>(?:\p{L}[\p{L}'’.-]*)(?:\s+\p{L}[\p{L}'’.-]*){0,3})"
 _NAME_CUE = regex.compile(
-    r"\b(?:my (?:\w+ )?name(?:'s| is| was)|my name|(?:last|first|sur|family|full|maiden)\s?names?"
-    r"(?: is| was)?|name\s*[:=]|names?(?:'s| is)|mrs?\.?|ms\.?|miss|dr\.?|herr|frau"
-    rf"|(?:in|under) the name(?: of)?)[\s:=,-]+{_NAME}",
+    r"\b(?:(?P<sure>my (?:\w+ )?name(?:'s| is| was)|(?:last|first|sur|family|full|maiden)\s?names?"
+    r"(?: is| was)|name\s*[:=]|names?(?:'s| is)|mrs?\.?|ms\.?|dr\.?|herr|frau"
+    r"|(?:in|under) the name(?: of)?)|miss|my name|(?:last|first|sur|family|full|maiden)\s?names?)"
+    rf"[\s:=,-]+{_NAME}",
     regex.IGNORECASE,
 )
-"""Words after which a name stands, in whatever letters."""
+"""Words after which a name stands, in whatever letters; after `sure` ones it may be an ordinary word."""
+_I_AM = regex.compile(rf"\b(?:this is|i['’]?m|i am)\s+{_NAME}", regex.IGNORECASE)
+_AFTER_I_AM = regex.compile(
+    r"\s*+(?:$|[.,!;)\n]|(?:and|from|here|again|speaking|calling|writing|my|i)\b)", regex.IGNORECASE
+)
+"""What follows a name in "i'm anna and ..."; in "i'm fed up" no name stands."""
+_HERE = regex.compile(
+    r"(?:^|[.,!?\n]|\b(?=it['’]?s\b))(?:[\s,]*+\b(?:hi|hello|hey|it['’]?s)\b)*+[\s,]*+"
+    r"(?P<it>\p{L}[\p{L}'’-]*+(?:\s+\p{L}[\p{L}'’-]*+)?)\s+(?:again\s+)?(?:here|speaking)\b",
+    regex.IGNORECASE,
+)
 _WORD = regex.compile(r"\p{L}[\p{L}'’-]*")
 _STARTS = regex.compile(r"(?:^|[.!?:;…\n\"“(]|\s[-–—*•])\s*$")
 _KEPT = frozenset(
@@ -94,10 +114,12 @@ _KEPT = frozenset(
         "spanish italian ok okay tv pc id pin faq usb sms wifi wi-fi internet email e-mail hello hi hey "
         "dear thanks thank please sorry yes no yeah unfortunately regarding good morning afternoon "
         "evening agent customer assistant support sir madam team everyone mr mrs ms miss dr herr frau "
-        "today tomorrow yesterday tonight",
+        "today tomorrow yesterday tonight asap link edit cash press server valid unknown fares fee date "
+        "post parts sales weeks comment carrier sad odd fed spelled spelt misspelled speaking calling "
+        "writing",
     )
 )
-"""Words with a capital that name nobody."""
+"""Words that name nobody, though they stand with a capital, in lists of names, or after "i'm"."""
 
 
 @lru_cache(maxsize=1)
@@ -168,7 +190,7 @@ def _name_lists() -> tuple[frozenset[str], frozenset[str]]:
             if kind and isinstance(values, list | tuple | dict | set):
                 for value in values:
                     if isinstance(value, str):
-                        found[kind].update(w.casefold() for w in _WORD.findall(value) if len(w) > 2)
+                        found[kind].update(w.casefold() for w in words(value) if len(w) > 2)
     return frozenset(found["first"]), frozenset(found["last"])
 
 
@@ -181,12 +203,67 @@ def _common_words() -> frozenset[str]:
     return frozenset(w.casefold() for w in (*lorem.word_list, *STOP_WORDS)) | _KEPT
 
 
+def words(text: str) -> list[str]:
+    """The words of a text as masking takes them: Coca-Cola is one."""
+    return _WORD.findall(text)
+
+
+def bare(word: str) -> str:
+    """A word as masking compares it: in small letters, without the s of the genitive."""
+    return regex.sub(r"['’]s?$", "", word).casefold()
+
+
 def lower_words(texts: Iterable[str]) -> frozenset[str]:
-    """The words that stand in small letters somewhere at least twice: ordinary ones, not names."""
+    """The words that stand in small letters in at least two texts: ordinary ones, not names.
+
+    Left out is what may be a name written small: what stands in a list of names, or in a tenth of its
+    texts or more after words such as "my name is".
+    """
+    lines = list(texts)
     seen: Counter[str] = Counter()
-    for text in texts:
-        seen.update({word for word in _WORD.findall(text) if word == word.lower()})
-    return frozenset(word for word, count in seen.items() if count > 1)
+    for text in lines:
+        seen.update({word for word in words(text) if word == word.lower()})
+    small = frozenset(word for word, count in seen.items() if count > 1)
+    told: Counter[str] = Counter()
+    for text in lines:
+        told.update({bare(text[start:end]) for start, end in _introduced(text, small)})
+    names = frozenset().union(*_name_lists()) - _common_words()
+    return frozenset(word for word in small - names if told[word] * 10 < seen[word])
+
+
+def _introduced(
+    text: str, ordinary: frozenset[str], kept: frozenset[str] = frozenset()
+) -> list[tuple[int, int]]:
+    """Where names stand that the words around them introduce, one span a word."""
+    first, last = _name_lists()
+    common = _common_words()
+
+    def run(match: regex.Match[str], sure: bool = False) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        for word in _WORD.finditer(text, *match.span("it")):
+            plain = bare(word[0])
+            usual = plain in ordinary and plain not in first and plain not in last
+            if word[0] == word[0].lower() and (
+                plain in common or plain in kept or (usual and (found or not sure))
+            ):
+                break  # "my name is anna and ...": the name ends where the sentence goes on.
+            found.append(word.span())
+        return found
+
+    def named(found: Sequence[tuple[int, int]]) -> bool:
+        plain = bare(text[slice(*found[0])]) if found else ""
+        return plain in first and plain not in common
+
+    spans = [span for match in _NAME_CUE.finditer(text) for span in run(match, bool(match["sure"]))]
+    for match in _I_AM.finditer(text):
+        found = run(match)
+        if named(found) and _AFTER_I_AM.match(text, found[-1][1]):
+            spans += found
+    for match in _HERE.finditer(text):
+        found = run(match)
+        if named(found):
+            spans += found
+    return spans
 
 
 @dataclass
@@ -195,7 +272,8 @@ class Masker:
 
     Args:
         ordinary: words known to be no names, in small letters (`lower_words` of the whole file).
-        kept: words that may stand though they look like names: the firm's own and its products'.
+        kept: words and codes that may stand though they look like names: the firm's own and its
+            products', in small letters.
     """
 
     ordinary: frozenset[str] = frozenset()
@@ -211,18 +289,18 @@ class Masker:
         """
         spans = [self._spans(text) for text in texts]
         told = {
-            _bare(word)
+            bare(word)
             for text, found in zip(texts, spans, strict=True)
             for start, end, kind in found
             if kind == "name"
-            for word in _WORD.findall(text[start:end])
+            for word in words(text[start:end])
         } - self.kept - _common_words()  # fmt: skip
         masked: list[str] = []
         for text, found in zip(texts, spans, strict=True):
             again = [
                 (match.start(), match.end(), "name")
                 for match in _WORD.finditer(text)
-                if len(match[0]) > 2 and _bare(match[0]) in told
+                if len(match[0]) > 2 and bare(match[0]) in told
             ]
             masked.append(self._replaced(text, _merged([*found, *again])))
         return masked
@@ -244,28 +322,40 @@ class Masker:
                     found.append((*match.span(), kind))
         for pattern, kind in ((_AFTER_CUE, "number"), (_PASSWORD, "code")):
             found += [(*match.span("it"), kind) for match in pattern.finditer(text)]
+        loud = self._loud(text)
+        for match in _LETTERS.finditer(text):
+            plain = match["it"].casefold()
+            if plain not in _common_words() and not (loud and plain in self.ordinary):
+                found.append((*match.span("it"), "code"))
         formed = [
             (start, end, kind)
             for start, end, kind in found
             if kind in ("mail", "link", "address")
-            or not any(a <= start and end <= b for a, b in amounts)
+            or (
+                text[start:end].casefold() not in self.kept
+                and not any(a <= start and end <= b for a, b in amounts)
+            )
         ]
         return [*formed, *self._names(text)]
+
+    def _loud(self, text: str) -> bool:
+        """Whether a whole line is shouted, so that capitals tell nothing of a word."""
+        long = [word for word in words(text) if len(word) > 1]
+        shouted = [bare(word) for word in long if word.isupper()]
+        return len(shouted) * 2 > len(long) and any(
+            word in self.ordinary or word in _common_words() for word in shouted
+        )
 
     def _names(self, text: str) -> list[tuple[int, int, str]]:
         first, last = _name_lists()
         common = _common_words()
-        found: list[tuple[int, int, str]] = []
-        for match in _NAME_CUE.finditer(text):
-            for word in _WORD.finditer(text, *match.span("it")):
-                plain = _bare(word[0])
-                small = word[0] == word[0].lower()
-                if small and (plain in common or plain in self.ordinary or plain in self.kept):
-                    break  # "my name is anna and ...": the name ends where the sentence goes on.
-                found.append((*word.span(), "name"))
-        words = list(_WORD.finditer(text))
-        for position, word in enumerate(words):
-            plain = _bare(word[0])
+        found: list[tuple[int, int, str]] = [
+            (start, end, "name") for start, end in _introduced(text, self.ordinary, self.kept)
+        ]
+        loud = self._loud(text)
+        every = list(_WORD.finditer(text))
+        for position, word in enumerate(every):
+            plain = bare(word[0])
             if plain in self.kept or plain in _KEPT:
                 continue
             listed = plain in first or plain in last
@@ -273,13 +363,14 @@ class Masker:
                 shouted = len(word[0]) > 1 and word[0].isupper()
                 opens = bool(_STARTS.search(text, 0, word.start())) or word.start() == 0
                 known = plain in common or plain in self.ordinary
-                if (opens or shouted) and (known or (shouted and not listed)):
+                if (opens or shouted) and known:
                     continue
-                if listed or not shouted:
-                    found.append((*word.span(), "name"))
-            elif plain in first and plain not in common and position + 1 < len(words):
-                after = words[position + 1]
-                if _bare(after[0]) in last and text[word.end() : after.start()] == " ":
+                if shouted and not listed and (loud or len(word[0]) < 4):
+                    continue
+                found.append((*word.span(), "name"))
+            elif plain in first and plain not in common and position + 1 < len(every):
+                after = every[position + 1]
+                if bare(after[0]) in last and text[word.end() : after.start()] == " ":
                     found += [(*word.span(), "name"), (*after.span(), "name")]
         return found
 
@@ -293,21 +384,16 @@ class Masker:
 
     def _placeholder(self, kind: str, value: str) -> str:
         plain = regex.sub(r"[^\p{L}\p{N}]+", "", value).casefold()
-        words = [_bare(word) for word in _WORD.findall(value)] if kind == "name" else []
+        parts = [bare(word) for word in words(value)] if kind == "name" else []
         number = next(
-            (n for w in (plain, *words) if (n := self._numbers.get((kind, w))) is not None), None
+            (n for w in (plain, *parts) if (n := self._numbers.get((kind, w))) is not None), None
         )
         if number is None:
             number = 1 + max((n for (k, _), n in self._numbers.items() if k == kind), default=0)
             self.counts[kind] += 1
-        for word in (plain, *words):
+        for word in (plain, *parts):
             self._numbers.setdefault((kind, word), number)
         return f"[{kind} {number}]"
-
-
-def _bare(word: str) -> str:
-    """A word in small letters without the s of the genitive."""
-    return regex.sub(r"['’]s?$", "", word).casefold()
 
 
 def _merged(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

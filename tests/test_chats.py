@@ -304,6 +304,7 @@ def test_without_presidio_nothing_is_imported(tmp_path, monkeypatch):
         "no" + "." * 1900, "password " + ": =" * 600, "1 " * 900 + "a", "a-" * 950, "x" * 1900,
         "my name " * 240, "." * 1900 + "@" + "a." * 20, "1" * 1900, "http://" + "a." * 900,
         "12 a " * 380, "name " + "-" * 1900, "a." * 950, "no.= " * 380,
+        "code " * 380, "hi, " * 480, "i'm a " * 320, "A B " * 480, "hi a here " * 190, "1,111" * 380,
     ],
 )  # fmt: skip
 def test_masking_a_hostile_line_ends_soon(line):
@@ -322,3 +323,79 @@ def test_a_name_that_the_policy_has_as_a_word_is_masked_where_it_is_told(tmp_pat
     assert (
         opening == "my name is [name 1] and i ask for a Light fare, says the mother of [name 2] too"
     )
+
+
+def masked(*chats, kept=()):
+    """The lines of chats as an import masks them, with all of the chats known to it."""
+    every = lower_words(line for chat in chats for line in chat)
+    return [Masker(ordinary=every, kept=frozenset(kept)).mask(chat) for chat in chats]
+
+
+@pytest.mark.parametrize(
+    ("chats", "name"),
+    [
+        ([["hi, my name is anna and my order is late"], ["hello my name is anna"]], "anna"),
+        ([["my name is zbigniewa"], ["zbigniewa again"], ["Zbigniewa wrote"]], "zbigniewa"),
+        ([["my name zbigniewa"], ["my name is zbigniewa"], ["zbigniewa"]], "name zbigniewa"),
+        ([["this is peter speaking"], ["i'm peter"], ["i am peter, help"]], "peter"),
+        ([["Anna here, where is my order?"], ["hi, anna here"], ["i saw anna"]], "anna here"),
+        ([["hello, anna again here, no parcel"], ["it's anna speaking"]], "anna"),
+        ([["i'm anna zbigniewa from the north"]], "zbigniewa"),
+    ],
+)
+def test_a_name_written_small_in_many_chats_is_masked_where_it_is_told(chats, name):
+    lines = [line for chat in masked(*chats) for line in chat]
+    kept = ["zbigniewa again", "zbigniewa", "i saw anna"]  # Told by nobody in that chat.
+    assert [line for line in lines if name in line.casefold() and line not in kept] == []
+
+
+def test_ordinary_words_after_the_words_that_tell_a_name_stay():
+    lines = ["i'm fed up with it", "this is ridiculous, i'm sad and i am furious", "it's odd here",
+             "did i miss delivery, or my name spelled wrong", "last name correction please"]  # fmt: skip
+    ordinary = lower_words([*lines, "the delivery correction", "correction of delivery"])
+    assert Masker(ordinary=ordinary).mask(lines) == lines
+
+
+def test_a_name_form_that_stands_before_a_word_once_takes_it_from_no_other_chat():
+    chats = [[f"booking {number} is late"] for number in "abcdefghijkl"]
+    assert masked(*chats, ["name: booking code?"], ["Booking is late"])[-1] == ["Booking is late"]
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("my booking reference is XKJQWE please", "my booking reference is [code 1] please"),
+        ("booking code QWXRTY and PNR ABCDEF", "booking code [code 1] and PNR [code 2]"),
+        ("MY BOOKING CODE IS XKJQWE PLEASE HELP ME", "MY BOOKING CODE IS [code 1] PLEASE HELP ME"),
+        ("best regards, ZBIGNIEWSKA", "best regards, [name 1]"),
+        ("I AM ANNA KOWALSKAYA", "I AM [name 1]"),
+        ("XHEVAHIRE KRASNIQA", "[name 1]"),
+        ("WHERE IS MY REFUND, and do it ASAP on my TV", None),
+        ("I WANT TO SEE THE MANAGER NOW", None),
+    ],
+)
+def test_codes_of_letters_and_shouted_names_are_masked_and_shouting_is_not(line, left):
+    ordinary = lower_words(["refund regards"] * 2)
+    assert Masker(ordinary=ordinary).mask([line]) == [left or line]
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("refund booking 84736251, EUR 45", "refund booking [number 1], EUR 45"),
+        ("refund booking 847362 EUR 45", "refund booking [number 1] EUR 45"),
+        ("my card 4539148803 $ 20", "my card [number 1] $ 20"),
+        ("account 12345678 pounds", "account [number 1] pounds"),
+        ("pay 1.234.567,89 EUR or $12,500.00 or 1500 dollars, 99.90 euros.", None),
+    ],
+)
+def test_a_number_beside_a_currency_is_an_amount_only_where_it_looks_like_one(line, left):
+    assert Masker().mask([line]) == [left or line]
+
+
+@pytest.mark.parametrize("word", ["Coca-Cola", "S24", "Galaxy X-200", "McFlurry's"])
+def test_a_word_that_is_to_be_kept_is_kept_as_it_is_written(tmp_path, word):
+    chat = [("user", f"is the {word} in stock, asks Zoltan in K7P2QX")]
+    made = import_chats(jsonl(tmp_path / "c.jsonl", chat), tmp_path / "f", keep=[word])
+    opening = load_environment(made.folder).scenarios["chat_0001"].opening
+    assert opening == f"is the {word} in stock, asks [name 1] in [code 1]"
