@@ -15,8 +15,8 @@ from tutelage.strategy_store import (
     Provenance,
     query_of,
 )
-from tutelage.strategy_store.reshaping import limited, worded_also
-from tutelage.strategy_store.wording import same_words
+from tutelage.strategy_store.reshaping import worded_also
+from tutelage.strategy_store.wording import same_order
 
 from .acceptance import Decision, Pair, check_means, example_of, gain, null_threshold
 from .desk import Desk
@@ -106,6 +106,9 @@ async def keep(
     no better than that, they are the same advice in other words. Their wording is then kept with the
     old entry, as a version like any other, and nothing is added to what students are given.
 
+    An entry described in the very same words that is there takes the new strategies in, and the limits
+    that they were kept within, unless a person approved some of its own (see `reshaping.extended`).
+
     Args:
         desk: the agents.
         library: takes the entry.
@@ -137,8 +140,6 @@ async def keep(
             await asyncio.to_thread(_merge, library, rival, entry, by, told)
             return Kept([s.id for s in rival.strategies], told)
     await asyncio.to_thread(library.add, entry, by)
-    if entry.unless or entry.threshold is not None:
-        await asyncio.to_thread(_narrow, library, entry, by)
     return Kept([strategy.id for strategy in entry.strategies])
 
 
@@ -153,7 +154,7 @@ async def _rival(desk: Desk, library: Library, home: State) -> Entry | None:
 def _worded_alike(rival: Entry, entry: Entry) -> str:
     """Why no comparison is needed, where each new text is one of the rival's in nearly its words."""
     for strategy in entry.strategies:
-        if not any(same_words(old.text, strategy.text) for old in rival.strategies):
+        if not any(same_order(old.text, strategy.text) for old in rival.strategies):
             return ""
     return f"says the same as {rival.strategies[0].id}"
 
@@ -164,13 +165,9 @@ def _merge(library: Library, rival: Entry, entry: Entry, by: str, told: str) -> 
     """
     first = rival.strategies[0]
     wordings = [s.text for s in entry.strategies]
-    merged = worded_also(library.entry(rival.id), first.id, wordings)
-    library.replace(merged, by, f"merged another wording of {first.id} into {rival.id}: it {told}")
-
-
-def _narrow(library: Library, entry: Entry, by: str) -> None:
-    """An entry that was there keeps its reach unless the new one was narrowed; then both are."""
-    stored = library.entry(entry.id)
-    narrowed = limited(stored, entry)
-    if narrowed != stored:
-        library.replace(narrowed, by, f"narrowed {entry.id}")
+    library.replace(
+        rival.id,
+        lambda now: worded_also(now, first.id, wordings),
+        by,
+        f"merged another wording of {first.id} into {rival.id}: it {told}",
+    )

@@ -8,7 +8,7 @@ from functools import partial
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.teacher import Weakness
 from tutelage.strategy_store import vet
-from tutelage.strategy_store.wording import same_words
+from tutelage.strategy_store.wording import same_order
 
 from .baselines import (
     A_BATCH,
@@ -68,7 +68,7 @@ async def grow_playbook(
                 await run.desk.record(Fault(where="baseline", message=str(error), dialogue=name))
                 continue
             for text in (" ".join(text.split()) for text in texts):
-                if vet(text) or any(same_words(text, item) for item in items):
+                if vet(text) or any(same_order(text, item) for item in items):
                     continue
                 if full := sum(map(len, [*items, text])) > MOST_LETTERS:
                     break

@@ -11,9 +11,8 @@ from rapidfuzz import fuzz
 from .entry import Entry, Strategy
 from .library import Library
 from .lint import DUPLICATE_FROM, measured_against
-from .reshaping import MAX_CUES, limited, worded_also
 from .retrieval import CHARS_PER_TOKEN
-from .wording import same_words
+from .wording import same_order
 
 IN_USE = ("proposed", "approved")
 
@@ -51,7 +50,8 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
 
     What was measured to harm or to add nothing; and of two strategies that say the same in nearly
     the same words for scenarios described alike, the one that is less well measured. One that was
-    measured to help stays, whatever it resembles, unless its twin was as well.
+    measured to help stays, whatever it resembles, unless its twin was as well; and one that is
+    approved stays unless its twin is, for else customers would be served without it.
     """
     steps: list[Step] = []
     gone: set[str] = set()
@@ -61,7 +61,7 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
             steps.append(Step(strategy.id, reason))
             gone.add(strategy.id)
     for (entry_a, a), (entry_b, b) in combinations(used, 2):
-        if gone & {a.id, b.id} or not same_words(a.text, b.text):
+        if gone & {a.id, b.id} or not same_order(a.text, b.text):
             continue
         alike = fuzz.token_set_ratio(entry_a.scenario, entry_b.scenario) >= DUPLICATE_FROM
         if entry_a.id != entry_b.id and not alike:
@@ -69,26 +69,33 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
         keep, leave = sorted((a, b), key=_standing, reverse=True)
         if _helps(leave) and not _helps(keep):
             continue
+        if leave.status == "approved" and keep.status != "approved":
+            continue
         steps.append(Step(leave.id, f"says the same as {keep.id}", keep.id))
         gone.add(leave.id)
     return steps
 
 
-def apply(library: Library, steps: Sequence[Step], by: str) -> None:
+def apply(library: Library, entries: Sequence[Entry], steps: Sequence[Step], by: str) -> None:
     """Retire what a plan leaves out; wordings, cues and limits of what was merged join what stands
     for it, so that it reaches the states of both and none that either was kept from.
 
     Every step is a version, and nothing is erased.
+
+    Args:
+        library: where.
+        entries: what the plan was made from.
+        steps: the plan.
+        by: who.
+
+    Raises:
+        ChangedMeanwhile: where what a step is about has another text or status by now. The steps
+            before it are done; plan anew for the rest.
     """
+    seen = {strategy.id: strategy for entry in entries for strategy in entry.strategies}
     for step in steps:
-        if step.into:
-            entry, kept = library.strategy(step.into)
-            other, left = library.strategy(step.strategy)
-            cues = list(dict.fromkeys([*entry.cues, *other.cues]))[:MAX_CUES]
-            merged = worded_also(entry, kept.id, [*left.also, left.text])
-            merged = limited(merged, other).model_copy(update={"cues": cues})
-            library.replace(merged, by, f"merged {left.id} into {kept.id}")
-        library.retire([step.strategy], by, step.reason)
+        into = seen[step.into] if step.into else None
+        library.leave_out(seen[step.strategy], by, step.reason, into=into)
 
 
 def _helps(strategy: Strategy) -> bool:

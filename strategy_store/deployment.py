@@ -107,8 +107,12 @@ def _people(messages: Sequence[Message]) -> list[BaseMessage]:
     """The human messages, which are all that a query is made of."""
     from langchain_core.messages import HumanMessage
 
+    people = [message.get("content") for message in messages if message.get("role") == "user"]
     return [
-        HumanMessage(message["content"])
-        for message in messages
-        if message.get("role") == "user" and isinstance(message.get("content"), str | list)
+        # A part of another kind holds no text, and LangChain would refuse the message for it.
+        HumanMessage([part for part in said if isinstance(part, str | dict)])
+        if isinstance(said, list)
+        else HumanMessage(said)
+        for said in people
+        if isinstance(said, str | list)
     ]

@@ -99,7 +99,10 @@ class Strategy(_Value):
     id: str
     text: str
     status: Status = "proposed"
-    reason: str = Field(default="", description="Why it was rejected or retired.")
+    reason: str = Field(
+        default="",
+        description="Why it was rejected or retired, or what to know before it is approved.",
+    )
     created_at: str = ""
     also: list[str] = Field(
         default_factory=list, description="Other wordings that were merged into this one."

@@ -257,7 +257,8 @@ class History:
 
         Raises:
             ChangedMeanwhile: where the library has a later version by now.
-            LibraryFault: where it never had that version, or no such entry then or now.
+            LibraryFault: where it never had that version, or no such entry then or now; or where a
+                strategy of the old entry stands in another one now, which is named.
         """
         old = {found.id: found for found in self.at(version)}
 
@@ -269,10 +270,17 @@ class History:
                 return f"rolled back to version {version}"
             if entry not in old and entry not in state:
                 raise self._unknown(entry, {**old, **state})
-            if entry in old:
-                state[entry] = old[entry]
-            else:
+            if entry not in old:
                 del state[entry]
+            else:
+                if moved := reshaping.elsewhere(old[entry], state):
+                    first, other = next(iter(moved.items()))
+                    raise LibraryFault(
+                        f"{self.path}: {entry} cannot be rolled back alone: {first} stands in {other} "
+                        f"now; first: {self._rolling_back(version, other)} (or all of it: "
+                        f"{self._rolling_back(version)})"
+                    )
+                state[entry] = old[entry]
             return f"rolled {entry} back to version {version}"
 
         return self._change(by, back) or self.version
@@ -303,16 +311,20 @@ class History:
             rows = self._connection.execute(
                 "SELECT entry, before, after FROM changes WHERE version = ?", (number,)
             ).fetchall()
+            now = dict(state)
             for id_, before, after in rows:
                 old, done = (Entry.model_validate_json(one) if one else None
                              for one in (before, after))  # fmt: skip
                 try:
                     put_back = reshaping.reverted(old, done, state.get(id_))
                 except ValueError as error:
+                    # What the old entry held may stand in others by now, which go back first.
+                    others = reshaping.elsewhere(old, now).values() if old else ()
+                    ways = [self._rolling_back(number - 1, one)
+                            for one in dict.fromkeys([*others, id_])]  # fmt: skip
                     raise ChangedMeanwhile(
                         f"{self.path}: version {number} cannot be undone alone: in {id_} {error}; "
-                        f"undo the later change first, or: tutelage library rollback {self.path} "
-                        f"{number - 1} --entry {id_}"
+                        f"undo the later change first, or: {', then '.join(ways)}"
                     ) from error
                 if put_back is None:
                     state.pop(id_, None)
@@ -339,6 +351,9 @@ class History:
 
         What the change looks at must be the state it is given: outside the transaction another
         process may write. Returns the version's number, None where nothing changed.
+
+        Raises:
+            LibraryFault: where a strategy would stand in two entries: a verdict on it would reach one.
         """
         number: int | None = None
         with self._writing():
@@ -350,6 +365,7 @@ class History:
                 id_ for id_ in dict.fromkeys([*before, *state]) if before.get(id_) != state.get(id_)
             ]
             if changed:
+                self._one_of_a_kind(state)
                 number = self._write(by, action, changed, before, state)
                 if then is not None:
                     then(number)
@@ -432,6 +448,21 @@ class History:
                 f"tutelage library undo {self.path} {by}"
             )
         return version
+
+    def _one_of_a_kind(self, state: dict[str, Entry]) -> None:
+        where: dict[str, str] = {}
+        for entry in state.values():
+            for strategy in entry.strategies:
+                other = where.setdefault(strategy.id, entry.id)
+                if other != entry.id:
+                    raise LibraryFault(
+                        f"{self.path}: {strategy.id} would stand in {other} and {entry.id}; merge them "
+                        f"first: tutelage library merge {self.path} {other} {entry.id}"
+                    )
+
+    def _rolling_back(self, version: int, entry: str = "") -> str:
+        only = f" --entry {entry}" if entry else ""
+        return f"tutelage library rollback {self.path} {version}{only}"
 
     def _unchanged(self, what: str, seen: object, now: object) -> None:
         if seen is not None and seen != now:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +63,11 @@ class Library(History):
         return {"entries": len(found), "strategies": len(every), **by_status}
 
     def add(self, entry: Entry, by: str) -> Entry:
-        """Add an entry, or merge its strategies and cues into the one of the same id.
+        """Add an entry, or merge its strategies, cues and limits into the one of the same id.
 
-        What is there already stays as it is, so that adding twice changes nothing.
+        What is there already stays as it is, so that adding twice changes nothing. An entry with
+        approved strategies takes in the strategies only: what production sends, and where, changes by
+        a person alone.
 
         Raises:
             LibraryFault: where a text may not enter a prompt; says why.
@@ -278,19 +280,57 @@ class Library(History):
         self._change(by, change)
         return self.entry(id_)
 
-    def replace(self, entry: Entry, by: str, action: str) -> None:
-        """Put an entry in the place of the one with its id, as one version; `action` says why.
+    def replace(self, id_: str, change: Callable[[Entry], Entry], by: str, action: str) -> None:
+        """Put another entry in the place of one, as one version.
+
+        Args:
+            id_: which entry.
+            change: makes the new entry, of the same id, of the one that stands there; where it gives
+                that back, there is no version.
+            by: who.
+            action: what is done, and why, for the version.
 
         Raises:
             LibraryFault: where there is none of that id, or a text may not enter a prompt.
         """
-        self.entry(entry.id)
-        for strategy in entry.strategies:
-            self._vetted(strategy.text)
+
+        def put(state: dict[str, Entry]) -> str:
+            new = state[id_] = change(self._entry_in(state, id_))
+            for strategy in new.strategies:
+                self._vetted(strategy.text)
+            return action
+
+        self._change(by, put)
+
+    def leave_out(
+        self, strategy: Strategy, by: str, reason: str, *, into: Strategy | None = None
+    ) -> None:
+        """Retire a strategy that is not needed, as one version. Where another stands for it, its
+        wordings join that one, and the cues and limits of its entry join the other's entry.
+
+        Args:
+            strategy: what goes, as it was seen.
+            by: who.
+            reason: why; it stays with the strategy.
+            into: what stands for it, as it was seen.
+
+        Raises:
+            ChangedMeanwhile: where the text or the status of either is another by now.
+            LibraryFault: where one of them is not here.
+        """
 
         def change(state: dict[str, Entry]) -> str:
-            state[entry.id] = entry
-            return action
+            for seen in (strategy, into):
+                if seen is not None:
+                    _, now = self._find(state, seen.id)
+                    self._unchanged(seen.id, (seen.text, seen.status), (now.text, now.status))
+            entry, left = self._find(state, strategy.id)
+            if into is not None:
+                kept, _ = self._find(state, into.id)
+                state[kept.id] = reshaping.standing_for(kept, into.id, entry, left)
+            retired = left.model_copy(update={"status": "retired", "reason": reason})
+            state[entry.id] = reshaping.with_strategy(state[entry.id], retired)
+            return f"retired {strategy.id}: {reason}"
 
         self._change(by, change)
 

@@ -10,7 +10,7 @@ from rapidfuzz import fuzz, process
 
 from .entry import Entry, Strategy
 from .vetting import vet
-from .wording import opposed, same_words
+from .wording import opposed, same_order
 
 DUPLICATE_FROM = 90.0
 """Similarity (0-100, rapidfuzz token_set_ratio) from which two texts say the same."""
@@ -57,7 +57,7 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
         if strategy.provenance.evidence is None and strategy.provenance.source != "person":
             findings.append(Finding(strategy.id, "has no evidence", "try it in a coaching run"))
     texts = [strategy.text for _, strategy in alive]
-    same = {(i, j) for i, j in _alike(texts) if same_words(texts[i], texts[j])}
+    same = {(i, j) for i, j in _alike(texts) if same_order(texts[i], texts[j])}
     for (i, (_, a)), (j, (_, b)) in combinations(enumerate(alive), 2):
         if (i, j) in same:
             findings.append(Finding(a.id, f"says the same as {b.id}", f"reject {b.id}"))

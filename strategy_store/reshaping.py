@@ -34,8 +34,25 @@ def ids_of(state: State) -> set[str]:
     return {strategy.id for entry in state.values() for strategy in entry.strategies}
 
 
+def elsewhere(entry: Entry, state: State) -> dict[str, str]:
+    """The strategies of an old entry that stand in another one now, each with the id of that."""
+    own = {strategy.id for strategy in entry.strategies}
+    return {
+        strategy.id: other.id
+        for other in state.values()
+        if other.id != entry.id
+        for strategy in other.strategies
+        if strategy.id in own
+    }
+
+
 def extended(old: Entry | None, entry: Entry, taken: set[str]) -> Entry:
-    """The old entry with what the new one adds: strategies of other texts, cues while there is room.
+    """The old entry with what the new one adds: strategies of other texts, cues while there is room,
+    and its limits.
+
+    Where the old entry has approved strategies, it goes on reaching what a person approved it for: it
+    takes neither cues nor limits, and a new strategy that was kept within narrower limits says so in
+    its reason.
 
     Args:
         old: the entry of the same id; None where there is none.
@@ -57,8 +74,26 @@ def extended(old: Entry | None, entry: Entry, taken: set[str]) -> Entry:
         new.append(strategy.model_copy(update={"id": id_}))
     if old is None:
         return clean.model_copy(update={"strategies": new})
+    if any(strategy.status == "approved" for strategy in old.strategies):
+        if limited(old, clean) != old:
+            told = _limits_left_out(clean)
+            new = [s.model_copy(update={"reason": told}) for s in new]
+        return old.model_copy(update={"strategies": [*old.strategies, *new]})
     cues = list(dict.fromkeys([*old.cues, *clean.cues]))[: max(MAX_CUES, len(old.cues))]
-    return old.model_copy(update={"strategies": [*old.strategies, *new], "cues": cues})
+    return limited(old, clean).model_copy(
+        update={"strategies": [*old.strategies, *new], "cues": cues}
+    )
+
+
+def _limits_left_out(entry: Entry) -> str:
+    """What a person must know of a strategy that stands in an entry wider than its own."""
+    limits = [f"a similarity of {entry.threshold:.2f}"] if entry.threshold is not None else []
+    if entry.unless:
+        limits.append(f"no customer who writes {' / '.join(repr(line) for line in entry.unless)}")
+    return (
+        f"it was kept within narrower limits ({'; '.join(limits)}) than this entry has, which was "
+        "approved as wide as it is: it may do harm beyond them"
+    )
 
 
 def with_strategy(entry: Entry, new: Strategy) -> Entry:
@@ -111,6 +146,15 @@ def worded_also(entry: Entry, id_: str, texts: Sequence[str]) -> Entry:
     )
 
 
+def standing_for(kept: Entry, id_: str, other: Entry, left: Strategy) -> Entry:
+    """`kept`, one of whose strategies stands for one of another entry: it has that one's wordings, and
+    reaches the states of both entries and none that either was kept from.
+    """
+    return limited(worded_also(kept, id_, [*left.also, left.text]), other).model_copy(
+        update={"cues": list(dict.fromkeys([*kept.cues, *other.cues]))}
+    )
+
+
 def split(entry: Entry, moving: Sequence[str], cues: Sequence[str], scenario: str) -> list[Entry]:
     """Two entries out of one: the old one with what stays, and a new one for `scenario`.
 
@@ -138,11 +182,12 @@ def split(entry: Entry, moving: Sequence[str], cues: Sequence[str], scenario: st
 def merged(kept: Entry, other: Entry) -> Entry:
     """One entry out of two: all of `kept`, and what only the other holds.
 
-    Of two strategies with the same text the one of `kept` stays. The other's scenario becomes a
-    cue, so that states it described are still found.
+    Of two strategies with the same text, or the same id, the one of `kept` stays. The other's
+    scenario becomes a cue, so that states it described are still found.
     """
+    ids = {strategy.id for strategy in kept.strategies}
     known = {_plain(strategy) for strategy in kept.strategies}
-    new = [strategy for strategy in other.strategies if _plain(strategy) not in known]
+    new = [s for s in other.strategies if s.id not in ids and _plain(s) not in known]
     return limited(kept, other).model_copy(
         update={
             "strategies": [*kept.strategies, *new],

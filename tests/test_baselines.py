@@ -97,6 +97,21 @@ async def test_a_playbook_that_is_full_learns_no_more(firm):
     assert learned.calls < 2500, "what is not spent is not wasted on what cannot be added"
 
 
+async def test_a_playbook_leaves_out_what_is_said_already_and_takes_in_its_opposite(firm):
+    said = ["Offer a voucher for the delay at once.", "At once, offer a voucher for the delay.",
+            "Do not offer a voucher for the delay at once."]  # fmt: skip
+
+    class TwoMinds(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" not in page:
+                return super().answer(system, page, messages)
+            return json.dumps({"advice": [], "strategies": said})
+
+    desk = world.seat(firm, None, teacher=TwoMinds(), meter=Meter())
+    learned = await grow_playbook(desk, 60, max_exchanges=1)
+    assert learned.texts == [said[0], said[2]]
+
+
 async def test_gepa_evolves_one_prompt_through_its_adapter(firm):
     pytest.importorskip("gepa")
     desk = world.seat(firm, None, teacher=Right(), meter=Meter())

@@ -94,8 +94,13 @@ async def test_what_the_teacher_invented_is_an_arm_beside_what_the_handbook_gave
         for entry in library.entries()[:3]:
             (strategy,) = entry.strategies
             origin = strategy.provenance.model_copy(update={"source": "handbook"})
-            changed = strategy.model_copy(update={"provenance": origin})
-            library.replace(entry.model_copy(update={"strategies": [changed]}), "t", "from a book")
+            changed = [strategy.model_copy(update={"provenance": origin})]
+            library.replace(
+                entry.id,
+                lambda e, s=changed: e.model_copy(update={"strategies": s}),
+                "t",
+                "from a book",
+            )
         found = await evaluated(world.seat(firm, library), options)
     means = {arm: figures.csat.mean for arm, figures in found.arms.items()}
     assert means == {"none": 1.0, "library": 5.0, "invented": 3.0}

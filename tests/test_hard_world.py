@@ -8,12 +8,13 @@ import hard_world
 import pytest
 import world
 from tutelage.environments import load_environment
+from tutelage.graphs import keeping
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
 from tutelage.graphs.rollouts import play
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
-from tutelage.strategy_store import Library
+from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
 from tutelage.report import coach_table, write_report
 
@@ -232,3 +233,14 @@ async def test_a_teacher_that_fails_at_one_state_costs_that_state_only(firm, lib
     _, summary, _ = await coached(firm, library, teacher=Stumbles())
     assert summary.faults and all("teacher" in fault for fault in summary.faults), summary.faults
     assert {"ribbon", "anchor"} <= hard_world.words_of(library).keys()
+
+
+@pytest.mark.parametrize(
+    ("new", "told"), [("Do not offer a lantern.", False), ("Offer the lantern.", True)]
+)
+def test_the_opposite_of_what_is_there_is_no_other_wording_of_it(new, told):
+    rival, entry = (
+        Entry.new("a customer", strategies=[Strategy.new(text, Provenance(source="teacher"))])
+        for text in ("Offer a lantern.", new)
+    )
+    assert bool(keeping._worded_alike(rival, entry)) is told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 
 import pytest
@@ -17,6 +18,7 @@ from tutelage.strategy_store import (
     Provenance,
     Strategy,
 )
+from tutelage.strategy_store.reshaping import worded_also
 
 ORIGIN = Provenance(source="teacher")
 TEXTS = ["Name the wait.", "Offer two ways.", "Ask one question.", "Say what happens next."]
@@ -144,6 +146,19 @@ class Shelf(RuleBasedStateMachine):
         self.library.rollback(version, "me")
         assert by_id(self.library.entries()) == self.seen[version]
         self.remember()
+
+    @rule(data=st.data())
+    def roll_back_one(self, data):
+        version = data.draw(st.integers(0, self.library.version))
+        every = [*self.library.at(version), *self.library.entries()]
+        if not every:
+            return
+        one, before = data.draw(st.sampled_from(every)), self.library.version
+        with contextlib.suppress(LibraryFault):
+            self.library.rollback(version, "me", entry=one.id)
+            self.remember()
+            return
+        assert self.library.version == before, "what is refused changes nothing"
 
     @invariant()
     def ids_are_one_of_a_kind(self):
@@ -289,7 +304,7 @@ def test_revise_changes_words_and_takes_no_hostile_text(library):
 def test_undo_takes_back_its_own_part_of_an_entry_only(library):
     one = library.add(entry(texts=TEXTS[:2], cues=["a"]), "run x")
     first, second = one.strategies
-    library.approve([first.id], "ann")
+    library.retire([first.id], "ann", "old")
     library.reject([second.id], "bob", "cold")
     library.add(entry(texts=TEXTS[2:3], cues=["b"]), "run x")
     library.revise(one.id, "bob", feels="sad", seen=one)
@@ -315,6 +330,147 @@ def test_one_entry_is_rolled_back_alone(library):
     assert [e.id for e in library.entries()] == [one.id]
     with pytest.raises(LibraryFault, match="holds nothing"):
         library.rollback(1, "me", entry="e-none")
+
+
+def test_an_entry_is_not_rolled_back_over_what_stands_elsewhere_now(library):
+    one = library.add(entry(texts=TEXTS[:2]), "me")
+    gone, stays = (s.id for s in one.strategies)
+    two = library.split(one.id, [gone], "a customer apart", "me")
+    refused = (
+        f"{gone} stands in {two.id} now; first: tutelage library rollback .* 1 --entry {two.id}"
+    )
+    with pytest.raises(LibraryFault, match=refused):
+        library.rollback(1, "me", entry=one.id)
+    library.reject([gone], "me", "no use")
+    assert [s.status for s in library.strategy(gone)[0].strategies] == ["rejected"]
+    library.rollback(1, "me", entry=two.id)
+    library.rollback(1, "me", entry=one.id)
+    assert library.entries() == [one]
+    library.split(one.id, [stays], "a customer apart", "me")
+    library.rollback(1, "me")
+    assert library.entries() == [one], "the whole library needs no such care"
+
+
+def test_what_stood_in_a_merged_entry_is_not_brought_back_beside_it(library):
+    one, two = (
+        library.add(entry(s, [t]), "me") for s, t in zip(STATES[:2], TEXTS[:2], strict=True)
+    )
+    library.merge(one.id, two.id, "me")
+    with pytest.raises(LibraryFault, match=f"stands in {one.id} now"):
+        library.rollback(2, "me", entry=two.id)
+    library.rollback(2, "me", entry=one.id)
+    library.rollback(2, "me", entry=two.id)
+    assert by_id(library.entries()) == by_id([one, two])
+
+
+def test_an_undo_that_cannot_be_done_names_a_way_that_can(library):
+    one = library.add(entry(texts=TEXTS[:3], cues=["a"]), "me")
+    library.split(one.id, [one.strategies[0].id], "a customer apart", "me", cues=["a"])
+    library.revise(one.id, "me", cues=["b"])
+    library.split(one.id, [one.strategies[1].id], "a customer on a bridge", "me")
+    with pytest.raises(ChangedMeanwhile) as told:
+        library.undo("me", 2)
+    commands = re.findall(r"library rollback \S+ (\d+) --entry (\w+)", str(told.value))
+    assert commands
+    for version, id_ in commands:
+        library.rollback(int(version), "me", entry=id_)
+    assert library.entries() == [one]
+
+
+def test_no_change_leaves_a_strategy_in_two_entries(library):
+    one, two = (library.add(entry(s, TEXTS[:1]), "me") for s in STATES[:2])
+    with pytest.raises(LibraryFault, match=f"in {one.id} and {two.id}.*library merge"):
+        library.replace(
+            two.id, lambda e: e.model_copy(update={"strategies": one.strategies}), "me", "moved"
+        )
+    assert library.version == 2 and library.entry(two.id) == two
+
+
+def test_a_damaged_library_is_mended_by_a_merge(library):
+    one, two = (
+        library.add(entry(s, [t]), "me") for s, t in zip(STATES[:2], TEXTS[:2], strict=True)
+    )
+    twin = two.model_copy(
+        update={"strategies": [one.strategies[0].model_copy(update={"text": "Ask twice."})]}
+    )
+    library._connection.execute(
+        "UPDATE entries SET payload = ? WHERE id = ?", (twin.model_dump_json(), two.id)
+    )
+    with pytest.raises(LibraryFault, match=f"library merge .*l.db {one.id} {two.id}"):
+        library.reject([one.strategies[0].id], "me", "no use")
+    library.merge(one.id, two.id, "me")
+    library.reject([one.strategies[0].id], "me", "no use")
+    assert library.counts()["rejected"] == library.counts()["strategies"] == 1
+
+
+def test_what_is_put_in_an_entry_s_place_is_made_of_what_stands_there(tmp_path):
+    path = tmp_path / "l.db"
+    with Library.open(path, create=True) as library:
+        one = library.add(entry(texts=TEXTS[:2]), "me")
+    first, second = (s.id for s in one.strategies)
+    faults = []
+
+    def coach():
+        with Library.open(path) as own:
+            for word in "abcdefghij":
+                try:
+                    own.replace(
+                        one.id,
+                        lambda e, w=word: worded_also(e, first, [f"Say {w}."]),
+                        "run",
+                        "also",
+                    )
+                except Exception as error:
+                    faults.append(error)
+
+    def person():
+        with Library.open(path) as own:
+            for n in range(10):
+                try:
+                    own.reject([second], "ann", f"reason {n}")
+                    own.edit(second, f"Say it {'abcdefghij'[n]}.", "ann", approve=True)
+                except Exception as error:
+                    faults.append(error)
+
+    both = [threading.Thread(target=who) for who in (coach, person)]
+    for who in both:
+        who.start()
+    for who in both:
+        who.join()
+    assert not faults
+    with Library.open(path) as library:
+        assert library.version == 31, "every change is a version, and none is lost"
+        now = library.entry(one.id).strategies
+        assert now[0].also == [f"Say {word}." for word in "abcdefghij"]
+        assert (now[1].text, now[1].status) == ("Say it j.", "approved")
+
+
+LIMITS = {"threshold": 0.7, "unless": ["my bag is late"]}
+
+
+def test_what_is_added_to_an_entry_brings_its_cues_and_limits(library):
+    library.add(entry(texts=TEXTS[:1], cues=["a"]), "run x")
+    limited = entry(texts=TEXTS[1:2], cues=["b"]).model_copy(update=LIMITS)
+    now = library.add(limited, "run x")
+    assert (now.cues, now.threshold, now.unless) == (["a", "b"], 0.7, ["my bag is late"])
+    assert [s.reason for s in now.strategies] == ["", ""]
+    assert library.version == 2, "never in the library without its limits"
+    assert library.add(limited, "run x") == now and library.version == 2
+
+
+def test_what_is_added_changes_nothing_of_where_approved_strategies_are_given(library):
+    one = library.add(entry(texts=TEXTS[:1], cues=["a"]), "run x")
+    library.approve(None, "me")
+    before = library.entries(("approved",))
+    wide = library.add(entry(texts=TEXTS[1:2], cues=["b"]), "run x")
+    assert wide.strategies[1].reason == ""
+    now = library.add(entry(texts=TEXTS[2:3], cues=["c"]).model_copy(update=LIMITS), "run x")
+    assert library.entries(("approved",)) == before
+    assert [s.status for s in now.strategies] == ["approved", "proposed", "proposed"]
+    told = now.strategies[2].reason
+    assert "narrower limits" in told and "0.70" in told and "my bag is late" in told
+    library.approve([now.strategies[2].id], "me")
+    assert library.entry(one.id).strategies[2].reason == ""
 
 
 @pytest.mark.parametrize("going", [[], "all"])

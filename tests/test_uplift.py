@@ -18,7 +18,15 @@ from tutelage.graphs.events import (
 )
 from tutelage.graphs.states import Played, played
 from tutelage.graphs.uplift import ABLATED, coin_of, is_withheld, uplifts
-from tutelage.strategy_store import Entry, Library, Provenance, Strategy, Uplift
+from tutelage.strategy_store import (
+    ChangedMeanwhile,
+    Entry,
+    Library,
+    Provenance,
+    Strategy,
+    Uplift,
+    compression,
+)
 from tutelage.strategy_store.lint import lint
 from typer.testing import CliRunner
 
@@ -214,7 +222,8 @@ def test_compression_leaves_out_what_adds_nothing_and_keeps_every_measured_effec
             library.add(entry, "t")
             if number == 1:
                 limits = {"unless": ["it harms this customer"], "threshold": 0.6}
-                library.replace(library.entry(entry.id).model_copy(update=limits), "t", "narrowed")
+                limited = entry.model_copy(update=limits)
+                library.replace(entry.id, lambda _, new=limited: new, "t", "narrowed")
             if uplift:
                 library.measured({entry.strategies[0].id: uplift}, "run r")
         before = {s.text: s for e in library.entries() for s in e.strategies}
@@ -233,4 +242,71 @@ def test_compression_leaves_out_what_adds_nothing_and_keeps_every_measured_effec
         entry, _ = library.strategy(kept.id)
         assert {"cue a of mine", "cue b of mine"} <= set(entry.cues)
         assert entry.unless == ["it harms this customer"] and entry.threshold == 0.6
-        assert {v.author for v in library.versions()[-3:]} == {"me"}
+        assert [v.author for v in library.versions()[-3:]] == ["t", "me", "me"], "a version a step"
+
+
+NAMES, ALSO_NAMES = "Name the wait before anything else.", "Before anything else, name the wait."
+HELPS = Uplift(
+    csat=0.6, csat_ci95=(0.3, 0.9), rubric=0.2, rubric_ci95=(0.1, 0.3), given=20, withheld=20,
+    scenarios=12,
+)  # fmt: skip
+
+
+def twins(library, texts=(NAMES, ALSO_NAMES)):
+    """Two entries for states described alike, each with eight cues; their strategies."""
+    for number, text in enumerate(texts):
+        where = "a customer who waited for hours at the gate" + ("", " today")[number]
+        cues = [f"cue {'ab'[number]}{letter} of mine" for letter in "abcdefgh"]
+        origin = Provenance(source="person")
+        library.add(Entry.new(where, cues=cues, strategies=[Strategy.new(text, origin)]), "t")
+    return [s for e in library.entries() for s in e.strategies]
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library.open(tmp_path / "twins.db", create=True) as opened:
+        yield opened
+
+
+def test_compression_retires_nothing_that_customers_are_served_by_for_what_they_are_not(library):
+    measured, approved = twins(library)
+    library.measured({measured.id: HELPS}, "run r")
+    library.approve([approved.id], "me")
+    assert compression.plan(library.entries()) == []
+    library.approve([measured.id], "me")
+    (step,) = compression.plan(library.entries())
+    assert (step.strategy, step.into) == (approved.id, measured.id)
+
+
+def test_what_compression_keeps_reaches_the_states_of_both(library):
+    kept, _ = twins(library)
+    entries = library.entries()
+    library.approve([kept.id], "me")
+    compression.apply(library, library.entries(), compression.plan(library.entries()), "me")
+    cues = library.strategy(kept.id)[0].cues
+    assert set(cues) == {cue for entry in entries for cue in entry.cues} and len(cues) == 16
+
+
+@pytest.mark.parametrize("verdict", ["reject", "edit", "reject the other"])
+def test_compression_overwrites_no_verdict_that_came_after_its_plan(library, verdict):
+    kept, left = twins(library)
+    seen = library.entries()
+    steps = compression.plan(seen)
+    assert [(step.strategy, step.into) for step in steps] == [(left.id, kept.id)]
+    if verdict == "edit":
+        library.edit(kept.id, "Say how long it took.", "ann")
+    else:
+        library.reject([kept.id if verdict == "reject" else left.id], "ann", "too cold")
+    before = library.entries()
+    with pytest.raises(ChangedMeanwhile, match="by ann"):
+        compression.apply(library, seen, steps, "me")
+    assert library.entries() == before
+
+
+def test_the_opposite_is_neither_merged_nor_called_the_same(library):
+    twins(library, ("Offer a voucher for the long delay.",
+                    "Do not offer a voucher for the long delay."))  # fmt: skip
+    assert compression.plan(library.entries()) == []
+    found = [finding.what for finding in lint(library.entries())]
+    assert not [what for what in found if "says the same" in what]
+    assert [what for what in found if "contradicts" in what]

@@ -405,7 +405,7 @@ def compress(
         entries = opened.entries()
         before, steps = compression.size_of(entries), compression.plan(entries)
         if apply:
-            compression.apply(opened, steps, by or _user())
+            compression.apply(opened, entries, steps, by or _user())
         after = compression.size_of(opened.entries())
     if json:
         sizes = {"before": asdict(before), "after": asdict(after)}
