@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ MAX_TURNS = 60
 MOST_PROBLEMS = 10
 _CUSTOMER = frozenset({"customer", "user", "client", "visitor", "guest", "caller", "human"})
 _AGENT = frozenset({"agent", "assistant", "bot", "operator", "support", "staff", "advisor", "ai"})
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+"""What "surrogateescape" makes of bytes that are no UTF-8."""
 _ASIDE = frozenset({"system", "developer", "tool", "function"})
 
 
@@ -85,13 +88,12 @@ def read_chats(
     reading = _Reading(path)
     try:
         if as_csv:
-            with path.open("r", encoding="utf-8-sig", newline="") as file:
+            # One byte that is no UTF-8 must cost its row alone, and only rows know their number.
+            with path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
                 _read_csv(file, columns, reading)
         else:
             with path.open("rb") as file:
                 _read_jsonl(file, reading)
-    except UnicodeDecodeError as error:
-        raise fault(path, f"is not UTF-8 (byte {error.start})", expected="UTF-8 text") from error
     except OSError as error:
         message = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
         raise EnvironmentFault([Problem(path, f"{message}: {error.strerror}")], 2) from error
@@ -202,57 +204,91 @@ def _content(content: Any) -> str | None:
 
 
 def _read_csv(file: IO[str], columns: Columns, reading: _Reading) -> None:
+    before = csv.field_size_limit(MAX_LINE_BYTES)
+    try:
+        _read_rows(file, *_header(file, reading.path), columns, reading)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _header(file: IO[str], path: Path) -> tuple[str, list[str]]:
+    """The delimiter, and the columns' names."""
     head = file.readline(MAX_LINE_BYTES)
+    if len(head) == MAX_LINE_BYTES and not head.endswith("\n"):
+        raise fault(path, f"is longer than {MAX_LINE_BYTES:,} characters", line=1)
+    if _NO_UTF8.search(head):
+        raise fault(path, "is not UTF-8", line=1, expected="UTF-8 text")
     delimiter = max(",;\t|", key=head.count)
-    header = next(csv.reader([head], delimiter=delimiter), [])
-    names = [name.strip() for name in header]
+    try:
+        header = next(csv.reader([head], delimiter=delimiter, strict=True), [])
+    except csv.Error as error:
+        raise fault(path, f"is broken CSV: {error}", line=1) from error
+    return delimiter, [name.strip() for name in header]
+
+
+def _places(names: Sequence[str], columns: Columns, path: Path) -> list[int]:
+    """Where the columns stand that hold the conversation, the speaker and the text."""
     wanted = {
         "--conversation-column": columns.conversation,
         "--speaker-column": columns.speaker,
         "--text-column": columns.text,
     }
+    shown = ", ".join(cut(name, 40) for name in names[:20])
     missing = [
         Problem(
-            reading.path, f"has no column {name!r}", 1, "", f"{option} with one of {', '.join(names)}",
-            nearest(name, names),
+            path, f"has no column {name!r}", 1, "", f"{option} with one of {shown}",
+            nearest(name, [name for name in names if len(name) <= 40]),
         )
         for option, name in wanted.items()
         if name not in names
     ]  # fmt: skip
     if missing:
         raise EnvironmentFault(missing, 2)
-    at = [names.index(name) for name in wanted.values()]
+    return [names.index(name) for name in wanted.values()]
+
+
+def _read_rows(
+    file: IO[str], delimiter: str, names: Sequence[str], columns: Columns, reading: _Reading
+) -> None:
+    at = _places(names, columns, reading.path)
     rows: dict[str, list[tuple[str, str]]] = {}
     lines: dict[str, int] = {}
     unknown: dict[str, int] = {}
-    before = csv.field_size_limit(MAX_LINE_BYTES)
-    reader = csv.reader(_bounded(file, reading), delimiter=delimiter)
-    try:
-        while True:
-            number = reader.line_num + 2
-            try:
-                row = next(reader)
-            except StopIteration:
-                break
-            except csv.Error as error:
-                reading.broken(number, f"is broken CSV: {error}")
-                continue
-            if not row:
-                continue
-            if len(row) <= max(at):
-                reading.broken(number, f"has {len(row)} columns", expected=f"{len(names)} columns")
-                continue
-            chat, said_by, text = (row[position] for position in at)
-            speaker = _speaker(said_by, columns.customer)
-            if speaker is None:
-                unknown.setdefault(said_by, number)
-                continue
-            rows.setdefault(chat, []).append((speaker, text))
-            lines.setdefault(chat, number)
-            if len(rows) > MAX_CHATS:
-                break
-    finally:
-        csv.field_size_limit(before)
+    reader = csv.reader(_bounded(file, reading), delimiter=delimiter, strict=True)
+    while True:
+        number = reader.line_num + 2
+        try:
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            last = reader.line_num + 1
+            upto = f" up to line {last}" if last > number else ""
+            reading.broken(
+                number, f"is broken CSV{upto}: {error}", expected="every quote closed, or doubled"
+            )
+            continue
+        if not row:
+            continue
+        if len(row) <= max(at) or any(row[len(names) :]):
+            expected = f"{len(names)}, and quotes around a text that holds {delimiter!r}"
+            reading.broken(number, f"has {len(row)} columns", expected=expected)
+            continue
+        if any(map(_NO_UTF8.search, row)):
+            reading.broken(number, "is not UTF-8", expected="UTF-8 text")
+            continue
+        chat, said_by, text = (row[position] for position in at)
+        if not chat.strip():
+            reading.broken(number, "names no conversation", field=columns.conversation)
+            continue
+        speaker = _speaker(said_by, columns.customer)
+        if speaker is None:
+            unknown.setdefault(said_by, number)
+            continue
+        rows.setdefault(chat, []).append((speaker, text))
+        lines.setdefault(chat, number)
+        if len(rows) > MAX_CHATS:
+            break
     for number in list(unknown.values())[:MOST_PROBLEMS]:
         reading.broken(
             number, "the speaker is neither a customer nor an agent by name", field=columns.speaker,

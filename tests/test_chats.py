@@ -399,3 +399,49 @@ def test_a_word_that_is_to_be_kept_is_kept_as_it_is_written(tmp_path, word):
     made = import_chats(jsonl(tmp_path / "c.jsonl", chat), tmp_path / "f", keep=[word])
     opening = load_environment(made.folder).scenarios["chat_0001"].opening
     assert opening == f"is the {word} in stock, asks [name 1] in [code 1]"
+
+
+HEAD = "conversation_id,speaker,text\n"
+BROKEN_CSV = [
+    ('1,user,"my parcel is late\n1,agent,sorry\n2,user,hi there\n', "c.csv:3: .*up to line 5", 1),
+    ('1,user,"a 5 inch" wide"\n2,user,hi there\n', "c.csv:3: is broken CSV", 2),
+    ('1,user,"never\n1,agent,"sorry"\n2,user,hi there\n', "c.csv:3: .*up to line 4", 2),
+    ("1,user,hello, it never came\n2,user,hi there\n", "c.csv:3: has 4 columns; expected 3", 2),
+    (",user,hello\n2,user,hi there\n", "c.csv:3: conversation_id: names no conversation", 2),
+    (b"1,user,caf\xe9 order\n2,user,hi there\n", "c.csv:3: is not UTF-8", 2),
+]
+
+
+@pytest.mark.parametrize(("rows", "said", "left"), BROKEN_CSV)
+def test_a_csv_row_that_would_lose_or_join_chats_is_named_by_its_line(tmp_path, rows, said, left):
+    path = tmp_path / "c.csv"
+    good = (HEAD + "0,user,first\n").encode()
+    path.write_bytes(good + (rows if isinstance(rows, bytes) else rows.encode()))
+    with pytest.raises(EnvironmentFault, match=said):
+        read_chats(path, Columns())
+    chats, left_out = read_chats(path, Columns(), skip_broken=True)
+    assert len(chats) == left and [problem.line for problem in left_out] == [3]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"x" * 200_000, "has no column 'conversation_id'"),
+        (b'"' + b"a," * 100_000, "c.csv:1: is broken CSV"),
+        (b"x," * 600_000, "c.csv:1: is longer than 1,000,000 characters"),
+        (HEAD.encode("utf-16"), "c.csv:1: is not UTF-8"),
+    ],
+)
+def test_a_broken_first_line_of_a_csv_file_is_one_short_error(tmp_path, data, said):
+    path = tmp_path / "c.csv"
+    path.write_bytes(data)
+    with pytest.raises(EnvironmentFault, match=said) as caught:
+        read_chats(path, Columns(), skip_broken=True)
+    assert len(str(caught.value)) < 2000
+
+
+def test_empty_cells_at_the_end_of_a_csv_row_are_no_fault(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text(HEAD + "1,user,hi there,,\n")
+    ((chat,), _) = read_chats(path, Columns())
+    assert chat.turns[0].text == "hi there"
