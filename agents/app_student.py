@@ -26,7 +26,7 @@ from pydantic import ConfigDict
 from tutelage.strategy_store import Retrieved, on_trial
 from tutelage.strategy_store.prompt import Placement, coach_messages, strategies_text
 
-from .chat_models import chat_model, fitting_placement
+from .chat_models import as_taken, chat_model, fitting_placement
 from .faults import ModelFault
 from .transcript import Reply, ToolUse
 
@@ -203,8 +203,10 @@ class AppStudent(BaseChatModel):
             config |= more | {"callbacks": callbacks}
             config["configurable"] = {"thread_id": asked.thread, **more.get("configurable", {})}
             extra = {"context": self.context(asked)} if self.context else {}
-            # Only a model with arguments bound takes the sampling options that models take.
-            extra |= options if self.firm_prompt else {}
+            if self.firm_prompt:
+                # Only a model with arguments bound takes the sampling options that models take.
+                app, options = as_taken(app, options)
+                extra |= options
             return await app.ainvoke(given, cast(Any, config), **extra)
         if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(
             getattr(app, "__call__", None)  # noqa: B004 - looks for an async __call__

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
 from rapidfuzz import fuzz, process
 from tutelage.strategy_store import Library, Placement
 
@@ -20,6 +21,7 @@ from .weights import weights_path
 
 __all__ = [
     "DEFAULT_MODEL",
+    "as_taken",
     "chat_model",
     "fault_of",
     "fitting_placement",
@@ -37,6 +39,12 @@ _LEADING_SYSTEM_ONLY = {
     "ChatGoogleGenerativeAI",
     "ChatMistralAI",
     "ChatVertexAI",
+}
+_OLLAMA_FIELDS = {
+    "seed": "seed",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "max_tokens": "num_predict",
 }
 _SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _SECRET_SHAPE = re.compile(
@@ -134,6 +142,35 @@ def model_name(model: BaseChatModel) -> str:
     if default is not None and "anthropic.com" in base:
         base = ""
     return redacted(f"{provider}:{name}") + (f"@{clean_url(base)}" if base else "")
+
+
+def as_taken(model: Any, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A chat model and a call's options as the client of its provider takes them: Anthropic's knows
+    no seed, Ollama's takes how to sample from the model's fields alone.
+
+    Args:
+        model: a chat model; also one with tools or a format bound, or one that is coached.
+        options: of the call, by OpenAI's names: seed, temperature, top_p, max_tokens, stop.
+
+    Returns:
+        What to call, and the options to call it with. The model given is not changed.
+    """
+    for holder in ("bound", "model"):
+        if isinstance(inner := getattr(model, holder, None), Runnable):
+            fitted, left = as_taken(inner, options)
+            same = fitted is inner
+            return model if same else model.model_copy(update={holder: fitted}), left
+    names = {kind.__name__ for kind in type(model).__mro__}
+    left = dict(options)
+    if "ChatAnthropic" in names:
+        left.pop("seed", None)
+    if "ChatOllama" in names:
+        fields = {
+            _OLLAMA_FIELDS[name]: left.pop(name) for name in options if name in _OLLAMA_FIELDS
+        }
+        # Its `options` keyword would replace what the model was made with, such as num_ctx.
+        model = model.model_copy(update=fields) if fields else model
+    return model, left
 
 
 def supports_logprobs(model: BaseChatModel) -> bool:

@@ -20,7 +20,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 
-from .chat_models import fault_of, supports_logprobs
+from .chat_models import as_taken, fault_of, supports_logprobs
 from .faults import ModelFault
 from .meter import Meter, Role
 from .spoken_tools import answer_schema, heard, spoken
@@ -153,6 +153,7 @@ class Voice:
         self, model: Any, messages: list[BaseMessage], hear: Hear | None, **options: Any
     ) -> AIMessage:
         with model_span(self.role, self.spec, options) as span:
+            model, options = as_taken(model, options)
             try:
                 if hear is None:
                     message = await model.ainvoke(messages, **options)

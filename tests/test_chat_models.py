@@ -10,10 +10,25 @@ import httpx
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
-from tutelage.agents.chat_models import chat_model, fault_of, model_name, supports_logprobs
+from tutelage.agents.app_student import as_student
+from tutelage.agents.chat_models import (
+    as_taken,
+    chat_model,
+    fault_of,
+    model_name,
+    supports_logprobs,
+)
+from tutelage.agents.coached import coached
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.local_chat import ChatLocal
+from tutelage.agents.meter import Meter
+from tutelage.agents.voice import Voice
+from tutelage.strategy_store import Library
+
+from tutelage.proxy_model import ModelUpstream
 
 SECRET = "sk-verysecret-0123456789abcdef"
 
@@ -190,3 +205,108 @@ def test_the_same_holds_when_called_asynchronously() -> None:
 def test_an_answer_that_is_no_answer() -> None:
     fault = fault_from(answering(200, json.loads('{"nonsense": true}')))
     assert "openai:m@http://host:8000/v1 failed" in str(fault)
+
+
+# What each provider's client takes. The classes are named as the real ones, which are known by that.
+
+
+class ChatAnthropic(BaseChatModel):
+    """Refuses what the client of that name refuses; says what it was asked with."""
+
+    temperature: float | None = None
+    max_tokens: int = 1024
+
+    @property
+    def _llm_type(self) -> str:
+        return "strict"
+
+    def bind_tools(self, tools: Any, *, tool_choice: Any = None, **kwargs: Any) -> Any:
+        return self.bind(tools=tools, **kwargs)
+
+    def _generate(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Any:
+        for name in kwargs:
+            if name not in ("temperature", "top_p", "max_tokens", "tools"):
+                raise TypeError(f"create() got an unexpected keyword argument {name!r}")
+        return _said(kwargs)
+
+
+class ChatOllama(BaseChatModel):
+    """The same for this client, which takes sampling options from the model's fields alone."""
+
+    seed: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    num_predict: int | None = None
+    num_ctx: int | None = None
+
+    @property
+    def _llm_type(self) -> str:
+        return "strict"
+
+    def bind_tools(self, tools: Any, *, tool_choice: Any = None, **kwargs: Any) -> Any:
+        return self.bind(tools=tools, **kwargs)
+
+    def _generate(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Any:
+        for name in kwargs:
+            if name not in ("tools", "format", "logprobs", "top_logprobs"):
+                raise TypeError(f"chat() got an unexpected keyword argument {name!r}")
+        fields = ("seed", "temperature", "top_p", "num_predict", "num_ctx")
+        return _said({**{name: getattr(self, name) for name in fields}, **kwargs})
+
+
+def _said(asked: dict[str, Any]) -> ChatResult:
+    told = {name: value for name, value in sorted(asked.items()) if value is not None}
+    return ChatResult(generations=[ChatGeneration(message=AIMessage(json.dumps(told)))])
+
+
+SAMPLING = {"seed": 7, "temperature": 0.5, "max_tokens": 120}
+STRICT = [
+    (ChatAnthropic(), {"temperature": 0.5, "max_tokens": 120}),
+    (ChatOllama(num_ctx=8192, temperature=0.9),
+     {"seed": 7, "temperature": 0.5, "num_predict": 120, "num_ctx": 8192}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "taken"), STRICT, ids=["anthropic", "ollama"])
+async def test_every_role_asks_each_provider_for_what_its_client_takes(
+    model: BaseChatModel, taken: dict[str, Any], tmp_path: Any
+) -> None:
+    voice = Voice("student", model, "some:model", Meter())
+    asked = [HumanMessage("hello")]
+    assert json.loads(await voice.say(asked, **SAMPLING)) == taken
+    said: list[str] = []
+    assert json.loads(await voice.say(asked, hear=said.append, **SAMPLING)) == taken
+    acted = json.loads((await voice.act(asked, [], **SAMPLING)).text)
+    assert acted == {**taken, "tools": []}, "with tools bound, too"
+    student = as_student(model.bind(tools=[1]))
+    assert isinstance(student, BaseChatModel)
+    bound = Voice("student", student, "some:model", Meter())
+    assert json.loads(await bound.say(asked, **SAMPLING)) == {**taken, "tools": [1]}
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        wrapped = Voice("student", coached(model, library), "some:model", Meter())
+        assert json.loads(await wrapped.say(asked, **SAMPLING)) == taken
+
+
+@pytest.mark.parametrize(("model", "taken"), STRICT, ids=["anthropic", "ollama"])
+async def test_the_proxy_asks_each_provider_for_what_its_client_takes(
+    model: BaseChatModel, taken: dict[str, Any]
+) -> None:
+    upstream = ModelUpstream(model, "some:model")
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], **SAMPLING}
+    answer = await upstream.complete(body)
+    assert json.loads(answer["choices"][0]["message"]["content"]) == taken
+    tool = {"type": "function", "function": {"name": "refund"}}
+    answer = await upstream.complete({**body, "tools": [tool]})
+    assert json.loads(answer["choices"][0]["message"]["content"]) == {**taken, "tools": [tool]}
+
+
+def test_a_call_leaves_the_model_as_it_is() -> None:
+    model = ChatOllama(seed=1)
+    fitted, left = as_taken(model, {**SAMPLING, "stop": ["x"]})
+    assert (fitted.seed, model.seed, left) == (7, 1, {"stop": ["x"]})
+    other = FakeListChatModel(responses=["a"])
+    assert as_taken(other, SAMPLING) == (other, SAMPLING)
