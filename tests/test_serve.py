@@ -20,15 +20,19 @@ import openai
 import pytest
 import uvicorn
 from endpoint import ADVICE, QUESTION, UNAPPROVED, fill, recording
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 from smoke import smoke_model
 from tutelage.agents.chat_models import chat_model
+from tutelage.agents.faults import ModelFault
 from tutelage.strategy_store import Deployment, Library
 
 from tutelage.proxy import HttpUpstream, Proxy, Served, proxy_app
+from tutelage.proxy_errors import ProxyError
 from tutelage.proxy_model import ModelUpstream
 
 TEXT = f"How to answer this message:\n- {ADVICE}"
@@ -153,6 +157,13 @@ def test_with_a_key_of_its_own_the_proxy_lets_nobody_else_in(proxy, endpoint):
             client(url, "guess").models.list()
         assert endpoint.bodies == []
         client(url, "let-me-in").chat.completions.create(model="recorder", messages=ASK)
+        assert "authorization" not in endpoint.headers[-1], (
+            "what lets clients in is not the upstream's"
+        )
+        endpoint.answers = [{"status": 401, "body": {"error": {"message": "no key"}}}]
+        with pytest.raises(openai.InternalServerError, match="set OPENAI_API_KEY") as caught:
+            client(url, "let-me-in").chat.completions.create(model="recorder", messages=ASK)
+    assert caught.value.status_code == 502
 
 
 @pytest.mark.parametrize(
@@ -162,6 +173,8 @@ def test_with_a_key_of_its_own_the_proxy_lets_nobody_else_in(proxy, endpoint):
         ("[1]", {}, 400, "must be a JSON object"),
         ('{"model": "recorder"}', {}, 400, "'messages' must be"),
         ('{"model": "recorder", "messages": ["x"]}', {}, 400, "'messages' must be"),
+        ('{"messages": [{"role": "user", "content": [null]}]}', {}, 400, "content of message 0"),
+        ('{"messages": [{"role": "user", "content": {"a": 1}}]}', {}, 400, "content of message 0"),
         ('{"model": "gpt-9", "messages": []}', {}, 404, "serves 'recorder' only"),
         ('{"model": ["x"], "messages": []}', {}, 404, "serves 'recorder' only"),
         ("{}", {"content-type": "text/plain"}, 415, "application/json"),
@@ -237,6 +250,56 @@ def test_an_upstream_that_is_not_there_or_breaks_off(proxy, endpoint):
             list(stream)
 
 
+def test_a_redirect_of_the_upstream_is_named_and_not_passed_off_as_an_answer(proxy):
+    def moved(request):
+        return httpx.Response(307, headers={"location": "https://me:pass@there/v2/x?key=1"})
+
+    with serving(replace(proxy, transport=httpx.MockTransport(moved))) as url:
+        for stream in (False, True):
+            with pytest.raises(openai.InternalServerError, match="https://there/v2/x") as caught:
+                client(url).chat.completions.create(model="recorder", messages=ASK, stream=stream)
+            assert caught.value.status_code == 502 and "pass" not in str(caught.value)
+
+
+def test_what_is_no_part_of_a_message_is_no_reason_to_break(library):
+    odd = [{"role": "user", "content": [None, {"type": "text", "text": QUESTION}, 7]}]
+    assert Deployment(library).coach_wire(odd)[-1]["content"] == TEXT
+
+
+class Failing(Embeddings):
+    """Embeddings that fail in the way they are told to."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def embed_documents(self, texts):
+        raise self.error
+
+    def embed_query(self, text):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ModelFault("it is busy", retryable=True), 503, "it is busy"),
+        (ModelFault("it is not there"), 502, "it is not there"),
+        (RuntimeError(f"{QUESTION} {SECRET}"), 500, "RuntimeError in the proxy"),
+    ],
+)
+def test_no_fault_puts_a_customers_text_into_the_log(
+    proxy, library, capfd, caplog, error, status, said
+):
+    failing = replace(proxy, deployment=Deployment(library, embeddings=Failing(error)))
+    with serving(failing) as url:
+        answer = httpx.post(f"{url}/chat/completions", json={"messages": ASK})
+    assert (answer.status_code, said in answer.text) == (status, True)
+    logged = "".join([*capfd.readouterr(), caplog.text])
+    assert "Traceback" not in logged
+    assert not any(text in logged + answer.text for text in (QUESTION, SECRET))
+    assert ("RuntimeError" in logged and "test_serve.py" in logged) == (status == 500)
+
+
 def test_a_closed_library_is_an_error_of_the_proxy_and_not_silence(proxy, library, endpoint):
     library.close()
     with serving(proxy) as url, pytest.raises(openai.InternalServerError):
@@ -287,6 +350,72 @@ def test_a_model_of_any_provider_answers_in_openais_shape(library, endpoint):
         assert caught.value.status_code == 503 and SECRET not in str(caught.value)
         with pytest.raises(openai.BadRequestError, match="one choice"):
             speak(model="m", messages=ASK, n=2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"stream_options": [1], "stream": True}, "stream_options"),
+        ({"tools": [1]}, "tools"),
+        ({"tools": "refund"}, "tools"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": 1}, "tool_choice"),
+        ({"messages": [{"role": "assistant", "content": "", "tool_calls": "abc"}]}, "messages"),
+        ({"messages": [{"role": "assistant", "content": "", "tool_calls": [1]}]}, "messages"),
+        ({"messages": [{"role": "nobody", "content": "hello"}]}, "messages"),
+    ],
+)  # fmt: skip
+async def test_what_a_model_cannot_be_asked_is_the_requests_fault(wrong, param):
+    model = ChatOpenAI(model="m", base_url="http://127.0.0.1:9/v1", api_key=SecretStr("x"))
+    with pytest.raises(ProxyError) as caught:
+        await ModelUpstream(model, "some:m").complete({"model": "m", "messages": ASK, **wrong})
+    assert (caught.value.status, caught.value.body["error"]["param"]) == (400, param)
+
+
+class Chooses(GenericFakeChatModel):
+    """Answers with the tools and the choice among them that it was given."""
+
+    def bind_tools(self, tools, *, tool_choice=None, **kwargs):
+        return self.bind(tools=len(tools), choice=tool_choice)
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        said = AIMessage(json.dumps(kwargs))
+        return ChatResult(generations=[ChatGeneration(message=said)])
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ("required", {"tools": 1, "choice": "any"}),
+        ("auto", {"tools": 1, "choice": "auto"}),
+        (None, {"tools": 1, "choice": None}),
+        ({"type": "function", "function": {"name": "refund"}}, {"tools": 1, "choice": "refund"}),
+        ("none", {}),
+    ],
+)
+async def test_openais_choice_of_tools_is_put_in_langchains_words(asked, given):
+    tool = {"type": "function", "function": {"name": "refund"}}
+    body = {"model": "m", "messages": ASK, "tools": [tool], "tool_choice": asked}
+    answer = await ModelUpstream(Chooses(messages=iter(())), "some:m").complete(body)
+    assert json.loads(answer["choices"][0]["message"]["content"]) == given
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"done_reason": "length"}, "length"),
+        ({"finish_reason": "MAX_TOKENS"}, "length"),
+        ({"stop_reason": "max_tokens"}, "length"),
+        ({"finish_reason": "STOP"}, "stop"),
+        ({"finish_reason": "content_filter"}, "content_filter"),
+        ({"finish_reason": "SAFETY"}, "content_filter"),
+        ({"stop_reason": "refusal"}, "content_filter"),
+        ({"done_reason": "unheard of"}, "stop"),
+    ],
+)
+async def test_why_an_answer_ends_is_told_in_openais_words(told, reason):
+    model = GenericFakeChatModel(messages=iter([AIMessage("Two hours", response_metadata=told)]))
+    answer = await ModelUpstream(model, "some:m").complete({"model": "m", "messages": ASK})
+    assert answer["choices"][0]["finish_reason"] == reason
 
 
 def test_a_model_that_fails_in_the_middle_says_so_in_the_stream(library):
@@ -372,6 +501,21 @@ def test_the_command_serves_curl_and_keeps_keys_off_the_screen(library, endpoint
     assert SECRET not in process.talk and "other-key" not in process.talk
     assert "Traceback" not in process.talk and QUESTION not in process.talk
     assert endpoint.headers[-1]["authorization"] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+def test_the_address_it_prints_answers(library, endpoint, host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        try:
+            tried.bind((host, 0))
+        except OSError:
+            pytest.skip(f"this machine has no {host}")
+    with command(library, "--model", endpoint.spec, "--host", host) as (_, url):
+        assert host in url
+        assert httpx.get(f"{url}/models", timeout=60).status_code == 200
+        strange = {"host": "evil.example"}
+        assert httpx.get(f"{url}/models", headers=strange, timeout=60).status_code == 400
 
 
 def test_being_stopped_at_once_or_in_the_middle_of_stopping_is_told_the_same(library, endpoint):

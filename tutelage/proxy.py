@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import os
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,8 +25,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tutelage.agents.chat_models import redacted
-from tutelage.proxy_errors import ProxyError
+from tutelage.agents.chat_models import clean_url, redacted
+from tutelage.agents.faults import ModelFault
+from tutelage.proxy_errors import ProxyError, fault_error
 from tutelage.proxy_model import ModelUpstream
 from tutelage.strategy_store import Deployment, LibraryFault, coach_wire
 
@@ -35,13 +38,15 @@ SECONDS = 600.0
 _RESPONSE_HEADERS = ("x-request-id", "retry-after", "retry-after-ms")
 _RESPONSE_PREFIXES = ("openai-", "x-ratelimit-")
 _tracer = trace.get_tracer("tutelage")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class HttpUpstream:
     """A server that speaks the OpenAI protocol; what is sent and answered passes as it is.
 
-    `key` is the proxy's own; without one, the client's key is passed on.
+    `key` is the proxy's own; without one, the client's key is passed on, unless it is what lets the
+    client into the proxy.
     """
 
     base_url: str
@@ -79,8 +84,8 @@ class Proxy:
         upstream: what answers.
         aliases: other ids by which clients may ask for it.
         key: what clients must send as their key; "" for no check.
-        loopback: whether only requests to this machine's own names are taken, which keeps web
-            pages from reaching it under a name of theirs.
+        hosts: the names and addresses under which requests are taken, "*" for any. This machine's
+            own alone keep web pages from reaching it under a name of theirs.
         on_served: told after each answer.
     """
 
@@ -89,7 +94,7 @@ class Proxy:
     upstream: HttpUpstream | ModelUpstream
     aliases: tuple[str, ...] = ()
     key: str = field(default="", repr=False)
-    loopback: bool = True
+    hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
     on_served: Callable[[Served], None] | None = None
     transport: httpx.AsyncBaseTransport | None = None
 
@@ -109,7 +114,13 @@ def proxy_app(proxy: Proxy) -> Starlette:
 
     async def complete(request: Request) -> Response:
         _check_key(proxy, request)
-        return await _complete(proxy, request)
+        try:
+            return await _complete(proxy, request)
+        except (ProxyError, ModelFault, LibraryFault, HTTPException, ClientDisconnect):
+            raise
+        except Exception as error:
+            # Starlette would pass it on to the server, which prints what it says.
+            return await _on_defect(request, error)
 
     async def models(request: Request) -> Response:
         _check_key(proxy, request)
@@ -120,17 +131,18 @@ def proxy_app(proxy: Proxy) -> Starlette:
         _check_model(proxy, request.path_params["id"])
         return JSONResponse(_model(proxy))
 
-    hosts = ["localhost", "127.0.0.1"] if proxy.loopback else ["*"]
     return Starlette(
         routes=[
             Route("/v1/chat/completions", complete, methods=["POST"]),
             Route("/v1/models", models),
             Route("/v1/models/{id:path}", one_model),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=proxy.hosts, www_redirect=False)
+        ],
         exception_handlers={
-            ProxyError: _on_error, LibraryFault: _on_library, HTTPException: _on_http,
-            ClientDisconnect: _on_gone, Exception: _on_defect,
+            ProxyError: _on_error, ModelFault: _on_fault, LibraryFault: _on_library,
+            HTTPException: _on_http, ClientDisconnect: _on_gone,
         },
         lifespan=lifespan,
     )  # fmt: skip
@@ -141,9 +153,7 @@ async def _complete(proxy: Proxy, request: Request) -> Response:
     began = time.monotonic()
     body = await _body(request)
     _check_model(proxy, body.get("model", proxy.name))
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
-        raise ProxyError(400, "'messages' must be an array of objects", param="messages")
+    messages = _messages(body)
     context = propagate.extract(dict(request.headers))
     attributes = {
         "gen_ai.operation.name": "chat",
@@ -175,7 +185,7 @@ async def _complete(proxy: Proxy, request: Request) -> Response:
                     else JSONResponse(answer)
                 )
             else:
-                response = await _forward(proxy.upstream, request, sent)
+                response = await _forward(proxy, proxy.upstream, request, sent)
         except ProxyError as error:
             span.set_status(Status(StatusCode.ERROR, error.code))
             span.set_attribute("error.type", error.code)
@@ -188,12 +198,14 @@ async def _complete(proxy: Proxy, request: Request) -> Response:
     return response
 
 
-async def _forward(upstream: HttpUpstream, request: Request, body: Mapping[str, Any]) -> Response:
+async def _forward(
+    proxy: Proxy, upstream: HttpUpstream, request: Request, body: Mapping[str, Any]
+) -> Response:
     """Send a body to the upstream and give back what it answers, streamed or whole."""
     client: httpx.AsyncClient = request.app.state.client
-    authorization = (
-        f"Bearer {upstream.key}" if upstream.key else request.headers.get("authorization")
-    )
+    authorization = f"Bearer {upstream.key}" if upstream.key else None
+    if not upstream.key and not proxy.key:
+        authorization = request.headers.get("authorization")
     headers = {
         "content-type": "application/json",
         # What is not compressed can be passed on piece by piece as it comes.
@@ -223,7 +235,10 @@ async def _forward(upstream: HttpUpstream, request: Request, body: Mapping[str, 
         if name in _RESPONSE_HEADERS or name.startswith(_RESPONSE_PREFIXES)
     }
     if answer.status_code >= 400:
-        raise await _refused(answer, bool(upstream.key), kept)
+        raise await _refused(answer, proxy, upstream, kept)
+    if answer.status_code >= 300:
+        await answer.aclose()
+        raise _moved(answer)
     media = answer.headers.get("content-type", "application/json")
     if body.get("stream"):
         return StreamingResponse(
@@ -255,9 +270,23 @@ async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
         await answer.aclose()
 
 
-async def _refused(answer: httpx.Response, own_key: bool, headers: dict[str, str]) -> ProxyError:
+def _moved(answer: httpx.Response) -> ProxyError:
+    """A redirect, which is not followed: whoever set the address up should know what is asked."""
+    where = answer.headers.get("location")
+    named = f" to {clean_url(str(answer.url.join(where)))}" if where else ""
+    return ProxyError(
+        502,
+        f"The upstream redirects ({answer.status_code}){named}; start the proxy with the address "
+        f"that answers.",
+        code="upstream_redirected",
+    )
+
+
+async def _refused(
+    answer: httpx.Response, proxy: Proxy, upstream: HttpUpstream, headers: dict[str, str]
+) -> ProxyError:
     """An upstream's refusal: its own status and words, without keys. That it refuses the proxy's
-    key is no fault of the client's.
+    key, or that the proxy has none where clients send theirs to it alone, is no fault of theirs.
     """
     status = answer.status_code
     try:
@@ -266,8 +295,11 @@ async def _refused(answer: httpx.Response, own_key: bool, headers: dict[str, str
         found = None
     finally:
         await answer.aclose()
-    if status in (401, 403) and own_key:
-        return ProxyError(502, "The upstream refused the proxy's key.", code="upstream_refused_key")
+    if status in (401, 403) and (upstream.key or proxy.key):
+        said = "The upstream refused the proxy's key."
+        if not upstream.key:
+            said = "The upstream wants a key; set OPENAI_API_KEY for the proxy."
+        return ProxyError(502, said, code="upstream_refused_key")
     error = found.get("error") if isinstance(found, dict) else None
     if isinstance(error, str):
         error = {"message": error}
@@ -306,6 +338,28 @@ async def _body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ProxyError(400, "The request's body must be a JSON object.")
     return body
+
+
+def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The request's messages.
+
+    Raises:
+        ProxyError: where they are none, or the content of one is neither a text nor parts.
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+        raise ProxyError(400, "'messages' must be an array of objects", param="messages")
+    for place, message in enumerate(messages):
+        content = message.get("content")
+        parts = content if isinstance(content, list) else [content or ""]
+        kinds = dict | str if isinstance(content, list) else str
+        if not all(isinstance(part, kinds) for part in parts):
+            raise ProxyError(
+                400,
+                f"The content of message {place} must be a text or an array of objects.",
+                param=f"messages[{place}].content",
+            )
+    return messages
 
 
 def _check_key(proxy: Proxy, request: Request) -> None:
@@ -349,6 +403,11 @@ async def _on_error(request: Request, error: Exception) -> Response:
     return JSONResponse(error.body, error.status, headers=error.headers)
 
 
+async def _on_fault(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ModelFault)
+    return await _on_error(request, fault_error(error))
+
+
 async def _on_library(request: Request, error: Exception) -> Response:
     return await _on_error(request, ProxyError(500, str(error), code="library"))
 
@@ -364,5 +423,7 @@ async def _on_gone(request: Request, error: Exception) -> Response:
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
-    # What an unforeseen error says may hold anything; its kind is all that is told.
+    # What an unforeseen error says may hold anything; its kind and place are all that is told.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    _log.error("%s in the proxy, at %s:%s", type(error).__name__, place.filename, place.lineno)
     return await _on_error(request, ProxyError(500, f"{type(error).__name__} in the proxy."))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tutelage.agents.faults import ModelFault
+
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -49,3 +51,8 @@ class ProxyError(Exception):
                 "code": code,
             }
         }
+
+
+def fault_error(fault: ModelFault) -> ProxyError:
+    """A model's fault as an answer: 503 where the same call may succeed later, else 502."""
+    return ProxyError(503 if fault.retryable else 502, str(fault), code="upstream_error")

@@ -12,8 +12,8 @@ from typing import Any, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, convert_to_messages
 
-from tutelage.agents.chat_models import fault_of
-from tutelage.proxy_errors import ProxyError
+from tutelage.agents.chat_models import as_taken, fault_of
+from tutelage.proxy_errors import ProxyError, fault_error
 
 _FIELDS = (
     "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logprobs",
@@ -21,8 +21,12 @@ _FIELDS = (
 )  # fmt: skip
 _REASONS = {
     "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls",
-    "stop": "stop", "length": "length", "tool_calls": "tool_calls",
+    "stop": "stop", "length": "length", "tool_calls": "tool_calls", "model_length": "length",
+    "content_filter": "content_filter", "safety": "content_filter", "refusal": "content_filter",
 }  # fmt: skip
+"""Why an answer ends, as each provider says it in lower case, in OpenAI's words."""
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+"""What LangChain raises where a request's messages or tools are not what they should be."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,11 @@ class ModelUpstream:
             raise ProxyError(400, f"{self.spec} gives one choice at a time.", param="n")
         try:
             messages = convert_to_messages(body["messages"])
-        except (ValueError, TypeError, NotImplementedError, KeyError) as error:
+        except (*_UNREADABLE, NotImplementedError) as error:
             raise ProxyError(400, "'messages' cannot be read.", param="messages") from error
+        told = body.get("stream_options") or {}
+        if not isinstance(told, dict):
+            raise ProxyError(400, "'stream_options' must be an object.", param="stream_options")
         runnable, options = self._asked(body)
         head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
@@ -59,7 +66,7 @@ class ModelUpstream:
             except Exception as error:
                 raise self._failed(error) from error
             return {**head, "object": "chat.completion", **_whole(message)}
-        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        usage = bool(told.get("include_usage"))
         if usage and "stream_usage" in type(self.model).model_fields:
             options["stream_usage"] = True
         chunks = runnable.astream(messages, **options).__aiter__()
@@ -89,14 +96,21 @@ class ModelUpstream:
                     400, f"{self.spec} takes no response_format here.", param="response_format"
                 )
             options["response_format"] = body["response_format"]
-        if not body.get("tools"):
-            return self.model, options
+        return as_taken(self._with_tools(body), options)
+
+    def _with_tools(self, body: dict[str, Any]) -> Any:
+        """The model with those of the request's tools that it may call."""
+        tools, choice = body.get("tools"), _choice(body.get("tool_choice"))
+        if not tools or choice == "none":
+            return self.model
+        if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+            raise ProxyError(400, "'tools' must be an array of objects.", param="tools")
         try:
-            return self.model.bind_tools(
-                body["tools"], tool_choice=body.get("tool_choice")
-            ), options
+            return self.model.bind_tools(tools, tool_choice=choice)
         except NotImplementedError as error:
             raise ProxyError(400, f"{self.spec} cannot call tools.", param="tools") from error
+        except _UNREADABLE as error:
+            raise ProxyError(400, "'tools' cannot be read.", param="tools") from error
 
     async def _events(
         self,
@@ -133,7 +147,25 @@ class ModelUpstream:
         fault = fault_of(error, self.spec)
         if fault.exit_code == 2:
             return ProxyError(400, str(fault))
-        return ProxyError(503 if fault.retryable else 502, str(fault), code="upstream_error")
+        return fault_error(fault)
+
+
+def _choice(asked: Any) -> str | None:
+    """OpenAI's `tool_choice` in LangChain's words, which every provider's model takes.
+
+    Raises:
+        ProxyError: where it is none that they can take.
+    """
+    if asked is None or asked in ("none", "auto"):
+        return asked
+    if asked == "required":
+        return "any"
+    function = asked.get("function") if isinstance(asked, dict) else None
+    if isinstance(function, dict) and isinstance(function.get("name"), str):
+        return function["name"]
+    raise ProxyError(
+        400, "'tool_choice' must be none, auto, required or one function.", param="tool_choice"
+    )
 
 
 def _whole(message: AIMessage) -> dict[str, Any]:
@@ -178,7 +210,8 @@ def _reason(message: AIMessage) -> str:
     if message.tool_calls:
         return "tool_calls"
     told = message.response_metadata
-    return _REASONS.get(str(told.get("finish_reason") or told.get("stop_reason")), "stop")
+    reasons = (told.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))
+    return _REASONS.get(str(next(filter(None, reasons), "")).lower(), "stop")
 
 
 def _usage(message: AIMessage) -> dict[str, Any]:

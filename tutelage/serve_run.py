@@ -52,8 +52,7 @@ def serve_run(
     if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
         raise ServeFault("serving needs more packages: `pip install 'tutelage[serve]'`")
     key = os.environ.get(KEY, "")
-    loopback = _is_loopback(host)
-    if not loopback and not key:
+    if not _is_loopback(host) and not key:
         raise ServeFault(
             f"{host} is open to other machines, which could use your model and key; set {KEY} to "
             f"what clients must send as their key, or listen on 127.0.0.1",
@@ -101,7 +100,7 @@ def serve_run(
                 aliases=(spec,),
                 upstream=upstream,
                 key=key,
-                loopback=loopback,
+                hosts=_hosts(host),
                 on_served=say,
             )
         )
@@ -146,6 +145,16 @@ def _socket(host: str, port: int) -> socket.socket:
             f"name another with --port or --host"
         ) from error
     return bound
+
+
+def _hosts(host: str) -> tuple[str, ...]:
+    """The names under which requests are taken where this address is listened on."""
+    if not _is_loopback(host):
+        return ("*",)
+    # In Starlette before 1.8 every address in brackets reads as "[". It is an address all the same,
+    # and no name of a web page's.
+    own = (f"[{host}]", "[") if ":" in host else (host,)
+    return ("localhost", "127.0.0.1", *own)
 
 
 def _is_loopback(host: str) -> bool:
