@@ -6,13 +6,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from .environment import EnvironmentConfig
-from .faults import fault
+from .faults import EnvironmentFault, fault
 from .loading import load_environment, parse_yaml, read_text
 from .scenario import Scenario
 
@@ -57,7 +58,7 @@ def write_firm(
                 write_yaml(staging / kind / f"{id_}.yaml", value)
         if handbook is not None and handbook.is_dir():
             shutil.copytree(handbook, staging / "handbook")
-        load_environment(staging)
+        _check(staging, target)
         staging.chmod(0o755)
         staging.rename(target)
     except OSError as error:
@@ -95,7 +96,7 @@ def add_scenarios(source: Path, target: Path, scenarios: Sequence[Scenario]) -> 
         added = [staging / "scenarios" / f"{one.id}.yaml" for one in scenarios]
         for path, one in zip(added, scenarios, strict=True):
             write_yaml(path, one.model_dump(exclude_defaults=True))
-        load_environment(staging)
+        _check(staging, target)
         if in_place:
             for path in added:
                 path.rename(target / "scenarios" / path.name)
@@ -107,6 +108,22 @@ def add_scenarios(source: Path, target: Path, scenarios: Sequence[Scenario]) -> 
         raise fault(target, f"cannot be written: {_why(error)}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _check(staging: Path, target: Path) -> None:
+    """Load what was written; what is wrong is said of the place it was meant for."""
+    try:
+        load_environment(staging)
+    except EnvironmentFault as error:
+        raise EnvironmentFault(
+            [
+                replace(problem, path=target / problem.path.relative_to(staging))
+                if problem.path.is_relative_to(staging)
+                else problem
+                for problem in error.problems
+            ],
+            error.exit_code,
+        ) from error
 
 
 def _why(error: OSError) -> str:

@@ -65,15 +65,15 @@ def find_environment(name_or_folder: str | Path) -> Path:
     raise EnvironmentFault([problem], exit_code=2)
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 file of at most 2 MB.
+def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
+    """Read a UTF-8 file of at most so many bytes.
 
     Raises:
         EnvironmentFault: where it is missing, too large, unreadable or not UTF-8.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise fault(path, f"is larger than {MAX_FILE_BYTES:,} bytes")
+        if path.stat().st_size > most:
+            raise fault(path, f"is larger than {most:,} bytes")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise fault(path, "is missing", expected="a file") from error
@@ -95,6 +95,17 @@ class _PlainLoader(yaml.SafeLoader):
                 problem_mark=self.peek_event().start_mark,
             )
         return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            # What PyYAML lets through on `2026-02-30`, `!!int abc` or `!!timestamp soon`.
+            shown = str(node.value)[:40]
+            raise yaml.MarkedYAMLError(
+                problem=f"{shown!r} is no {node.tag.rpartition(':')[2]}",
+                problem_mark=node.start_mark,
+            ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

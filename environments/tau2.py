@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from .loading import read_text
 from .tau2_tools import Action, changes, state_checks, tools_text
 
 MAX_TASKS = 5000
+MAX_JSON_BYTES = 50_000_000
+"""More than a firm's own file may hold: a domain's tasks all stand in one."""
 _NEUTRAL = {
     "description": "A customer as the imported task describes them; the scenario says the rest.",
     "goal": "to get done what the scenario says",
@@ -82,9 +85,10 @@ def import_tau2(
     unchecked = 0
     for index, task in enumerate(tasks):
         where = _Where(folder / "tasks.json", index)
-        scenario = _scenario(task, where)
-        if scenario["id"] in scenarios:
-            raise where.fault("id", f"{task.get('id')!r} stands twice")
+        given = where.text(task.get("id"), "id") or str(index)
+        if given in by_task:
+            raise where.fault("id", f"{given!r} stands twice")
+        scenario = {"id": _scenario_id(given, scenarios), **_scenario(task, given, where)}
         if tools:
             actions = _actions(task, where)
             checks, missing = state_checks(actions, json.dumps(task.get("user_scenario")))
@@ -94,7 +98,7 @@ def import_tau2(
         persona = _persona(task, where, personas)
         scenario["personas"] = [persona]
         scenarios[scenario["id"]] = scenario
-        by_task[str(task.get("id"))] = scenario["id"]
+        by_task[given] = scenario["id"]
     splits, split_notes = _splits(folder / "split_tasks.json", by_task)
     notes += split_notes
     if tools:
@@ -165,7 +169,7 @@ class _Where:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path, MAX_JSON_BYTES))
     except json.JSONDecodeError as error:
         raise fault(path, f"is broken JSON: {error.msg}", line=error.lineno) from error
     except RecursionError as error:
@@ -181,7 +185,17 @@ def _read_tasks(path: Path) -> list[Mapping[str, Any]]:
     return [_Where(path, index).mapping(task, "") for index, task in enumerate(tasks)]
 
 
-def _scenario(task: Mapping[str, Any], where: _Where) -> dict[str, Any]:
+def _scenario_id(given: str, taken: Container[str]) -> str:
+    """A scenario's id out of a task's; with its hash where that loses what tells it from others."""
+    slug = re.sub(r"[^a-z0-9_]+", "_", given.casefold()).strip("_")
+    if slug and len(slug) <= 60 and f"task_{slug}" not in taken:
+        return f"task_{slug}"
+    # Not for secrecy: ids stay the same from import to import.
+    digest = hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"task_{slug[:60]}_{digest}" if slug else f"task_{digest}"
+
+
+def _scenario(task: Mapping[str, Any], given: str, where: _Where) -> dict[str, Any]:
     user = where.mapping(task.get("user_scenario"), "user_scenario")
     told = user.get("instructions")
     if isinstance(told, str):
@@ -222,15 +236,12 @@ def _scenario(task: Mapping[str, Any], where: _Where) -> dict[str, Any]:
         }
         for n, fact in enumerate((f for f in facts if f), start=1)
     ]
-    given = where.text(task.get("id"), "id") or str(where.index)
     situation = " ".join([reason, known]).strip() or behaviour or purpose
     if len(situation) < 10:
         raise where.fault(prefix + "reason_for_call", "says too little", "why the customer calls")
     actions = [name for name, _ in _actions(task, where)]
     done = f" Actions a good agent takes: {', '.join(actions)}." if actions else ""
-    slug = re.sub(r"[^a-z0-9_]+", "_", given.casefold()).strip("_")[:60] or str(where.index)
     scenario = {
-        "id": f"task_{slug}",
         "title": (purpose or reason or given)[:70],
         "situation": situation,
         "goal": reason if len(reason) >= 5 else "what the instructions say",
@@ -281,15 +292,16 @@ def _splits(path: Path, by_task: Mapping[str, str]) -> tuple[dict[str, list[str]
     splits: dict[str, list[str]] = {"train": [], "test": []}
     placed: set[str] = set()
     for split in splits:
-        for task in published.get(split) or []:
-            if str(task) not in by_task:
+        for task in _Where(path, 0).list_(published.get(split), split):
+            id_ = by_task.get(str(task).strip())
+            if id_ is None:
                 raise fault(
                     path, f"{task!r} is no task", field=split, expected="an id of tasks.json"
                 )
-            if by_task[str(task)] in placed:
+            if id_ in placed:
                 raise fault(path, f"{task!r} is in two splits", field=split)
-            splits[split].append(by_task[str(task)])
-            placed.add(by_task[str(task)])
+            splits[split].append(id_)
+            placed.add(id_)
     rest = [id_ for id_ in by_task.values() if id_ not in placed]
     if rest and published:
         notes.append(f"{len(rest)} tasks are in no published split; they join train")

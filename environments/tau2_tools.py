@@ -88,11 +88,18 @@ def state_checks(actions: Sequence[Action], told: str) -> tuple[list[dict[str, A
 def _function(name: str, calls: Sequence[Mapping[str, Any]]) -> str:
     arguments = dict.fromkeys(argument for call in calls for argument in call)
     optional = {a for a in arguments if any(a not in call for call in calls)}
+    named = {a: a for a in arguments}
+    # A tool's own first argument is `state`; what the data calls so is noted under its own name.
+    if "state" in named:
+        named["state"] = "state_"
+        while named["state"] in arguments:
+            named["state"] += "_"
     typed = [
-        f"{a}: {_type(a, calls)}" + (" | None = None" if a in optional else "") for a in arguments
+        f"{named[a]}: {_type(a, calls)}" + (" | None = None" if a in optional else "")
+        for a in arguments
     ]
     signature = ",\n    ".join(["state: dict", *(["*", *typed] if typed else [])])
-    given = "".join(f'        "{a}": {a},\n' for a in arguments)
+    given = "".join(f'        "{a}": {named[a]},\n' for a in arguments)
     return (
         f'def {name}(\n    {signature},\n) -> str:\n    """{name.replace("_", " ").capitalize()}."""\n'
         f'    given = {{\n{given}    }}\n    return _note(state, "{name}", given)\n'

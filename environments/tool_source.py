@@ -54,7 +54,7 @@ class DeclaredTool:
 def declared_tools(path: Path, text: str) -> list[DeclaredTool]:
     """The tools that a Python file declares: every public function at its top level, in order.
 
-    The text is parsed and never run.
+    The text is compiled and never run.
 
     Raises:
         EnvironmentFault: where the file is no Python, declares no tool, or a tool lacks what a
@@ -62,6 +62,7 @@ def declared_tools(path: Path, text: str) -> list[DeclaredTool]:
     """
     try:
         tree = ast.parse(text)
+        compile(tree, str(path), "exec", dont_inherit=True)  # Finds an argument given twice.
     except (SyntaxError, ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         raise fault(path, f"is no Python: {getattr(error, 'msg', error)}", line=line) from error

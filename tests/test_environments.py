@@ -218,6 +218,15 @@ def test_hostile_files_are_refused_at_once(bakery):
     assert "hurried.yaml:2" in problems(bakery) and "stands twice" in problems(bakery)
 
 
+@pytest.mark.parametrize(
+    "value", ["2026-02-30", "!!int abc", "!!timestamp soon", "!!bool soon", "9" * 5000, "!!int ''"]
+)
+def test_a_value_that_yaml_cannot_make_is_named_with_its_line(bakery, value):
+    head = bakery / "environment.yaml"
+    head.write_text(head.read_text().replace("sells:", f"origin: {value}\nsells:", 1))
+    assert "environment.yaml:4: is broken YAML: " in problems(bakery)
+
+
 def test_a_pattern_that_never_ends_is_named():
     item = Regex(id="slow", kind="regex", pattern=r"^(\w|\w\w)+$")
     began = time.monotonic()
@@ -356,3 +365,48 @@ async def test_tau2_airline_with_tools(tau2_airline, tmp_path):
     assert any("of 49 expected changes are checked by code" in note for note in notes)
     quiet = [s for s in firm.scenarios.values() if any(i.id == "nothing_done" for i in s.rubric)]
     assert len(quiet) == 24
+
+
+async def test_a_tau2_argument_called_state_is_noted_beside_the_state(tmp_path):
+    move = ("move_house", {"user": "pat_7", "state": "Ohio", "state_": "old"})
+    folder = tau2_folder(tmp_path / "in", move, told="I am pat_7 and move to Ohio.")
+    made, _ = import_tau2(folder, tmp_path / "firm", tools=True)
+    firm = load_environment(made)
+    given = {"user": "pat_7", "state__": "Ohio", "state_": "old"}
+    assert await noted(firm, ("move_house", given)) == [1.0, 1.0]
+    assert await noted(firm, ("move_house", {**given, "state__": "Iowa"})) == [1.0, 0.0]
+
+
+def _asks(*ids):
+    return [{"id": id_, "user_scenario": {"instructions": f"I ask {n} things"}}
+            for n, id_ in enumerate(ids)]  # fmt: skip
+
+
+def test_tau2_ids_that_differ_only_late_or_in_signs_are_different_tasks(tmp_path):
+    ids = ["x" * 60 + "a", "x" * 60 + "b", "[a]b", "a|b", "你好", None, None]
+    made, _ = import_tau2(_domain(tmp_path / "telecom", _asks(*ids)), tmp_path / "out")
+    scenarios = load_environment(made).scenarios
+    assert len(scenarios) == len({s.situation for s in scenarios.values()}) == len(ids)
+    again, _ = import_tau2(tmp_path / "telecom", tmp_path / "again")
+    assert set(load_environment(again).scenarios) == set(scenarios)
+
+
+def test_a_tau2_split_that_is_no_list_is_named(tmp_path):
+    folder = _domain(tmp_path / "telecom", _asks("one"))
+    (folder / "split_tasks.json").write_text('{"train": 3}')
+    with pytest.raises(EnvironmentFault, match=r"split_tasks\.json: .*train: is a int"):
+        import_tau2(folder, tmp_path / "out")
+
+
+def test_a_large_tau2_file_comes_in(tmp_path):
+    tasks = [*_asks("one"), {**_asks("two")[0], "padding": "x" * 3_000_000}]
+    made, _ = import_tau2(_domain(tmp_path / "telecom", tasks), tmp_path / "out")
+    assert len(load_environment(made).scenarios) == 2
+
+
+def test_what_an_import_finds_wrong_is_said_of_the_folder_that_was_asked_for(tmp_path):
+    tasks = [{"id": "1", "user_scenario": {"instructions": "x" * 20}, "description": "?"}]
+    with pytest.raises(EnvironmentFault) as caught:
+        import_tau2(_domain(tmp_path / "shop", tasks), tmp_path / "out" / "firm")
+    place = tmp_path / "out" / "firm" / "scenarios" / "task_1.yaml"
+    assert str(caught.value).startswith(f"{place}:2: title: ")

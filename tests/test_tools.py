@@ -229,6 +229,8 @@ def test_a_tools_file_that_is_not_named_never_runs(desk_firm, tmp_path):
         ("def f(a: int): return a\n", "tools.py:1: f: says not what it does"),
         ("def f(a):\n    'Doc.'\n", "tools.py:1: f.a: has no type"),
         ("def f(*a: int):\n    'Doc.'\n", "tools.py:1: f: takes open arguments"),
+        ("x = 1\ndef f(a: int, a: int):\n    'Doc.'\n", "tools.py:2: is no Python: duplicate"),
+        ("\ndef f():\n    'Doc.'\nreturn 1\n", "tools.py:4: is no Python"),
     ],
 )
 def test_a_broken_tools_file_is_named_with_its_line(desk_firm, text, said):
