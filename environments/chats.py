@@ -12,10 +12,10 @@ from typing import Any
 
 from .chat_files import Chat, Columns, cut, read_chats
 from .environment import Environment
-from .faults import Problem, fault
+from .faults import EnvironmentFault, Problem, fault
 from .firm_folder import write_firm
 from .masking import PLACEHOLDER, Masker, bare, lower_words, words
-from .rubric import RubricItem
+from .rubric import StateCheck
 from .scenario import SpokenTurn
 
 _TAKEN_OUT = "## Data taken out"
@@ -130,9 +130,13 @@ def import_chats(
         skip_broken: leave broken lines out instead of refusing the file.
 
     Raises:
-        EnvironmentFault: where the file is broken or the folder is there already; nothing half-made
-            stays behind.
+        EnvironmentFault: where the title is too short (exit code 2), the file is broken or the folder
+            is there already; nothing half-made stays behind.
     """
+    if title and len(title.strip()) < 2:
+        short = f"{title!r} is shorter than 2 characters"
+        expected = "the firm's name as customers know it"
+        raise EnvironmentFault([Problem(Path("--title"), short, expected=expected)], 2)
     if out.exists():
         raise fault(out, "is there already; nothing was changed", expected="a new folder")
     chats, left_out = read_chats(path, columns or Columns(), form=form, skip_broken=skip_broken)
@@ -218,9 +222,10 @@ def _scenario(chat: _Masked, source: str, begins: int | None) -> dict[str, Any]:
     sentences = (part for line in told for part in re.split(r"(?<=[.?!])\s+", line))
     wanted = next((part for part in sentences if _WANT.search(part)), opening)
     facts = dict.fromkeys(m for line in told for m in PLACEHOLDER.findall(line))
+    title = cut(opening, 60).strip()
     scenario: dict[str, Any] = {
         "id": f"chat_{chat.number:04d}",
-        "title": cut(opening, 60) if len(opening) >= 3 else f"Chat {chat.number}",
+        "title": title if len(title) >= 3 else f"Chat {chat.number}",
         "situation": f"In a real chat this customer told: {situation}",
         "goal": f"to have this settled: {cut(wanted, 200)}",
         "facts": {fact.strip("[]"): fact for fact in facts},
@@ -288,7 +293,8 @@ def _config(
 ) -> dict[str, Any]:
     shared: dict[str, Any] = {"sells": "what its chats are about", "rubric": _RUBRIC}
     if firm is not None:
-        items: Sequence[RubricItem] = firm.config.rubric
+        # The tools do not come along, and without them nothing would change a state.
+        items = [item for item in firm.config.rubric if not isinstance(item, StateCheck)]
         shared = {
             "sells": firm.config.sells,
             "language": firm.config.language,
@@ -296,7 +302,8 @@ def _config(
             "today": firm.config.today,
             "rubric": [
                 item.model_dump(exclude_defaults=True) | {"kind": item.kind} for item in items
-            ],
+            ]
+            or _RUBRIC,
         }
     return {
         "name": name,

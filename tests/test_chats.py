@@ -6,6 +6,7 @@ import json
 import re
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import world
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from test_command_line import tutelage
-from tutelage.environments import EnvironmentFault, load_environment
+from tutelage.environments import EnvironmentFault, StateCheck, load_environment
 from tutelage.environments.chat_files import Columns, read_chats
 from tutelage.environments.chats import _LENGTHS, _MOODS, import_chats
 from tutelage.environments.masking import Masker, _common_words, lower_words
@@ -445,3 +446,39 @@ def test_empty_cells_at_the_end_of_a_csv_row_are_no_fault(tmp_path):
     path.write_text(HEAD + "1,user,hi there,,\n")
     ((chat,), _) = read_chats(path, Columns())
     assert chat.turns[0].text == "hi there"
+
+
+@pytest.mark.parametrize(
+    "opening", ["你好 " + "我想问一下为什么我的航班被取消了" * 6, "Hi " + "." * 70 + " anyone"]
+)
+def test_an_opening_whose_cut_is_too_short_for_a_title_gets_a_number(tmp_path, opening):
+    chats = [[("user", opening), ("assistant", "yes?")], [("user", "my parcel is late")]]
+    made = import_chats(jsonl(tmp_path / "c.jsonl", *chats), tmp_path / "firm")
+    titles = {scenario.title for scenario in load_environment(made.folder).scenarios.values()}
+    assert titles == {"Chat 1", "my parcel is late"}
+
+
+STATE_ITEMS: list = [StateCheck(id="s", kind="state", path="done.x", equals=1)]
+
+
+def test_a_firm_with_tools_lends_its_rubric_without_what_only_tools_change(tmp_path):
+    lender = load_environment(Path(__file__).parent.parent / "examples" / "firm_with_tools")
+    source = jsonl(tmp_path / "c.jsonl", [("user", "my parcel is late")])
+    kinds = {item.kind for item in lender.config.rubric}
+    with_state = replace(
+        lender,
+        config=lender.config.model_copy(
+            update={"rubric": [*lender.config.rubric, *STATE_ITEMS], "today": ""}
+        ),
+    )
+    made = import_chats(source, tmp_path / "firm", firm=with_state)
+    assert {item.kind for item in load_environment(made.folder).config.rubric} == kinds - {"state"}
+    only = replace(lender, config=lender.config.model_copy(update={"rubric": STATE_ITEMS}))
+    made = import_chats(source, tmp_path / "other", firm=only)
+    assert load_environment(made.folder).config.rubric, "a firm needs an item"
+
+
+def test_a_title_that_is_too_short_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(EnvironmentFault, match=r"^--title: 'X' is shorter than 2") as caught:
+        import_chats(tmp_path / "no.jsonl", tmp_path / "firm", title="X")
+    assert caught.value.exit_code == 2
