@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -339,11 +340,22 @@ def _from_spec(spec: str) -> BaseChatModel:
     try:
         module = _load_file(Path(where)) if where.endswith(".py") else _load_module(where)
         app = getattr(module, attribute)
-    except (ImportError, OSError, AttributeError, SyntaxError) as error:
-        raise ModelFault(f"{spec!r} cannot be loaded: {error}", exit_code=2) from error
+    # An app's file may raise anything, and one that is a script ends by leaving.
+    except (Exception, SystemExit) as error:
+        raise ModelFault(f"{spec!r} cannot be loaded: {_why(error)}", exit_code=2) from error
     if isinstance(app, AppStudent):
         return app
     return AppStudent(app=app, title=re.sub(r".*[/\\]", "", name))
+
+
+def _why(error: BaseException) -> str:
+    """What an app's file raised when it was loaded, and its own line that did."""
+    clear = isinstance(error, ImportError | OSError | AttributeError | SyntaxError)
+    said = str(error) if clear else f"{type(error).__name__}: {error}"
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename != __file__ and "importlib" not in frame.filename:
+            return f"{said} ({frame.filename}:{frame.lineno})"
+    return said
 
 
 def _load_module(name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +17,7 @@ from langchain_core.messages import (
 )
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-
-_CUT_SAY = re.compile(r'^\s*\{\s*"say"\s*:\s*"(?P<text>(?:[^"\\]|\\.)*)')
+from pydantic_core import from_json
 
 
 def answer_schema(tools: Sequence[BaseTool]) -> dict[str, Any]:
@@ -69,12 +67,22 @@ def heard(message: AIMessage) -> AIMessage:
         call = ToolCall(name=said["tool"], args=dict(said["arguments"]), id="call")
         return AIMessage("", tool_calls=[call], **kept)
     except (ValueError, TypeError, KeyError):
-        if cut := _CUT_SAY.match(message.text):
-            return AIMessage(json.loads(f'"{cut["text"]}"'), **kept)
+        if (words := _cut_words(message.text)) is not None:
+            return AIMessage(words, **kept)
         broken = InvalidToolCall(
             type="invalid_tool_call", name=None, args=message.text[:200], id="call", error=None
         )
         return AIMessage("", invalid_tool_calls=[broken], **kept)
+
+
+def _cut_words(text: str) -> str | None:
+    """What an answer that was cut short says so far; None where it says nothing."""
+    try:
+        said = from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        return None
+    words = said.get("say") if isinstance(said, dict) else None
+    return words if isinstance(words, str) else None
 
 
 def _form(properties: dict[str, Any]) -> dict[str, Any]:

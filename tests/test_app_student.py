@@ -378,6 +378,29 @@ def test_an_app_spec_that_leads_nowhere_says_so(spec, said):
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import os; os.environ['NO_SUCH']", r"KeyError: 'NO_SUCH' \(.*broken_app.py:2\)"),
+        ("1 / 0", r"ZeroDivisionError: division by zero \(.*broken_app.py:2\)"),
+        ("raise SystemExit(3)", r"SystemExit: 3 \(.*broken_app.py:2\)"),
+        ("import no_such_module_here", r"No module named 'no_such_module_here' \(.*broken_app.py:2\)"),
+        ("def answer(:", r"\(broken_app.py, line 2\)"),
+    ],
+)  # fmt: skip
+def test_an_app_that_breaks_when_it_is_loaded_says_what_and_where(
+    tmp_path, monkeypatch, line, said
+):
+    file = tmp_path / "broken_app.py"
+    file.write_text(f"# an app\n{line}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for spec in (f"app:{file}:answer", "app:broken_app:answer"):
+        monkeypatch.delitem(sys.modules, "broken_app", raising=False)
+        with pytest.raises(ModelFault, match=said) as caught:
+            as_student(spec)
+        assert caught.value.exit_code == 2 and "cannot be loaded" in str(caught.value)
+
+
 async def test_the_log_keeps_what_an_app_called(firm, agent):
     endpoint, app = agent
     endpoint.answers = [("refund", {"booking": "X4"}), "Paid, candlelight."]

@@ -70,6 +70,40 @@ def test_what_was_answered_is_heard():
     assert heard(AIMessage('{"say": "x"}', usage_metadata=usage)).usage_metadata == usage
 
 
+@pytest.mark.parametrize(
+    ("cut", "text"),
+    [
+        ('{"say": "It comes on the 16th, and th', "It comes on the 16th, and th"),
+        (r'{"say": "It costs 20 \u20', "It costs 20 "),
+        (r'{"say": "It costs 20 \u', "It costs 20 "),
+        ('{"say": "It costs 20 \\', "It costs 20 "),
+        (r'{"say": "Good day \ud83d', "Good day "),
+        (r'{"say": "20 \u20ac, she said: \"n', '20 €, she said: "n'),
+        ('{ "say":"Hello.", "to', "Hello."),
+    ],
+)
+def test_words_that_were_cut_short_anywhere_are_kept(cut, text):
+    message = heard(AIMessage(cut))
+    assert message.text == text and not message.invalid_tool_calls
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '{"tool": "move", "arguments": {"order": "A',
+        "",
+        "[",
+        "7",
+        '{"say": 7',
+        '"say',
+        '{"say": "a\\q',
+    ],
+)
+def test_what_is_no_answer_is_a_broken_call(broken):
+    message = heard(AIMessage(broken))
+    assert message.invalid_tool_calls[0]["args"] == broken and not message.tool_calls
+
+
 @pytest.mark.weights
 async def test_the_smoke_model_is_held_to_the_form():
     from smoke import smoke_model
