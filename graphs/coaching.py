@@ -199,7 +199,8 @@ def compile_coaching(
                 desk, weak, others, null, options.step, round_number=number, run=run,
                 seed=options.seed,
             )  # fmt: skip
-            if not desk.meter.spent:
+            # What was kept is in the library, though the budget ended with it.
+            if kept or not desk.meter.spent:
                 await desk.record(
                     StateClosed(dialogue=weak.state.dialogue, turn=weak.state.turn, round=number)
                 )
@@ -212,12 +213,16 @@ def compile_coaching(
 
     async def close_round(state: CoachingState) -> dict[str, Any]:
         """The student plays the validation dialogues where the library changed; the sums are drawn."""
+        if desk.meter.spent:
+            # What is half done is not closed: a run that goes on does the rest of it.
+            await desk.record_usage()
+            return {"stop": "the budget is spent"}
         number = state.get("round", 1)
         decided = await decided_in(log, number)
         kept = sum(event.verdict == "kept" for event in decided)
         validation = state.get("validation") or {}
         improved: bool | None = None
-        if kept and not desk.meter.spent:
+        if kept:
             await play_validation(number)
             validation = await validation_means(log, number) or validation
             scores = await validation_scores(log)
@@ -263,7 +268,8 @@ def compile_coaching(
         """The student plays the validation dialogues before anything is taught."""
         done = [e.event for e in await log.read(kinds=("round_ended",))]
         rounds = [event for event in done if isinstance(event, RoundEnded)]
-        await play_validation(0)
+        if not rounds and not any(event.verdict == "kept" for event in await decided_in(log, 1)):
+            await play_validation(0)
         validation = await validation_means(log, 0)
         if not rounds:
             return {"validation": validation}

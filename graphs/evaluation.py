@@ -91,16 +91,16 @@ def plan_cells(environment: Environment, options: EvaluationOptions) -> list[Dia
     order = random.Random(f"{options.seed}-cells").sample(scenarios, len(scenarios))  # noqa: S311
     cells: list[DialogueRequest] = []
     for number in range(options.dialogues):
-        scenario = order[number % len(order)]
+        lap, at = divmod(number, len(order))
+        scenario = order[at]
         personas = environment.personas_for(scenario)
-        lap = number // len(order)
-        persona = personas[(options.seed + number + lap) % len(personas)].name
+        persona = personas[(options.seed + at + lap) % len(personas)].name
         for repeat in range(options.repeats):
             cells.append(
                 DialogueRequest(
                     scenario=scenario.id,
                     persona=persona,
-                    seed=options.seed + number * options.repeats + repeat,
+                    seed=options.seed + number * options.repeats + lap + repeat,
                     round=0,
                     purpose=options.split,
                     coin=coin_of(scenario.id, persona, repeat + lap * options.repeats),

@@ -32,8 +32,13 @@ def plan_round(
     requests: list[DialogueRequest] = []
     for position in range(dialogues):
         place = (number - 1) * dialogues + position
-        scenario = order[place % len(order)]
-        requests.append(request_for(environment, scenario.id, number, "train", seed + place))
+        lap, at = divmod(place, len(order))
+        # Seeds shift by one a lap, so that whoever tells even from odd ones meets both.
+        requests.append(
+            request_for(
+                environment, order[at].id, number, "train", seed + place + lap, seed + at + lap
+            )
+        )
     return requests
 
 
@@ -51,11 +56,18 @@ def plan_validation(
 
 
 def request_for(
-    environment: Environment, scenario: str, number: int, purpose: str, seed: int
+    environment: Environment,
+    scenario: str,
+    number: int,
+    purpose: str,
+    seed: int,
+    place: int | None = None,
 ) -> DialogueRequest:
-    """A dialogue of round `number`; of the personas that the scenario allows the seed takes one."""
+    """A dialogue of round `number`; of the personas that the scenario allows it takes the one at a
+    place, counted round and round: the seed, where none is given.
+    """
     personas = environment.personas_for(environment.scenarios[scenario])
-    persona = personas[seed % len(personas)].name
+    persona = personas[(seed if place is None else place) % len(personas)].name
     prefix = "v" if purpose == "validation" else "r"
     return DialogueRequest(
         scenario=scenario, persona=persona, seed=seed, round=number, purpose=purpose,
@@ -108,7 +120,11 @@ async def gather(
     """Work on all items, at most `concurrency` at a time; a first failure cancels the others.
 
     A ModelFault in one item is recorded and the item left out of the result.
+
+    Raises:
+        ModelFault: where every item failed because of a model.
     """
+    faults: list[ModelFault] = []
     gate = asyncio.Semaphore(concurrency)
     results: dict[int, R] = {}
 
@@ -118,6 +134,7 @@ async def gather(
                 results[position] = await work(item)
             except ModelFault as error:
                 await desk.record(Fault(where="coaching", message=str(error)))
+                faults.append(error)
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -126,4 +143,6 @@ async def gather(
     except* Exception as group:
         # One clear fault reads better than a group of them.
         raise group.exceptions[0] from None
+    if items and len(faults) == len(items):
+        raise faults[0]
     return [results[position] for position in sorted(results)]

@@ -36,7 +36,7 @@ from .trials import (
 
 __all__ = ["Null", "StepOptions", "Weak", "strategy_step"]
 
-_CHOOSE_SEED, _ACCEPT_SEED = 1000, 2000
+_CHOOSE_SEED, _ACCEPT_SEED, _ATTEMPT_SEED = 1000, 2000, 10_000
 _RULINGS = 3
 """Candidates at most that are read against the policy, the best first."""
 _DRAWN_FIRST, _DRAWN_NEXT = 4, 2
@@ -98,7 +98,6 @@ async def strategy_step(
         lambda at: reply(desk, state, at),
     )
     await extend_null(desk, state, plain, null)
-    fresh = await fresh_states(desk, state, options.fresh_states, seed)
     for attempt in range(options.refinements + 1):
         if desk.meter.spent:
             return False
@@ -145,20 +144,23 @@ async def strategy_step(
             best, _ = better[0]
             await tried.dropped(best.texts, "refused: " + "; ".join(broken), (), best.source)
             continue
+        # A second try is tested on what its teacher has not been told about.
+        at = seed + _ATTEMPT_SEED * attempt
+        fresh = await fresh_states(desk, state, options.fresh_states, at)
         # What the test and the gate are measured by is fixed here, before their data.
         before = list(null.pairs)
         entry = entry_of(weak, allowed)
         similar = [near for _, near in await reached(desk, entry, state, others)]
         where = [state, *fresh, *similar[: options.similar_states]]
         decision, pairs = await _accept(
-            desk, name, entry, where, before, unit, options.accept_pairs, seed
+            desk, name, entry, where, before, unit, options.accept_pairs, at
         )
         if not decision.kept:
             await tried.decided(allowed, decision, pairs)
             failures.append(lesson(allowed, decision, pairs))
             continue
         gate = await generalise(
-            desk, name, entry, state, others, before, unit, most=options.gate_states, seed=seed
+            desk, name, entry, state, others, before, unit, most=options.gate_states, seed=at
         )
         if gate.entry is None:
             decision = Decision(False, gate.reason, decision.mean, decision.ci95)
@@ -172,7 +174,7 @@ async def strategy_step(
         learned = entry_of(weak, allowed, provenance).model_copy(
             update={"threshold": gate.entry.threshold, "unless": gate.entry.unless}
         )
-        kept = await _kept(desk, name, learned, where, before, unit, known, run, seed)
+        kept = await _kept(desk, name, learned, where, before, unit, known, run, at)
         if kept.merged:
             decision = Decision(False, f"merged: it {kept.merged}", decision.mean, decision.ci95)
         await tried.decided(allowed, decision, pairs, gate, kept.strategies)

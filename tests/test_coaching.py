@@ -13,11 +13,13 @@ from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
+from tutelage.graphs.acceptance import Decision
 from tutelage.graphs.coaching import (
     CoachingOptions,
     compile_coaching,
 )
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.events import DialogueEnded
 from tutelage.graphs.rollouts import plan_round, play
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
@@ -148,6 +150,81 @@ async def test_a_killed_run_resumes_without_losing_or_repeating_a_dialogue(firm,
             planned = {r["dialogue"] for r in plan_round(firm, 1, OPTIONS.dialogues, OPTIONS.seed)}
             assert planned <= set(ended)
     assert library.path.exists()
+
+
+@pytest.mark.parametrize("budget", [1500, 3000, 6000])
+async def test_a_round_that_the_budget_cut_off_goes_on_where_it_ended(firm, tmp_path, budget):
+    options = replace(OPTIONS, rounds=1)
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        async with await RunLog.open(tmp_path / "run") as log:
+            meter = Meter(budget_tokens=budget)
+            desk = world.seat(firm, library, log=log, meter=meter)
+            final = await compile_coaching(desk, options).ainvoke({})
+            assert meter.spent and final.get("stop", "the budget is spent") == "the budget is spent"
+            assert not await log.read(kinds=("round_ended",)), "what is half done is not closed"
+            desk = world.seat(firm, library, log=log)
+            final = await compile_coaching(desk, options).ainvoke({})
+            planned = {r["dialogue"] for r in plan_round(firm, 1, OPTIONS.dialogues, OPTIONS.seed)}
+            ended = [one.event.dialogue for one in await log.read(kinds=("dialogue_ended",))]
+            assert planned <= set(ended) and len(ended) == len(set(ended))
+            assert len(await log.read(kinds=("round_ended",))) == 1 and final["kept"] >= 2
+
+
+async def test_a_teacher_that_cannot_be_reached_is_a_fault_and_no_convergence(firm, tmp_path):
+    class Gone(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            raise ConnectionRefusedError("connection refused")
+
+    async with await RunLog.open(tmp_path / "run") as log:
+        desk = world.seat(firm, None, log=log, teacher=Gone())
+        with pytest.raises(ModelFault, match="cannot be reached"):
+            await compile_coaching(desk, OPTIONS).ainvoke({})
+        assert not await log.read(kinds=("round_ended",))
+
+
+async def test_what_was_not_played_before_the_teaching_is_not_played_after_it(firm, tmp_path):
+    options = replace(OPTIONS, rounds=1)
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        async with await RunLog.open(tmp_path / "run") as log:
+            await compile_coaching(world.seat(firm, library, log=log), options).ainvoke({})
+            first = next(id_ for id_ in await played(log) if id_.startswith("v0."))
+            await log.append(DialogueEnded(dialogue=first, reason="fault", turns=0, valid=False))
+            desk = world.seat(firm, library, log=log)
+            await compile_coaching(desk, replace(options, rounds=2)).ainvoke({})
+            begun = [one.event.dialogue for one in await log.read(kinds=("dialogue_started",))]
+            assert begun.count(first) == 1
+
+
+async def test_a_second_try_is_tested_on_pairs_that_its_teacher_has_not_seen(firm, monkeypatch):
+    def never(pairs, *_, **__):
+        return Decision(False, "not better") if len(pairs) == 3 else None
+
+    monkeypatch.setattr("tutelage.graphs.strategy_step.decide", never)
+    desk = world.seat(firm, None)
+    options = replace(OPTIONS, rounds=1, step=replace(OPTIONS.step, refinements=2))
+    await compile_coaching(desk, options).ainvoke({})
+    seen: dict[tuple[str, int], dict[str, set]] = {}
+    for logged in await desk.log.read(kinds=("strategy_tried",)):
+        event = logged.event
+        if event.phase == "accept":
+            state, attempt = event.proposal.split(".")
+            seen.setdefault(state, {}).setdefault(attempt, set()).add(event.seed)
+    twice = [attempts for attempts in seen.values() if len(attempts) > 1]
+    assert twice, "some state must be tested twice, or this shows nothing"
+    for attempts in twice:
+        assert len(set.union(*attempts.values())) == sum(map(len, attempts.values()))
+
+
+def test_further_laps_through_the_scenarios_meet_other_customers():
+    for name in ("airline", "broadband", "furniture"):
+        firm = load_environment(name)
+        train = firm.split("train")
+        met: dict[str, set[str]] = {}
+        for number in range(1, 5):
+            for request in plan_round(firm, number, len(train), 0):
+                met.setdefault(request["scenario"], set()).add(request["persona"])
+        for scenario in train:
+            assert len(met[scenario.id]) == min(4, len(firm.personas_for(scenario)))
 
 
 async def test_a_failing_endpoint_ends_in_one_fault(firm, tmp_path):
