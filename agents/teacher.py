@@ -9,9 +9,10 @@ from typing import Annotated
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from tutelage.environments import Environment, Scenario, Tactic
-from tutelage.strategy_store import Retrieved, always, coach_messages
+from tutelage.strategy_store import Retrieved, always, coach_messages, mask
+from tutelage.strategy_store.vetting import hostile
 
 from .acting import act
 from .chat_models import fitting_placement
@@ -39,6 +40,14 @@ class Description(BaseModel):
     scenario: str = Field(min_length=10, max_length=260)
     wants: str = Field(max_length=120)
     feels: str = Field(max_length=60)
+
+    @field_validator("scenario")
+    @classmethod
+    def _may_enter_a_prompt(cls, scenario: str) -> str:
+        # The library would refuse it, after all the trials.
+        if reasons := hostile(mask(scenario)):
+            raise ValueError(f"may not enter a prompt: {'; '.join(reasons)}")
+        return scenario
 
 
 class Draft(BaseModel):

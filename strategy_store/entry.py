@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -14,10 +15,22 @@ ALL_STATUSES: tuple[Status, ...] = ("proposed", "approved", "rejected", "retired
 Source = Literal["teacher", "handbook", "policy", "person", "import"]
 """Who wrote a strategy; `policy` is a rule of the firm's, put as an order to say what it gives."""
 
-_MASKS = (
+
+def _address(found: re.Match[str]) -> str:
+    return "(address)" if found[1] else found[0]
+
+
+def _code(found: re.Match[str]) -> str:
+    mixed = re.search(r"\d", found[0]) and re.search("[A-Za-z]", found[0])
+    return "(code)" if mixed else found[0]
+
+
+# A customer may write anything, so that no pattern may begin anew inside what it has read: each takes a
+# run of letters whole, whether it is masked or not.
+_MASKS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\bhttps?://\S+|\bwww\.\S+", re.IGNORECASE), "(link)"),
-    (re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"), "(address)"),
-    (re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{3,}\b"), "(code)"),
+    (re.compile(r"[\w.+-]+(@[\w-]+\.[\w.-]+)?"), _address),
+    (re.compile(r"\b[\w-]{3,}\b"), _code),
     (re.compile(r"\d+(?:[.,:]\d+)*"), "(number)"),
 )
 
@@ -170,6 +183,6 @@ def content_id(prefix: str, text: str) -> str:
 
 def mask(text: str) -> str:
     """Replace links, addresses, codes and numbers by a word for what they were."""
-    for pattern, word in _MASKS:
-        text = pattern.sub(word, text)
+    for pattern, instead in _MASKS:
+        text = pattern.sub(instead, text)
     return " ".join(text.split())

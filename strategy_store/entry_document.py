@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .entry import Entry
 from .history import LibraryFault
+from .plain_yaml import read_yaml
 from .vetting import MAX_WORDS
 
 _HEAD = f"""\
@@ -55,7 +56,7 @@ def read_entry_document(text: str, entry: Entry) -> tuple[dict[str, Any], dict[s
         LibraryFault: where it cannot be read; names the line or the field.
     """
     try:
-        found = _Document.model_validate(yaml.safe_load(text))
+        found = _Document.model_validate(read_yaml(text)[0])
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise LibraryFault(f"line {line}: is broken YAML: {error.problem}") from error

@@ -14,13 +14,15 @@ from pydantic import ValidationError
 
 from .entry import Entry, content_id
 from .history import LibraryFault
+from .plain_yaml import read_yaml
 from .prompt import static_text, strategies_text
 from .retrieval import Retrieved
 
 Format = Literal["yaml", "markdown", "prompt", "static"]
 FORMAT = 1
 MAX_BYTES = 20_000_000
-_BLOCK = re.compile(r"^```yaml\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+_OPENS = re.compile(r"^```[ \t]*ya?ml[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
+_CLOSES = re.compile(r"^```[ \t\r]*$", re.MULTILINE)
 
 
 def export_text(entries: Sequence[Entry], form: Format) -> str:
@@ -59,14 +61,12 @@ def import_text(text: str, name: str) -> list[Entry]:
     """
     if len(text.encode()) > MAX_BYTES:
         raise LibraryFault(f"{name}: is larger than {MAX_BYTES:,} bytes")
-    blocks = list(_BLOCK.finditer(text))
     if text.lstrip().startswith("# Library of strategies"):
-        found: list[Entry] = []
-        for block in blocks:
-            line = text.count("\n", 0, block.start("body")) + 1
-            found.append(_entry(_load(block["body"], name, line - 1), name, line))
-        return found
-    document = _load(text, name, 0)
+        return [
+            _entry(_load(body, name, line - 1)[0], name, line + 1)
+            for body, line in _blocks(text, name)
+        ]
+    document, node = _load(text, name, 0)
     if not isinstance(document, dict) or document.get("tutelage_library") != FORMAT:
         raise LibraryFault(
             f"{name}:1: is no exported library; expected `tutelage_library: {FORMAT}`"
@@ -74,7 +74,6 @@ def import_text(text: str, name: str) -> list[Entry]:
     entries = document.get("entries")
     if not isinstance(entries, list):
         raise LibraryFault(f"{name}: entries: expected a list")
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
     lines = _entry_lines(node)
     return [_entry(value, name, line) for value, line in zip(entries, lines, strict=True)]
 
@@ -148,14 +147,26 @@ def _prompt(entry: Entry) -> str:
     return strategies_text([given])
 
 
-def _load(text: str, name: str, offset: int) -> object:
+def _blocks(text: str, name: str) -> list[tuple[str, int]]:
+    """The blocks of a Markdown document, each with the line of the fence that opens it."""
+    found: list[tuple[str, int]] = []
+    opened = list(_OPENS.finditer(text))
+    for fence, following in zip(opened, [*opened[1:], None], strict=True):
+        line = text.count("\n", 0, fence.start()) + 1
+        until = following.start() if following else len(text)
+        closed = _CLOSES.search(text, fence.end(), until)
+        if closed is None:
+            raise LibraryFault(
+                f"{name}:{line}: the block that opens here is not closed; write ``` on a line of its "
+                "own below it"
+            )
+        found.append((text[fence.end() : closed.start()], line))
+    return found
+
+
+def _load(text: str, name: str, offset: int) -> tuple[object, yaml.Node | None]:
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                # Nested aliases make billions of values out of a few lines.
-                line = event.start_mark.line + 1 + offset
-                raise LibraryFault(f"{name}:{line}: aliases (*name) are not taken here")
-        return yaml.safe_load(text)
+        return read_yaml(text)
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark.line + 1 if error.problem_mark else 1) + offset
         raise LibraryFault(f"{name}:{line}: is broken YAML: {error.problem}") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import reshaping
 from .entry import ALL_STATUSES, Entry, Status, Strategy, Uplift, content_id, mask
 from .history import History, LibraryFault
-from .vetting import vet
+from .vetting import hostile, vet
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from .retriever import LibraryRetriever
 
 
+MOST_INDEXES = 8
+"""Search indexes held at a time, one for each choice of statuses and embeddings; the one that was asked
+for longest ago goes."""
+
+
 class Library(History):
     """Open with `Library.open`; usable as a context manager, from any thread and by several
     processes at once.
@@ -29,7 +34,7 @@ class Library(History):
 
     def __init__(self, connection: sqlite3.Connection, path: Path):
         super().__init__(connection, path)
-        self._indexes: dict[tuple[Status, ...], tuple[int, Index]] = {}
+        self._indexes: dict[tuple[tuple[Status, ...], int], tuple[int, Index]] = {}
 
     def placement_for(self, student: str, default: Placement = "after") -> Placement:
         """Where in this student's prompt the strategies stand best, as was measured.
@@ -78,6 +83,7 @@ class Library(History):
     def add_all(self, entries: Sequence[Entry], by: str) -> None:
         """Add several entries as one version: all of them, or none where one is refused."""
         for entry in entries:
+            self._vetted_scenario(entry.id, entry.scenario)
             for strategy in entry.strategies:
                 self._vetted(strategy.text)
 
@@ -142,6 +148,8 @@ class Library(History):
         def change(state: dict[str, Entry]) -> str:
             entry, old = self._find(state, id_)
             self._unchanged(id_, seen, old.text)
+            if approve:
+                self._vetted_scenario(entry.id, entry.scenario)
             status = "approved" if approve else "proposed"
             new = old.model_copy(
                 update={"text": text, "status": status, "reason": "", "uplift": None}
@@ -180,6 +188,8 @@ class Library(History):
             self._vetted(text)
         if not fields.get("scenario", "?").strip():
             raise LibraryFault(f"{self.path}: {id_}: an entry needs a scenario")
+        if "scenario" in fields:
+            self._vetted_scenario(id_, fields["scenario"])
 
         def change(state: dict[str, Entry]) -> str:
             entry = self._entry_in(state, id_)
@@ -221,11 +231,12 @@ class Library(History):
         Raises:
             ChangedMeanwhile: where the entry is another by now.
             LibraryFault: where nothing would go or nothing would stay, an id is unknown, or the
-                scenario is empty or has an entry already.
+                scenario is empty, may not enter a prompt, or has an entry already.
         """
         moving, going = list(strategies), list(cues)
         if not scenario.strip():
             raise LibraryFault(f"{self.path}: {id_}: the new entry needs a scenario")
+        self._vetted_scenario(id_, scenario)
 
         def change(state: dict[str, Entry]) -> str:
             entry = self._entry_in(state, id_)
@@ -291,13 +302,16 @@ class Library(History):
             action: what is done, and why, for the version.
 
         Raises:
-            LibraryFault: where there is none of that id, or a text may not enter a prompt.
+            LibraryFault: where there is none of that id, or a new text may not enter a prompt.
         """
 
         def put(state: dict[str, Entry]) -> str:
-            new = state[id_] = change(self._entry_in(state, id_))
-            for strategy in new.strategies:
-                self._vetted(strategy.text)
+            old = self._entry_in(state, id_)
+            new = state[id_] = change(old)
+            if new.scenario != old.scenario:
+                self._vetted_scenario(id_, new.scenario)
+            for text in {s.text for s in new.strategies} - {s.text for s in old.strategies}:
+                self._vetted(text)
             return action
 
         self._change(by, put)
@@ -373,13 +387,16 @@ class Library(History):
         """
         from .retrieval import Index
 
-        key = tuple(sorted(statuses))
+        # An index holds on to its embeddings, so no other can have the same id meanwhile.
+        key = (tuple(sorted(statuses)), id(embeddings))
         with self._lock:
             version = self.version
-            cached = self._indexes.get(key)
-            if cached is None or cached[0] != version or cached[1].embeddings is not embeddings:
+            cached = self._indexes.pop(key, None)
+            if cached is None or cached[0] != version:
                 cached = (version, Index(self.entries(statuses), embeddings))
-                self._indexes[key] = cached
+            self._indexes[key] = cached
+            if len(self._indexes) > MOST_INDEXES:
+                del self._indexes[next(iter(self._indexes))]
         return cached[1]
 
     async def aindex(
@@ -421,6 +438,7 @@ class Library(History):
                     continue
                 if status == "approved":
                     self._vetted(strategy.text)
+                    self._vetted_scenario(entry_id, state[entry_id].scenario)
                 new = strategy.model_copy(update={"status": status, "reason": reason})
                 state[entry_id] = reshaping.with_strategy(state[entry_id], new)
                 changed.append(id_)
@@ -444,3 +462,10 @@ class Library(History):
     def _vetted(self, text: str) -> None:
         if reasons := vet(text):
             raise LibraryFault(f"{text[:80]!r} may not enter a prompt: {'; '.join(reasons)}")
+
+    def _vetted_scenario(self, id_: str, scenario: str) -> None:
+        # Of the entry's own words this alone stands in a prompt; it is kept masked.
+        if reasons := hostile(mask(scenario)):
+            raise LibraryFault(
+                f"{id_}: the scenario {scenario[:80]!r} may not enter a prompt: {'; '.join(reasons)}"
+            )

@@ -68,12 +68,14 @@ def static_text(entries: Sequence[Entry]) -> str:
     """One prompt for all entries, for apps that cannot retrieve; "" where there are none.
 
     Every strategy is read at every turn, which costs tokens and distracts small models: retrieve
-    where you can.
+    where you can. An entry whose scenario may not enter a prompt is left out.
     """
     blocks: list[str] = []
     for entry in entries:
         if texts := dict.fromkeys(" ".join(s.text.split()) for s in entry.strategies):
             scenario = " ".join(entry.scenario.split()).rstrip(".:")
+            if hostile(scenario):
+                continue
             blocks.append("\n".join([f"{STATIC_WHEN} {scenario}:", *(f"- {t}" for t in texts)]))
     return "\n\n".join([STATIC_HEADING, *blocks]) if blocks else ""
 

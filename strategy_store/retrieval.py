@@ -33,6 +33,8 @@ ANY_CUSTOMER = (
 )
 """What any customer says. Their mean is taken from every vector, so that the cosine compares what is
 special about two texts: vectors of one model have most of their direction in common."""
+MAX_QUERY = 4_000
+"""Characters of what the customer said last that are searched with: the end of it."""
 CHARS_PER_TOKEN = 4
 """A rough measure for the token budget, on the safe side for English."""
 
@@ -95,7 +97,7 @@ class Index:
 
         Args:
             query: the state as text; `query_of` makes it from a dialogue.
-            top: entries at most.
+            top: entries at most; none for 0.
             threshold: similarity (0-1) below which an entry does not fit.
             token_budget: tokens of strategy text at most, over all entries; a strategy that does
                 not fit any more is left out whole.
@@ -114,6 +116,8 @@ class Index:
         found: list[Retrieved] = []
         left = token_budget * CHARS_PER_TOKEN
         for position in sorted(range(len(nearness)), key=lambda i: -nearness[i]):
+            if len(found) >= top:
+                break
             similarity = nearness[position]
             if similarity < max(threshold, self.entries[position].threshold or 0.0):
                 continue
@@ -139,8 +143,6 @@ class Index:
                         dense=dense[position] if dense else None,
                     )
                 )
-            if len(found) == top:
-                break
         return found
 
     async def asearch(
@@ -174,15 +176,16 @@ class Index:
 
 
 def query_of(messages: Sequence[BaseMessage] | str) -> str:
-    """The text to search with: the customer's last line, and the one before it for context.
+    """The text to search with: the customer's last line, and the one before it for context; of a very
+    long text the last MAX_QUERY characters.
 
     Args:
         messages: the dialogue, the customer being the human; or the text itself.
     """
     if isinstance(messages, str):
-        return mask(messages)
+        return mask(messages[-MAX_QUERY:])
     lines = [message.text for message in messages if message.type == "human"]
-    return mask(" ".join(lines[-2:]))
+    return mask(" ".join(lines[-2:])[-MAX_QUERY:])
 
 
 def _document(entry: Entry) -> str:
