@@ -87,8 +87,8 @@ _STREET = regex.compile(
 )
 _NAME = r"(?P<it>(?:\p{L}[\p{L}'’.-]*)(?:\s+\p{L}[\p{L}'’.-]*){0,3})"
 _NAME_CUE = regex.compile(
-    r"\b(?:(?P<sure>my (?:\w+ )?name(?:'s| is| was)|(?:last|first|sur|family|full|maiden)\s?names?"
-    r"(?: is| was)|name\s*[:=]|names?(?:'s| is)|mrs?\.?|ms\.?|dr\.?|herr|frau"
+    r"\b(?:(?P<sure>my (?:\w+ )?name(?:['’]s| is| was)|(?:last|first|sur|family|full|maiden)\s?names?"
+    r"(?: is| was)|name\s*[:=]|names?(?:['’]s| is)|mrs?\.?|ms\.?|dr\.?|herr|frau"
     r"|(?:in|under) the name(?: of)?)|miss|my name|(?:last|first|sur|family|full|maiden)\s?names?)"
     rf"[\s:=,-]+{_NAME}",
     regex.IGNORECASE,
@@ -114,12 +114,18 @@ _KEPT = frozenset(
         "spanish italian ok okay tv pc id pin faq usb sms wifi wi-fi internet email e-mail hello hi hey "
         "dear thanks thank please sorry yes no yeah unfortunately regarding good morning afternoon "
         "evening agent customer assistant support sir madam team everyone mr mrs ms miss dr herr frau "
-        "today tomorrow yesterday tonight asap link edit cash press server valid unknown fares fee date "
-        "post parts sales weeks comment carrier sad odd fed spelled spelt misspelled speaking calling "
-        "writing",
+        "today tomorrow yesterday tonight",
     )
 )
-"""Words that name nobody, though they stand with a capital, in lists of names, or after "i'm"."""
+"""Words with a capital that name nobody."""
+_DESK = frozenset(
+    regex.findall(
+        r"\S+",
+        "asap link edit cash press server valid unknown fares fee date post parts sales weeks comment "
+        "carrier sad odd fed spelled spelt misspelled speaking calling writing",
+    )
+)
+"""Everyday words of chats that stand in lists of names, or where names stand."""
 
 
 @lru_cache(maxsize=1)
@@ -200,7 +206,7 @@ def _common_words() -> frozenset[str]:
     from spacy.lang.en.stop_words import STOP_WORDS
 
     lorem = importlib.import_module("faker.providers.lorem.en_US").Provider
-    return frozenset(w.casefold() for w in (*lorem.word_list, *STOP_WORDS)) | _KEPT
+    return frozenset(w.casefold() for w in (*lorem.word_list, *STOP_WORDS)) | _KEPT | _DESK
 
 
 def words(text: str) -> list[str]:

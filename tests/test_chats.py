@@ -342,6 +342,9 @@ def masked(*chats, kept=()):
         ([["Anna here, where is my order?"], ["hi, anna here"], ["i saw anna"]], "anna here"),
         ([["hello, anna again here, no parcel"], ["it's anna speaking"]], "anna"),
         ([["i'm anna zbigniewa from the north"]], "zbigniewa"),
+        ([["my name’s zbigniewa"], ["i’m anna"]], "’s zbigniewa"),
+        ([["please ask Emma Post or Johnny Cash"], ["post cash"], ["post cash"]], "emma post"),
+        ([["it was Post who said so"], ["post"], ["post"]], "was post"),
     ],
 )
 def test_a_name_written_small_in_many_chats_is_masked_where_it_is_told(chats, name):
