@@ -165,6 +165,12 @@ async def test_the_rounds_show_the_held_out_curve_and_which_library_stays(tmp_pa
         ]  # fmt: skip
 
 
+def test_the_rounds_can_be_seen_before_a_training_dialogue_is_judged(tmp_path):
+    folder = asyncio.run(written(tmp_path / "run", COACHED[:4]))
+    export(folder, tmp_path / "x.svg", view="rounds")
+    assert "held&#160;out" in (tmp_path / "x.svg").read_text()
+
+
 def test_what_stays_is_told_apart_from_what_was_best():
     settled = ev.LibrarySettled(round=0, version=2, rolled_back=False, reason="ann changed it")
     assert _settled(settled).plain == (
@@ -352,6 +358,19 @@ async def test_every_view_has_help_and_the_palette_knows_its_commands(run):
         await pilot.pause(0.5)
         await pilot.press("enter")
         await until(pilot, lambda: app.query_one(TabbedContent).active == "usage")
+
+
+@pytest.mark.parametrize("theme", ["ansi-dark", "ansi-light"])
+async def test_themes_in_the_terminals_own_colours_are_drawn(run, theme):
+    app = WatchApp(run, theme)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: len(rows(app)) == 4)
+        await pilot.pause(0.3)
+        for key in "1234":
+            await pilot.press(key)
+            await pilot.pause(0.2)
+        await pilot.press("3")
+        await until(pilot, lambda: "4.10" in said(app, "#rounds-table"))
 
 
 async def test_themes_go_round_and_are_told_by_the_environment(run, monkeypatch):

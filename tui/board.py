@@ -97,7 +97,9 @@ class Board(DataTable[Text]):
     def style(self, style: str) -> str:
         """A style in our names for colours as one that a cell understands."""
         variables = self.app.theme_variables
-        return " ".join(variables.get(w[1:], "") if w[0] == "$" else w for w in style.split())
+        words = (variables.get(w[1:], "") if w[0] == "$" else w for w in style.split())
+        # Textual's names for the terminal's own colours are rich's, but for this.
+        return " ".join(word.removeprefix("ansi_") for word in words)
 
     def rebuild(
         self, picture: RunPicture, speaking: Mapping[str, Speaking], chosen: str | None

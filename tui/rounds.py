@@ -140,7 +140,7 @@ class Rounds(VerticalScroll):
         colour = Color.parse(self.app.theme_variables["judge"]).rgb
         coached = all(one.label.isdigit() for one in series)
         plot.error(known, means, yerr=spans, color=colour)
-        if coached:
+        if coached and known:
             plot.plot(known, means, marker="braille", color=colour, label="learned from")
         means_held = [(p, one.held_out_mean) for p, one in zip(places, series, strict=True)]
         held = [(p, mean) for p, mean in means_held if mean is not None]
