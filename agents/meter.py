@@ -42,10 +42,14 @@ def tallied() -> Iterator[Usage]:
 
 @dataclass
 class Meter:
-    """Adds up usage by role. `budget_tokens` and `budget_usd` are upper bounds, None for no bound."""
+    """Adds up usage by role. `budget_tokens` and `budget_usd` are upper bounds, None for no bound; what
+    a run used before it went on (`earlier_tokens`, `earlier_usd`) counts against them, nowhere else.
+    """
 
     budget_tokens: int | None = None
     budget_usd: float | None = None
+    earlier_tokens: int = 0
+    earlier_usd: float = 0.0
     roles: dict[Role, Usage] = field(default_factory=dict)
 
     def of(self, role: Role, model: str = "") -> Usage:
@@ -82,9 +86,9 @@ class Meter:
     @property
     def spent(self) -> bool:
         """Whether a bound is reached."""
-        over_tokens = self.budget_tokens is not None and self.tokens >= self.budget_tokens
-        over_usd = self.budget_usd is not None and self.usd >= self.budget_usd
-        return over_tokens or over_usd
+        tokens, usd = self.tokens + self.earlier_tokens, self.usd + self.earlier_usd
+        over_tokens = self.budget_tokens is not None and tokens >= self.budget_tokens
+        return over_tokens or (self.budget_usd is not None and usd >= self.budget_usd)
 
 
 def price(model: str, input_tokens: int, output_tokens: int) -> float:

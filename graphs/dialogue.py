@@ -195,13 +195,14 @@ def compile_dialogue(
     async def student(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)
         turn, dialogue = len(turns) // 2, state.get("dialogue", "")
+        exchanges = turn + 1 - len(scenario_of(state).history) // 2
+        last = {"reason": "turn_limit"} if exchanges >= max_exchanges else {}
         if said := await person_reply(desk.log, dialogue, turn):
             await desk.record(
                 TurnSpoken(
                     dialogue=dialogue, turn=turn, speaker="student", text=said.text, by=said.by
                 )
             )
-            last = {"reason": "turn_limit"} if turn + 1 >= max_exchanges else {}
             return {
                 "turns": [{"speaker": "student", "text": said.text}],
                 "taken_over": True,
@@ -229,8 +230,7 @@ def compile_dialogue(
         )  # fmt: skip
         said = Turn(speaker="student", text=reply.text, tools=reply.tools)
         spoken: dict[str, Any] = {"turns": [said.model_dump(exclude_defaults=True)]}
-        exchanges = turn + 1 - len(scenario_of(state).history) // 2
-        return {**spoken, "reason": "turn_limit"} if exchanges >= max_exchanges else spoken
+        return {**spoken, **last}
 
     async def judge(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)

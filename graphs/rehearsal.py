@@ -81,13 +81,25 @@ class Rehearsal:
         """The model that plays the customer."""
         return self.customer.voice.spec
 
+    @property
+    def customer_is_next(self) -> bool:
+        """Whether the person has nothing to answer yet."""
+        return not self.turns or self.turns[-1].speaker == "student"
+
+    @property
+    def patience_left(self) -> int:
+        """Replies that the persona still listens to; what was said before does not count."""
+        own = self.turns[len(self.scenario.history) :]
+        return max(0, self.persona.patience - sum(turn.speaker == "student" for turn in own))
+
     async def hear(
         self, reply: str = "", speaking: Callable[[str], None] | None = None
     ) -> AsyncIterator[Event]:
         """Say something as the agent and hear the customer's answer.
 
         Args:
-            reply: what the person says; nothing for the customer's opening.
+            reply: what the person says; nothing for the beginning: the scenario's history, and the
+                customer's line where the history does not end with one.
             speaking: told the customer's line, as far as it is written, while it is drawn.
 
         Yields:
@@ -101,6 +113,15 @@ class Rehearsal:
         if self.over:
             raise ValueError("the dialogue is over")
         name = f"rehearsal.{self.scenario.id}.{self.persona.name}.{self.seed}"
+        if not self.turns and self.scenario.history:
+            self.turns += self.scenario.history
+            for index, line in enumerate(self.scenario.history):
+                yield TurnSpoken(
+                    dialogue=name, turn=index // 2, speaker=line.speaker, text=line.text,
+                    replayed=True,
+                )  # fmt: skip
+            if not self.customer_is_next:
+                return
         if reply:
             turn = len(self.turns) // 2
             self.turns.append(Turn(speaker="student", text=reply))
@@ -129,7 +150,7 @@ class Rehearsal:
             )  # fmt: skip
             if line.goal_met:
                 reason = "goal_met"
-            elif turn + 1 > self.persona.patience:
+            elif turn + 1 - len(self.scenario.history) // 2 > self.persona.patience:
                 reason = "patience_spent"
         if reason is not None:
             self.over = True

@@ -399,7 +399,12 @@ def _all_overlaps(
     environment: Environment, learned: Mapping[str, str], embeddings: Embeddings | None
 ) -> list[Overlap]:
     entries = list(dict.fromkeys(learned.values()))
-    firm = [(one.id, f"{one.situation} {one.goal}") for one in environment.scenarios.values()]
+    # A chat and its own later states are told apart by what was said before, and not by these words.
+    firm = [
+        (one.id, f"{one.situation} {one.goal}")
+        for one in environment.scenarios.values()
+        if not one.history
+    ]
     return [
         *overlaps("entry", [(text, text) for text in entries], embeddings),
         *overlaps("scenario", firm, embeddings),

@@ -10,6 +10,7 @@ import pytest
 import world
 from rich.console import Console
 from tutelage.agents.faults import ModelFault
+from tutelage.agents.meter import Meter
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.calibration import Figures
@@ -23,8 +24,9 @@ from tutelage.graphs.evaluation import (
     plan_cells,
     taken_over_cells,
 )
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.states import played
+from tutelage.graphs.events import DialogueStarted, RunStarted, StrategyGiven, TurnSpoken
+from tutelage.graphs.run_log import RunFault, RunLog
+from tutelage.graphs.states import Played, played
 from tutelage.graphs.summary import summarise
 from tutelage.strategy_store import (
     Entry,
@@ -35,16 +37,20 @@ from tutelage.strategy_store import (
     strategies_text,
 )
 
+from tutelage.evaluate_run import _refuse_another
 from tutelage.evaluation_report import sides, write_evaluation
 from tutelage.evaluation_result import (
     ArmCost,
     EvaluateRequest,
     Evaluation,
+    arm_costs,
     as_document,
     student_result,
 )
 from tutelage.evaluation_tables import arms_table, cost_table, students_table
 from tutelage.plots import BAD, GOOD, intervals
+from tutelage.session import under_way
+from tutelage.talking_log import TalkingLog
 
 OPTIONS = EvaluationOptions(dialogues=12, max_exchanges=3, concurrency=4)
 
@@ -203,6 +209,62 @@ async def test_a_resumed_evaluation_plays_what_failed_and_nothing_twice(firm, tm
             ]
     assert found.arms["none"].n == found.arms["library"].n == 8
     assert all(started.count(name) == 1 for name in done)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ({}, {"split": "validation"}, r"played with split 'test', not 'validation'"),
+        ({"seed": 1}, {}, r"seed 1, not 0"),
+        ({"library": "a.db"}, {"library": "b.db"}, r"library 'a.db', not 'b.db'"),
+        ({"arms": ["none"]}, {"arms": ["none", "library"], "library": "b.db"}, ""),
+        ({"dialogues": 4, "concurrency": 1}, {"dialogues": 8, "budget_usd": 2.0}, ""),
+    ],
+)
+async def test_what_was_played_otherwise_is_not_gone_on_with(tmp_path, before, now, told):
+    asked = EvaluateRequest(environment="airline", **before)
+    async with await RunLog.open(tmp_path) as log:
+        options = asked.model_dump()
+        await log.append(
+            RunStarted(command="evaluate", environment="airline", models={}, options=options)
+        )
+    request = EvaluateRequest(environment="airline", **now)
+    if not told:
+        await _refuse_another(tmp_path, request)
+        return
+    with pytest.raises(RunFault, match=told) as caught:
+        await _refuse_another(tmp_path, request)
+    assert caught.value.exit_code == 2
+
+
+async def test_a_run_of_another_command_is_not_gone_on_with(tmp_path):
+    async with await RunLog.open(tmp_path) as log:
+        await log.append(RunStarted(command="coach", environment="airline", models={}))
+    with pytest.raises(RunFault, match="is a run of `tutelage coach`"):
+        await _refuse_another(tmp_path, EvaluateRequest(environment="airline"))
+
+
+async def test_a_resumed_run_has_what_is_left_of_its_budget(firm, tmp_path):
+    asked = RunStarted(command="coach", environment="world", models={})
+    for sitting, spent in ((1, False), (2, True)):
+        async with await TalkingLog.open(tmp_path) as log:
+            desk = world.seat(firm, None, log=log, meter=Meter(budget_tokens=1000))
+            async with under_way(log, desk, asked.model_copy(update={"resumed": sitting > 1})):
+                assert not desk.meter.spent
+                desk.meter.of("student", "scripted").calls = 1
+                desk.meter.of("student").input = 600
+                assert desk.meter.spent is spent
+            assert desk.meter.tokens == 600
+
+
+def test_what_an_arm_costs_counts_what_the_student_said_only():
+    given = StrategyGiven(id="s", entry="e", scenario="", text="Name the wait.", similarity=1)
+    one = Played(DialogueStarted(dialogue="d", round=0, arm="library", scenario="s", persona="p"))
+    for turn, more in enumerate([{"replayed": True}, {"by": "bea"}, {"strategies": [given]}]):
+        one.spoken.append(
+            TurnSpoken(dialogue="d", turn=turn, speaker="student", text="Two hours.", **more)
+        )
+    assert arm_costs([one], {})["library"].texts_a_turn == 1.0
 
 
 async def test_what_a_person_took_over_is_scored_in_no_arm(firm, tmp_path):

@@ -8,6 +8,10 @@ import yaml
 from tutelage.agents.transcript import Turn
 from tutelage.environments import EnvironmentFault, Scenario, load_environment
 from tutelage.graphs.dialogue import compile_dialogue
+from tutelage.graphs.inbox import Reply
+from tutelage.graphs.rehearsal import open_rehearsal
+from tutelage.graphs.run_log import MemoryLog
+from tutelage.graphs.scenario_map import read_map
 from tutelage.graphs.states import played, states_of
 
 SAYS = world.TROUBLES["stranded"][1]
@@ -74,3 +78,46 @@ async def test_a_long_reply_of_the_history_costs_the_student_nothing(tmp_path):
     assert (await judge.assess(scenario, cured)).satisfaction == 5
     unspoken = scenario.model_copy(update={"history": []})
     assert (await judge.assess(unspoken, cured)).satisfaction < 5, "or the test is blind"
+
+
+@pytest.mark.parametrize("lines", [3, 2])
+async def test_a_person_rehearses_from_where_the_history_ends(tmp_path, lines):
+    path = firm(tmp_path, BEFORE[:lines]).path
+    rehearsal = await open_rehearsal(
+        path, "anyone", by="bea", scenario="stranded_0", customer=world.ScriptedCustomer()
+    )
+    patience = rehearsal.patience_left
+    said = [event async for event in rehearsal.hear()]
+    assert [event.text for event in said[:lines]] == [line["text"] for line in BEFORE[:lines]]
+    assert all(event.replayed for event in said[:lines])
+    assert len(said) == (3 if lines == 2 else lines), "the customer speaks where it is its turn"
+    assert not rehearsal.customer_is_next and rehearsal.patience_left == patience
+    said = [event async for event in rehearsal.hear("One moment, please.")]
+    assert said[0].by == "bea" and rehearsal.patience_left == patience - 1
+
+
+async def test_a_person_who_takes_over_has_the_exchanges_that_a_student_has(tmp_path, monkeypatch):
+    async def person(log, dialogue, turn):
+        return Reply("Let me see to that.", "bea")
+
+    monkeypatch.setattr("tutelage.graphs.dialogue.person_reply", person)
+    environment = firm(tmp_path, BEFORE)
+    end = await compile_dialogue(world.seat(environment, None), 3).ainvoke(
+        {"scenario": "stranded_0", "dialogue": "d"}
+    )
+    own = [turn for turn in end["turns"][3:] if turn["speaker"] == "student"]
+    assert len(own) == 3 and end["reason"] == "turn_limit"
+
+
+async def test_a_chat_and_its_own_later_states_do_not_say_the_same(tmp_path):
+    environment = firm(tmp_path, BEFORE)
+    twin = environment.scenarios["stranded_0"].model_copy(update={"id": "twin"})
+    environment.scenarios["twin"] = twin
+    drawn = await read_map(MemoryLog(), environment)
+    assert not [one for one in drawn.overlaps if "twin" in (one.first, one.second)]
+    environment.scenarios["twin"] = twin.model_copy(update={"history": []})
+    environment.scenarios["stranded_0"] = environment.scenarios["twin"].model_copy(
+        update={"id": "stranded_0"}
+    )
+    drawn = await read_map(MemoryLog(), environment)
+    assert [one for one in drawn.overlaps if "twin" in (one.first, one.second)]

@@ -32,11 +32,13 @@ from tutelage.graphs.evaluation import (
     EvaluationFault,
     EvaluationOptions,
     compile_evaluation,
+    dialogue_name,
     outcomes_of,
     plan_cells,
     taken_over_cells,
 )
 from tutelage.graphs.events import RunStarted
+from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import summarise
@@ -119,6 +121,8 @@ async def _evaluate(
     request: EvaluateRequest, options: EvaluationOptions, folder: Path, resume: bool
 ) -> tuple[Evaluation, dict[str, Played]]:
     environment = await asyncio.to_thread(load_environment, request.environment)
+    if resume:
+        await _refuse_another(folder, request)
     baselines = request.baselines()
     _refuse_leaks(baselines, environment, options)
     library = await asyncio.to_thread(_library, request)
@@ -161,9 +165,16 @@ async def _evaluate(
             for spec, graph in graphs.items():
                 final = await graph.ainvoke({})
                 stops[spec] = final.get("stop", "")
+            judge = await _judge_figures(first, environment)
             ending.reason = "; ".join(dict.fromkeys(stops.values()))
-        judge = await _judge_figures(first, environment)
         summary, dialogues = await summarise(log)
+    planned = {
+        dialogue_name(cell, arm, name)
+        for cell in plan_cells(environment, options)
+        for arm in options.arms
+        for name in names.values()
+    }
+    dialogues = {id_: one for id_, one in dialogues.items() if id_ in planned}
     students = [
         student_result(
             spec,
@@ -195,6 +206,49 @@ async def _evaluate(
         costs=arm_costs(dialogues.values(), baselines),
     )
     return evaluation, dialogues
+
+
+async def _refuse_another(folder: Path, request: EvaluateRequest) -> None:
+    """A run may be gone on with for other arms, students or more cases, but what was played must be
+    what would be played now.
+
+    Raises:
+        RunFault: where the log is of another command, or of another evaluation.
+    """
+    async with await RunLog.open(folder, create=False) as log:
+        begun = [one.event for one in await log.read(kinds=("run_started",))]
+    for started in begun:
+        if not isinstance(started, RunStarted):
+            continue
+        if started.command != "evaluate":
+            raise RunFault(f"{folder}: is a run of `tutelage {started.command}`; name another", 2)
+        before = EvaluateRequest.model_validate(started.options)
+        fixed = [
+            "environment",
+            "split",
+            "repeats",
+            "exchanges",
+            "seed",
+            "customer",
+            "judge",
+            "ablate",
+        ]
+        for arms, of_arms in (
+            ({"library", "invented"}, ["library", "proposed", "embeddings"]),
+            ({"teacher"}, ["teacher"]),
+            ({"playbook"}, ["playbook"]),
+            ({"global"}, ["global_"]),
+        ):
+            fixed += of_arms if arms & set(before.arms) and arms & set(request.arms) else []
+        for name in fixed:
+            was, now = getattr(before, name), getattr(request, name)
+            if was != now:
+                option = name.strip("_").replace("environment", "firm")
+                raise RunFault(
+                    f"{folder}: was played with {option} {was!r}, not {now!r}: both in one table would "
+                    "compare what is not alike; give the same, or another --run",
+                    2,
+                )
 
 
 def _refuse_leaks(
@@ -231,12 +285,14 @@ async def _judge_figures(desk: Desk, environment: Environment) -> Figures:
     sample = f"{QUICK_ITEMS} of {firm}"
     if known := remembered(spec, sample):
         return known
+    if desk.meter.spent:
+        return Figures(n=0)
     talk().print(
         f"the judge was never calibrated: {QUICK_ITEMS} items of {firm} are put to it "
         "(`tutelage judge calibrate` for all)",
         soft_wrap=True,
     )
-    found = await calibrated(spec, chosen_items([firm], QUICK_ITEMS))
+    found = await calibrated(spec, chosen_items([firm], QUICK_ITEMS), meter=desk.meter)
     remember(found, sample)
     return found.figures
 

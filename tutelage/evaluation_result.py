@@ -197,7 +197,7 @@ def arm_costs(dialogues: Iterable[Played], baselines: Mapping[str, Baseline]) ->
     given: dict[str, list[list[str]]] = {}
     for one in dialogues:
         for event in one.spoken:
-            if event.speaker == "student":
+            if event.speaker == "student" and not event.replayed and not event.by:
                 texts = [strategy.text for strategy in event.strategies]
                 given.setdefault(one.started.arm, []).append(texts)
     costs: dict[str, ArmCost] = {}

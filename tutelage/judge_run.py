@@ -103,11 +103,13 @@ def judge_calibrate(
 
 
 async def calibrated(
-    spec: str, items: Sequence[tuple[str, CalibrationItem]], on_reading=lambda _: None
+    spec: str,
+    items: Sequence[tuple[str, CalibrationItem]],
+    on_reading=lambda _: None,
+    meter: Meter | None = None,
 ) -> Calibration:
-    """Put items, each with its firm's name, to the judge of a spec."""
-    meter = Meter()
-    voice = await asyncio.to_thread(voice_of, "judge", spec, meter)
+    """Put items, each with its firm's name, to the judge of a spec; the meter counts what that uses."""
+    voice = await asyncio.to_thread(voice_of, "judge", spec, meter or Meter())
     judges = {
         firm: Judge(voice, await asyncio.to_thread(load_environment, firm))
         for firm in {firm for firm, _ in items}

@@ -21,6 +21,7 @@ from tutelage.console import talk
 from tutelage.graphs.desk import Desk
 from tutelage.graphs.events import Fault, RunEnded, RunStarted
 from tutelage.graphs.run_log import RunFault, RunLog, log_path
+from tutelage.graphs.summary import summarise
 from tutelage.talking_log import TalkingLog
 
 T = TypeVar("T")
@@ -142,6 +143,11 @@ async def under_way(
     """
     desk.log = log
     await log.recall()
+    earlier, _ = await summarise(log)
+    desk.meter.earlier_tokens = sum(used.input + used.output for used in earlier.usage.values())
+    desk.meter.earlier_usd = earlier.usd
+    if desk.meter.spent:
+        talk().print("note: what the run has used already is its whole budget; give a larger one")
     await log.append(started)
     began = time.monotonic()
     heartbeat = asyncio.create_task(log.keep_talking(work))

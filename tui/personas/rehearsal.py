@@ -125,8 +125,7 @@ class RehearsalScreen(Screen[None]):
         if rehearsal.over:
             self._state("it is over; ctrl+r begins again", "$quiet")
         else:
-            left = rehearsal.persona.patience - len(rehearsal.turns) // 2
-            self._state(f"your turn; patience for {max(0, left)} more", "$accent")
+            self._state(f"your turn; patience for {rehearsal.patience_left} more", "$accent")
 
     def _state(self, said: str, tone: str) -> None:
         self.query_one("#state", Static).update(Content.styled(clean(said), tone))
@@ -137,8 +136,8 @@ class RehearsalScreen(Screen[None]):
         rehearsal = self._rehearsal
         if rehearsal is None or self._busy or rehearsal.over:
             return
-        if text or not rehearsal.turns:
-            self.speak(rehearsal, text if rehearsal.turns else "")
+        if text or rehearsal.customer_is_next:
+            self.speak(rehearsal, "" if rehearsal.customer_is_next else text)
 
     @work(exclusive=True, group="talk")
     async def speak(self, rehearsal: Rehearsal, reply: str) -> None:
