@@ -206,10 +206,12 @@ async def test_tool_calls_are_in_the_examples_as_openai_has_them(tmp_path):
     assert "state" not in properties and "YYYY-MM-DD" in properties["day"]["description"]
 
 
-async def run_folder(folder: Path, environment: str = "airline") -> Path:
+async def run_folder(folder: Path, firm: str = "airline", **options: str) -> Path:
     async with await RunLog.open(folder) as log:
         models = {"student": "x"}
-        await log.append(RunStarted(command="coach", environment=environment, models=models))
+        await log.append(
+            RunStarted(command="coach", environment=firm, models=models, options=options)
+        )
         for event in dialogue("a"):
             await log.append(event)
     return folder
@@ -246,6 +248,34 @@ def test_export_faults_are_one_sentence(tmp_path):
     done = CliRunner().invoke(app, ["export", "dataset", str(gone), "--env", "airline"])
     assert done.exit_code == 0
     assert CliRunner().invoke(app, ["export", "dataset", str(gone), "--of", "turns"]).exit_code == 2
+    moved = str(tmp_path / "firms" / "airline")
+    other = asyncio.run(run_folder(tmp_path / "other", "airline", environment=moved))
+    for of in ("dataset", "finetune"):
+        done, said = fault(of, str(other))
+        assert done.exception.exit_code == 2 and moved in said and "name it with --env" in said
+        assert done.stdout == "", "the bundled firm of that name is another one"
+
+
+@pytest.mark.parametrize(
+    ("words", "home"),
+    [
+        (("simulate",), "tutelage.simulate_run.simulate_run"),
+        (("library", "place", "l.db"), "tutelage.place_run.place_run"),
+        (("env", "generate"), "tutelage.generate_run.generate_run"),
+    ],
+)
+def test_a_runs_log_names_its_firm_for_whoever_reads_it_from_elsewhere(
+    tmp_path, monkeypatch, words, home
+):
+    asked = []
+    monkeypatch.setattr(home, lambda request, *_, **__: asked.append(request.environment))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "airline").mkdir()
+    (tmp_path / "l.db").touch()
+    for env in ("airline", "insurance"):
+        done = CliRunner().invoke(app, [*words, env])
+        assert done.exit_code == 0, done.output
+    assert asked == [str(tmp_path / "airline"), "insurance"]
 
 
 def test_the_static_prompt_holds_what_is_approved_and_nothing_else(tmp_path):

@@ -76,17 +76,18 @@ def export_finetuning(
 
 
 async def _firm_of(log: RunLog, run: Path, env: str | None) -> Environment:
-    """The firm of a run: the one given, else where the run found it, else the bundled one."""
+    """The firm of a run: the one given, else where the run found it."""
     began = next((e.event for e in await log.read(kinds=("run_started",))), None)
     if not isinstance(began, RunStarted):
         raise RunFault(f"{run}: the log holds no run", 2)
-    faults: list[str] = []
-    for name in [env] if env else [began.options.get("environment"), began.environment]:
-        try:
-            return await asyncio.to_thread(load_environment, str(name))
-        except EnvironmentFault as error:
-            faults.append(str(error))
-    raise RunFault(f"{run}: its firm cannot be loaded; name it with --env. {faults[-1]}", 2)
+    # The name alone may be another firm's: it is taken only where the log has no more.
+    name = str(env or began.options.get("environment") or began.environment)
+    try:
+        return await asyncio.to_thread(load_environment, name)
+    except EnvironmentFault as error:
+        raise RunFault(
+            f"{run}: its firm cannot be loaded; name it with --env. {error}", 2
+        ) from error
 
 
 def _write(records: list[dict[str, Any]], out: Path | None, said: str) -> None:

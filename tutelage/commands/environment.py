@@ -190,7 +190,7 @@ def generate(
     from tutelage.generate_run import GenerateRequest, generate_run
 
     request = GenerateRequest(
-        environment=env,
+        environment=o.firm(env),
         source=str(source) if source else None,
         number=number,
         tries=tries,

@@ -460,8 +460,8 @@ def place(
     from tutelage.place_run import PlaceRequest, place_run
 
     request = PlaceRequest(
-        library=str(library), environment=env, student=student, customer=customer, judge=judge,
-        placements=[name.strip() for name in placements.split(",") if name.strip()],
+        library=str(library), environment=o.firm(env), student=student, customer=customer,
+        judge=judge, placements=[name.strip() for name in placements.split(",") if name.strip()],
         dialogues=dialogues, exchanges=exchanges, concurrency=concurrency,
         budget_tokens=budget_tokens, budget_usd=budget_usd, seed=seed, approved=approved,
     )  # fmt: skip

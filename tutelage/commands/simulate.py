@@ -43,7 +43,7 @@ def simulate(
 
     o.screen_or_json(watch, json)
     request = SimulateRequest(
-        environment=env,
+        environment=o.firm(env),
         persona=persona,
         scenario=scenario,
         split=split,
