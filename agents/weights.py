@@ -134,8 +134,9 @@ def pull(
         The path of the weights, whole and checked against the catalogue's checksum.
 
     Raises:
-        ModelFault: where the name is unknown, no source can be reached, the disk is full, or what
-            arrived has the wrong checksum (it is deleted then).
+        ModelFault: where the name is unknown, no source can be reached, the disk is full, what
+            arrived has the wrong checksum (it is deleted then), or a file that was not fetched by us
+            lies in its place.
     """
     model = find_model(name)
     report = on_progress or _silent
@@ -364,12 +365,22 @@ def _place(model: LocalModel, fetched: Path, target: Path, report: OnProgress) -
 
 
 def _adopt(model: LocalModel, target: Path, report: OnProgress) -> bool:
-    """Take over a file that lies in the right place unchecked; delete it where it is wrong."""
+    """Take over a file that lies in the right place unchecked; delete one of ours that is wrong.
+
+    Raises:
+        ModelFault: where it is another file that was not fetched by us; it stays.
+    """
     if not target.is_file():
         return False
     if target.stat().st_size == model.bytes and _sha256(target, model, report) == model.sha256:
         _write_record(target, model)
         return True
+    if not _record(target).is_file():
+        raise ModelFault(
+            f"{target} is not the weights of {model.name}, and not from `models pull`: move it away "
+            f"or set TUTELAGE_MODELS_DIR to another folder (`local:{target}` names it as it is).",
+            exit_code=2,
+        )
     target.unlink(missing_ok=True)
     _record(target).unlink(missing_ok=True)
     return False

