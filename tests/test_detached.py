@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from tutelage.graphs.run_log import RunFault
@@ -99,6 +102,31 @@ async def test_a_browser_is_let_in_from_this_machine_and_from_no_other_page():
             assert (await client.get("/", headers=headers)).status == status, headers
             if status == 403:
                 assert (await client.get("/ws", headers=headers)).status == 403, headers
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "named"),
+    [
+        ("127.0.0.1", 8077, "127.0.0.1:8077"),
+        ("127.0.0.1", 8077, "localhost:8077"),
+        ("localhost", 8077, "[::1]:8077"),
+        ("0.0.0.0", 8077, "192.168.1.20:8077"),
+        ("0.0.0.0", 8077, "box.example:8077"),
+        ("127.0.0.1", 80, "localhost"),
+        ("0.0.0.0", 80, "box.example"),
+    ],
+)
+async def test_a_page_opens_its_line_at_the_address_it_was_asked_at(host, port, named):
+    server = _server_class()("true", host=host, port=port)
+    async with TestClient(TestServer(await server._make_app())) as client:
+        page = await client.get("/", headers={"Host": named})
+        assert page.status == 200
+        found = re.search('data-session-websocket-url="([^"]+)"', await page.text())
+        line = urlsplit(found[1])
+        assert (line.scheme, line.netloc) == ("ws", named)
+        headers = {"Host": line.netloc, "Origin": f"http://{named}"}
+        async with client.ws_connect(line.path, headers=headers) as opened:
+            assert not opened.closed
 
 
 def test_what_is_loopback():

@@ -13,6 +13,10 @@ from urllib.parse import urlsplit
 from tutelage.graphs.run_log import RunFault, RunLog
 
 
+HTTP_PORT = 80
+"""Browsers do not name this port in a request."""
+
+
 def serve(
     run: Path, *, host: str = "127.0.0.1", port: int = 8077, theme: str | None = None
 ) -> None:
@@ -72,13 +76,21 @@ def _server_class() -> Any:
             app.middlewares.extend([_only_hosts(self.host, self.port), same_site])
             return app
 
+        async def handle_index(self, request: web.Request) -> Any:
+            # What is listened on may be no address that a browser reaches (0.0.0.0), or another name.
+            self.public_url = f"{request.scheme}://{request.host}"
+            return await super().handle_index(request)
+
     return SameSite
 
 
 def _only_hosts(host: str, port: int) -> Any:
     from aiohttp import web
 
-    known = {f"{name}:{port}" for name in (host, "127.0.0.1", "localhost", "[::1]")}
+    names = {host, "127.0.0.1", "localhost", "[::1]"}
+    known = {f"{name}:{port}" for name in names}
+    if port == HTTP_PORT:
+        known |= names
 
     @web.middleware
     async def only_hosts(request: web.Request, handler: Any) -> web.StreamResponse:
