@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
+from pydantic_core import to_jsonable_python
 from rapidfuzz import fuzz, process
 from tutelage.strategy_store import Library, Placement
 
@@ -28,6 +30,7 @@ __all__ = [
     "measured_placement",
     "model_name",
     "supports_logprobs",
+    "token_logprobs",
 ]
 
 _EXTRAS = {"openai", "anthropic", "ollama"}
@@ -185,6 +188,20 @@ def supports_logprobs(model: BaseChatModel) -> bool:
     """
     fields = type(model).model_fields
     return "logprobs" in fields and "top_logprobs" in fields
+
+
+def token_logprobs(message: AIMessage) -> list[dict[str, Any]]:
+    """The tokens of an answer with what a provider tells of each: `token`, `logprob`, `top_logprobs`.
+
+    Args:
+        message: the answer.
+
+    Returns:
+        The tokens in order, as OpenAI's `content`; none where the provider tells nothing.
+    """
+    told = message.response_metadata.get("logprobs") or {}
+    # Ollama gives the list alone, of objects of its client.
+    return to_jsonable_python((told.get("content") if isinstance(told, dict) else told) or [])
 
 
 def fitting_placement(model: object) -> Placement:

@@ -151,8 +151,8 @@ class Judge:
                 f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\n"
                 f"Reply B: {shown_b}\n\n{question} Answer A or B."
             )
-            weights = await self.voice.weigh(self._messages(scenario, turns, task), ("A", "B"))
-            read.append(weights[1])
+            page = self._messages(scenario, turns, task)
+            read.append((await self.voice.weigh(page, ("A", "B"), for_odds=True))[1])
         return fmean(read)
 
     def _faults(

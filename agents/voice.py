@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -20,7 +20,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 
-from .chat_models import as_taken, fault_of, supports_logprobs
+from .chat_models import as_taken, fault_of, runs_here, supports_logprobs, token_logprobs
 from .faults import ModelFault
 from .meter import Meter, Role
 from .spoken_tools import answer_schema, heard, spoken
@@ -31,10 +31,10 @@ Hear = Callable[[str], None]
 """Told what a model has said so far, again and again while it speaks."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Voice:
     """One role's model. `spec` is its name for logs; `votes` counts draws where there are no
-    log-probabilities.
+    log-probabilities; `silent` is whether the server was found to give none.
     """
 
     role: Role
@@ -42,11 +42,12 @@ class Voice:
     spec: str
     meter: Meter
     votes: int = 3
+    silent: bool = field(default=False, init=False)
 
     @property
     def tells_probabilities(self) -> bool:
         """Whether the model gives the probabilities of its tokens, so that one call weighs answers."""
-        return supports_logprobs(self.model)
+        return supports_logprobs(self.model) and not self.silent
 
     async def say(
         self, messages: list[BaseMessage], *, hear: Hear | None = None, **options: Any
@@ -126,28 +127,42 @@ class Voice:
                     f"{_short(second)}"
                 ) from second
 
-    async def weigh(self, messages: list[BaseMessage], answers: Sequence[str]) -> list[float]:
+    async def weigh(
+        self, messages: list[BaseMessage], answers: Sequence[str], *, for_odds: bool = False
+    ) -> list[float]:
         """The probability of each one-token answer, summing to 1.
 
         Read from the log-probabilities of the answer token where the model gives them, else the
         share of `votes` answers.
+
+        Args:
+            messages: the prompt.
+            answers: the answers that it asks for.
+            for_odds: whether each answer has half a vote more than it was given, so that a few equal
+                votes do not make its odds infinite.
         """
         if self.tells_probabilities:
             options = {"logprobs": True, "top_logprobs": 20, "max_tokens": 1, "temperature": 0.0}
             message = await self._call(self.model, messages, None, **options)
             masses = _answer_masses(message, answers)
-        else:
-            masses = [0.0] * len(answers)
-            for _ in range(self.votes):
-                text = (await self._call(self.model, messages, None)).text
-                found = re.search("|".join(rf"\b{re.escape(a)}\b" for a in answers), text, re.I)
-                if found:
-                    folded = [a.casefold() for a in answers]
-                    masses[folded.index(found[0].casefold())] += 1
-        total = sum(masses)
-        if total <= 0:
-            return [1 / len(answers)] * len(answers)
-        return [mass / total for mass in masses]
+            total = sum(masses)
+            if total > 0:
+                return [mass / total for mass in masses]
+            if runs_here(self.spec):
+                # It always gives its probabilities: these answers are none of its likely words.
+                return [1 / len(answers)] * len(answers)
+            if not _top_logprobs(message):
+                self.silent = True
+        counts = [0] * len(answers)
+        folded = [a.casefold() for a in answers]
+        for _ in range(self.votes):
+            text = (await self._call(self.model, messages, None)).text
+            found = re.search("|".join(rf"\b{re.escape(a)}\b" for a in answers), text, re.I)
+            if found:
+                counts[folded.index(found[0].casefold())] += 1
+        extra = 0.5 if for_odds or not any(counts) else 0.0
+        total = sum(counts) + extra * len(answers)
+        return [(count + extra) / total for count in counts]
 
     async def _call(
         self, model: Any, messages: list[BaseMessage], hear: Hear | None, **options: Any
@@ -220,11 +235,16 @@ def _short(error: ValidationError) -> str:
     )
 
 
+def _top_logprobs(message: AIMessage) -> list[dict[str, Any]]:
+    """The likeliest words for the first token of an answer; none where the server tells none."""
+    tokens = token_logprobs(message)
+    return (tokens[0].get("top_logprobs") or []) if tokens else []
+
+
 def _answer_masses(message: AIMessage, answers: Sequence[str]) -> list[float]:
-    content = (message.response_metadata.get("logprobs") or {}).get("content") or []
     masses = [0.0] * len(answers)
     folded = [a.casefold() for a in answers]
-    for candidate in content[0]["top_logprobs"] if content else []:
+    for candidate in _top_logprobs(message):
         token = candidate["token"].strip().casefold()
         if token in folded:
             masses[folded.index(token)] += math.exp(candidate["logprob"])

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 import pytest
 import world
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from tutelage.agents.judge import Judge, checks_held
 from tutelage.agents.meter import Meter
 from tutelage.agents.transcript import Turn
+from tutelage.agents.voice import Voice
 from tutelage.environments import load_environment
 from tutelage.environments.calibration_set import (
     CalibrationItem,
@@ -78,9 +85,9 @@ async def test_a_judge_that_sees_the_cure_has_nothing_against_it(tmp_path):
 
 async def test_a_judge_that_prefers_position_a_is_found_out(tmp_path):
     found = await calibration_of(tmp_path, "first")
-    assert found.figures.position_bias == -0.5
+    assert found.figures.position_bias < -0.3
     assert found.figures.swap_consistency == 0.0
-    assert found.figures.pairs_right == 0.5
+    assert 0.4 < found.figures.pairs_right < 0.6
     assert found.figures.alpha < 0.1
     assert found.figures.auc == 1.0, "its single ratings are still honest"
     said = " ".join(found.warnings)
@@ -152,7 +159,7 @@ class Blank:
 
     tells_probabilities = True
 
-    async def weigh(self, messages, answers):
+    async def weigh(self, messages, answers, for_odds=False):
         return [1 / len(answers)] * len(answers)
 
 
@@ -173,3 +180,81 @@ async def test_the_rubrics_checks_by_code_speak_where_the_model_is_silent():
             for reply in (wrong, right)]  # fmt: skip
     assert told[1].satisfaction - told[0].satisfaction > 0.4
     assert told[1].by_code == 1.0
+
+
+class Weighed(BaseChatModel):
+    """A model whose class has fields for log-probabilities, and whose server gives `told`."""
+
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    told: Any = None
+    said: str = "A"
+    calls: int = 0
+
+    @property
+    def _llm_type(self):
+        return "weighed"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        self.calls += 1
+        metadata = {"logprobs": self.told} if kwargs.get("logprobs") else {}
+        said = AIMessage(self.said, response_metadata=metadata)
+        return ChatResult(generations=[ChatGeneration(message=said)])
+
+
+def token(**masses):
+    tops = [{"token": word, "logprob": value} for word, value in masses.items()]
+    return [
+        {"token": next(iter(masses)), "logprob": next(iter(masses.values())), "top_logprobs": tops}
+    ]
+
+
+ASK = [HumanMessage("Which? Answer A or B.")]
+
+
+@pytest.mark.parametrize("told", [{"content": token(A=-0.3, x=-1, B=-2.1)}, token(A=-0.3, B=-2.1)])
+async def test_probabilities_that_a_server_tells_are_read_as_they_are(told):
+    model = Weighed(told=told, said="B")
+    voice = Voice("judge", model, "some:model", Meter())
+    a, b = math.exp(-0.3), math.exp(-2.1)
+    for calls in (1, 2):
+        assert await voice.weigh(ASK, ("A", "B")) == [a / (a + b), b / (a + b)]
+        assert model.calls == calls and voice.tells_probabilities
+
+
+@pytest.mark.parametrize(
+    "told", [None, {"content": []}, {"content": [{"token": "A", "logprob": 0, "top_logprobs": []}]}]
+)
+async def test_a_server_that_tells_no_probabilities_is_asked_for_votes(told):
+    model = Weighed(told=told)
+    voice = Voice("judge", model, "some:model", Meter())
+    assert await voice.weigh(ASK, ("A", "B")) == [1.0, 0.0]
+    assert not voice.tells_probabilities
+    assert await voice.weigh(ASK, ("A", "B")) == [1.0, 0.0]
+    assert model.calls == 1 + 3 + 3, "what it does not tell is asked for once"
+
+
+async def test_probabilities_of_other_words_alone_make_a_vote_of_this_one_answer():
+    other = {"content": token(Hm=-0.1)}
+    model = Weighed(told=other)
+    voice = Voice("judge", model, "some:model", Meter())
+    assert (await voice.weigh(ASK, ("A", "B")))[0] > 0.5
+    assert model.calls == 4 and voice.tells_probabilities
+    here = Weighed(told=other)
+    local = Voice("judge", here, "local:model", Meter())
+    assert await local.weigh(ASK, ("A", "B")) == [0.5, 0.5] and here.calls == 1
+
+
+async def test_votes_leave_checks_by_code_a_say():
+    voice = Voice("judge", FakeListChatModel(responses=["A"]), "some:model", Meter())
+    assert await voice.weigh(ASK, ("A", "B"), for_odds=True) == [0.875, 0.125]
+    assert await voice.weigh(ASK, ("C", "B"), for_odds=True) == [0.5, 0.5]
+    assert await voice.weigh(ASK, ("A", "B")) == [1.0, 0.0], "a rating is what was voted for"
+    firm = load_environment("airline")
+    judge = Judge(voice, firm)
+    scenario = firm.scenarios["assistance_dog"]
+    turns = [Turn(speaker="customer", text=scenario.opening)]
+    right = "I am sorry. Your assistance dog flies free and I have added her to your booking."
+    wrong = "I am sorry. Your assistance dog flies for 50 euros if a pet leaves the flight."
+    assert await judge.prefer(scenario, turns, wrong, right) > 0.6
+    assert await judge.prefer(scenario, turns, right, wrong) < 0.4

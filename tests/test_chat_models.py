@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 from tutelage.agents.app_student import as_student
 from tutelage.agents.chat_models import (
     as_taken,
@@ -302,6 +303,23 @@ async def test_the_proxy_asks_each_provider_for_what_its_client_takes(
     tool = {"type": "function", "function": {"name": "refund"}}
     answer = await upstream.complete({**body, "tools": [tool]})
     assert json.loads(answer["choices"][0]["message"]["content"]) == {**taken, "tools": [tool]}
+
+
+class Token(BaseModel):
+    """A token as Ollama's client gives it."""
+
+    token: str
+    logprob: float
+
+
+async def test_the_proxy_tells_ollamas_log_probabilities_as_openai_does() -> None:
+    told = AIMessage("A", response_metadata={"logprobs": [Token(token="A", logprob=-0.5)]})
+    upstream = ModelUpstream(GenericFakeChatModel(messages=iter([told])), "ollama:m")
+    answer = await upstream.complete({"model": "m", "messages": [{"role": "user", "content": "h"}]})
+    assert json.loads(json.dumps(answer))["choices"][0]["logprobs"] == {
+        "content": [{"token": "A", "logprob": -0.5}],
+        "refusal": None,
+    }
 
 
 def test_a_call_leaves_the_model_as_it_is() -> None:

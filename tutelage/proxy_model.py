@@ -12,7 +12,7 @@ from typing import Any, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, convert_to_messages
 
-from tutelage.agents.chat_models import as_taken, fault_of
+from tutelage.agents.chat_models import as_taken, fault_of, token_logprobs
 from tutelage.proxy_errors import ProxyError, fault_error
 
 _FIELDS = (
@@ -180,10 +180,11 @@ def _whole(message: AIMessage) -> dict[str, Any]:
             }
             for call in message.tool_calls
         ]
+    tokens = token_logprobs(message)
     choice = {
         "index": 0,
         "message": said,
-        "logprobs": message.response_metadata.get("logprobs"),
+        "logprobs": {"content": tokens, "refusal": None} if tokens else None,
         "finish_reason": _reason(message),
     }
     return {"choices": [choice], "usage": _usage(message)}
