@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 
 import pytest
+from story import written
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
 from tutelage import __version__
@@ -36,6 +38,8 @@ WRONG = [
     (("baseline", "global", "airline", "--calls", 5, "--run", "r", "--resume"), 2, "is no run"),
     (("env", "show", "."), 1, "without an environment.yaml"),
     (("models", "path", "smolm2-135m"), 2, "smollm2-135m"),
+    (("persona", "talk", "airline"), 2, "needs a terminal"),
+    (("simulate", "airline", "--watch"), 2, "needs a terminal"),
 ]
 
 
@@ -47,6 +51,22 @@ def test_wrong_use_is_one_clear_sentence(tmp_path, arguments, code, said):
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not list(tmp_path.iterdir()), "wrong use leaves nothing behind"
+
+
+@pytest.mark.parametrize("command", ["watch", "review"])
+def test_a_screen_without_a_terminal_is_refused_and_does_not_wait(tmp_path, command):
+    asyncio.run(written(tmp_path / "r"))
+    Library.open(tmp_path / "r" / "library.db", create=True).close()
+    done = tutelage(command, "r", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert (
+        "needs a terminal" in done.stderr
+        and "stdout" in done.stderr
+        and "Traceback" not in done.stderr
+    )
+    if command == "watch":
+        drawn = tutelage("watch", "r", "--export", "x.svg", cwd=tmp_path)
+        assert drawn.returncode == 0 and (tmp_path / "x.svg").is_file(), drawn.stderr
 
 
 def test_an_endpoint_that_refuses_is_named_and_the_run_is_kept(tmp_path):

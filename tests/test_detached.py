@@ -55,6 +55,13 @@ def test_watch_starts_the_run_elsewhere_and_only_there(command, monkeypatch, tmp
     assert both.exit_code == 2 and "one of them" in both.output
 
 
+@pytest.fixture
+def terminal(monkeypatch):
+    """Tests have none."""
+    monkeypatch.setattr("tutelage.tui.shell.need_terminal", lambda: None)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_a_run_that_ends_before_it_begins_says_why_and_leaves_nothing(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(RunFault, match=r"qwen2\.5-coder") as fault:
@@ -63,6 +70,7 @@ def test_a_run_that_ends_before_it_begins_says_why_and_leaves_nothing(tmp_path):
     assert not folder.exists()
 
 
+@pytest.mark.usefixtures("terminal")
 def test_the_watch_of_a_detached_run_is_opened_and_its_going_on_is_told(
     tmp_path, monkeypatch, capsys
 ):
@@ -86,6 +94,28 @@ def test_the_watch_of_a_detached_run_is_opened_and_its_going_on_is_told(
         started[0].kill()
         started[0].wait()
         assert watched[-1] == folder and told in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_run_that_failed_while_it_was_watched_is_a_fault(tmp_path, monkeypatch):
+    (tmp_path / "run.db").touch()
+    (tmp_path / "coach.log").write_text("error: an older one\n")
+    code = "import sys; print('working'); sys.exit('error: the model x is not here; pull it')"
+    real = detached.subprocess.Popen
+    started = []
+
+    def start(words, **options):
+        started.append(real([words[0], "-c", code], **options))
+        return started[-1]
+
+    monkeypatch.setattr(detached.subprocess, "Popen", start)
+    monkeypatch.setattr("tutelage.tui.watch", lambda *_: started[0].wait())
+    with pytest.raises(RunFault) as fault:
+        run_detached("coach", ["airline", "--resume"], tmp_path)
+    assert fault.value.exit_code == 1
+    said = str(fault.value)
+    assert "pull it" in said and "older" not in said and "working" not in said
+    assert str(tmp_path / "coach.log") in said
 
 
 async def test_a_browser_is_let_in_from_this_machine_and_from_no_other_page():

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import time
+from functools import partialmethod
 
 import pytest
 from rich.console import Console
@@ -26,6 +27,7 @@ from tutelage.tui.help import Help
 from tutelage.tui.plain import clean, one_line
 from tutelage.tui.replay import Replay, falls
 from tutelage.tui.rounds import _settled
+from tutelage.tui.shell import ScreenFault
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
 
@@ -445,6 +447,18 @@ def test_what_is_no_run_is_said_before_the_screen_is_taken(tmp_path):
     (tmp_path / "run.db").write_text("no database at all, but long enough to look like one" * 40)
     with pytest.raises(RunFault, match="is no run log"):
         watch(tmp_path)
+
+
+def test_a_watch_that_breaks_is_no_success(tmp_path, monkeypatch):
+    def broken(app):
+        raise ZeroDivisionError
+
+    folder = asyncio.run(written(tmp_path / "run"))
+    monkeypatch.setattr(WatchApp, "run", partialmethod(WatchApp.run, headless=True))
+    monkeypatch.setattr(WatchApp, "_follow", broken)
+    with pytest.raises(ScreenFault, match="broke") as fault:
+        watch(folder)
+    assert fault.value.exit_code == 1
 
 
 def test_a_screen_is_saved_as_a_picture(tmp_path):

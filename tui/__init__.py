@@ -22,6 +22,7 @@ def watch(run: Path, theme: str | None = None, by: str = "") -> None:
     Raises:
         RunFault: where it is no run (exit code 2), before the screen is taken; where it cannot be
             read any further, after the screen is left.
+        ScreenFault: where there is no terminal (exit code 2), or the screen broke.
     """
     from .app import WatchApp
 

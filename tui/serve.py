@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from tutelage.graphs.run_log import RunFault, RunLog
 
-
 HTTP_PORT = 80
 """Browsers do not name this port in a request."""
 

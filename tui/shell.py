@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -12,6 +14,35 @@ from textual.screen import Screen
 
 from .help import Help, keys_of
 from .themes import install, theme_names
+
+
+class ScreenFault(Exception):
+    """There is no screen to show, or it broke; str() says what to do. exit_code is 1 failed, 2 wrong
+    use.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def need_terminal() -> None:
+    """Refuse to take the screen where there is none: keys would never come, and nothing be seen.
+
+    Raises:
+        ScreenFault: exit code 2; names what is no terminal.
+    """
+    if os.environ.get("TEXTUAL_DRIVER"):
+        # Textual is told to draw elsewhere, as by `watch --serve` in a browser.
+        return
+    streams = {"stdin": sys.__stdin__, "stdout": sys.__stdout__, "stderr": sys.__stderr__}
+    missing = [name for name, one in streams.items() if one is None or not one.isatty()]
+    if missing:
+        raise ScreenFault(
+            f"a screen needs a terminal, and {', '.join(missing)} is none: call it without a pipe or a "
+            "file (a picture of a run needs no terminal: tutelage watch RUN --export FILE.svg)",
+            2,
+        )
 
 
 class Shell(App[None]):
@@ -34,6 +65,19 @@ class Shell(App[None]):
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
         install(self, theme)
+
+    def run(self, *, headless: bool = False, **options: Any) -> None:
+        """Take the terminal until the person leaves.
+
+        Raises:
+            ScreenFault: where there is no terminal (exit code 2), or the app broke; the traceback is
+                then on stderr.
+        """
+        if not headless:
+            need_terminal()
+        super().run(headless=headless, **options)
+        if self.return_code:
+            raise ScreenFault(f"the screen of `{self.TITLE}` broke; the defect is ours, see above")
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our meanings for Textual's own themes, which do not know them."""

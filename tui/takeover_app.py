@@ -39,5 +39,6 @@ def take_over(run: Path, dialogue: str | None = None, by: str = "") -> None:
 
     Raises:
         RunFault: where there is no such run or dialogue, or none is under way (exit code 2).
+        ScreenFault: where there is no terminal (exit code 2), or the screen broke.
     """
     TakeoverApp(run, asyncio.run(dialogue_under_way(run, dialogue)), by).run()

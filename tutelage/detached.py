@@ -16,6 +16,9 @@ from tutelage.graphs.run_log import RunFault, log_path
 STARTING_SECONDS = 120.0
 """How long a run may take to begin its log; models are looked up and firms read before."""
 
+LAST_LINES = 12
+"""Lines of what a command said that are told where it ended without an error of its own."""
+
 
 def arguments_of(request: BaseModel) -> list[str]:
     """A request as the arguments of its command, the firm first; what is left at its default is left
@@ -44,10 +47,14 @@ def run_detached(command: str, arguments: Sequence[str], folder: Path) -> None:
         folder: the run's folder, for the run and for what the command says (`<command>.log`).
 
     Raises:
-        RunFault: where the command ends before its run begins; with what it said.
+        RunFault: where the command ends before its run begins, or has failed when the watch is left;
+            with what it said.
+        ScreenFault: where there is no terminal to watch it in; nothing is started then.
     """
     from tutelage.tui import watch
+    from tutelage.tui.shell import need_terminal
 
+    need_terminal()
     folder.mkdir(parents=True, exist_ok=True)
     said = folder / f"{command}.log"
     words = [sys.executable, "-m", "tutelage", command, *arguments, "--run", str(folder)]
@@ -62,7 +69,12 @@ def run_detached(command: str, arguments: Sequence[str], folder: Path) -> None:
             _give_up(process, folder, said, began)
         time.sleep(0.1)
     watch(folder)
-    if process.poll() is None:
+    code = process.poll()
+    if code:
+        raise RunFault(
+            f"{_told(said, began)}; all that the run said is in {said}", _exit_code(code)
+        )
+    if code is None:
         talk().print(
             f"the run goes on; watch it again with: tutelage watch {folder}", soft_wrap=True
         )
@@ -74,9 +86,20 @@ def _give_up(process: subprocess.Popen[bytes], folder: Path, said: Path, began: 
     code = process.poll()
     if code is None:
         raise RunFault(f"{folder}: the run has not begun yet; look into {said}, it may still begin")
-    told = said.read_bytes()[began:].decode(errors="replace").strip().removeprefix("error: ")
+    told = _told(said, began)
     if not began:
         said.unlink()
         if not any(folder.iterdir()):
             folder.rmdir()
-    raise RunFault(told or f"{folder}: the run ended before it began", 2 if code == 2 else 1)
+    raise RunFault(told or f"{folder}: the run ended before it began", _exit_code(code))
+
+
+def _told(said: Path, began: int) -> str:
+    """The error that a command ended with; where it named none, the last that it said."""
+    told = said.read_bytes()[began:].decode(errors="replace").strip()
+    _, error, fault = f"\n{told}".rpartition("\nerror: ")
+    return fault if error else "\n".join(told.splitlines()[-LAST_LINES:])
+
+
+def _exit_code(code: int) -> int:
+    return 2 if code == 2 else 1

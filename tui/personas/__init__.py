@@ -29,6 +29,7 @@ def personas(
     Raises:
         EnvironmentFault: where there is no such firm, persona or scenario (exit code 2), before
             the screen is taken.
+        ScreenFault: where there is no terminal (exit code 2), or the screen broke.
     """
     from tutelage.graphs.rehearsal import check_names
 

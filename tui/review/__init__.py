@@ -19,6 +19,7 @@ def review(library: Path, *, firm: str | None = None, by: str = "") -> None:
     Raises:
         LibraryFault: where it is no library (exit code 2 where it is missing), before the screen
             is taken.
+        ScreenFault: where there is no terminal (exit code 2), or the screen broke.
     """
     from tutelage.graphs.review import open_review
 
