@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from .entry import Entry, content_id
 from .history import LibraryFault
+from .plain_text import one_line
 from .plain_yaml import read_yaml
 from .prompt import static_text, strategies_text
 from .retrieval import Retrieved
@@ -126,11 +127,11 @@ def _section(entry: Entry) -> str:
     for strategy in entry.strategies:
         if evidence := strategy.provenance.evidence:
             quotes += [
-                f"> customer: {' '.join(evidence.customer.split())}",
+                f"> customer: {one_line(evidence.customer)}",
                 ">",
-                f"> before: {' '.join(evidence.before.split())}",
+                f"> before: {one_line(evidence.before)}",
                 ">",
-                f"> after: {' '.join(evidence.after.split())}",
+                f"> after: {one_line(evidence.after)}",
                 "",
             ]
             break

@@ -8,10 +8,19 @@ import subprocess
 import sys
 
 import pytest
-from story import written
-from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+from story import HOSTILE, written
+from tutelage.agents.transcript import Turn
+from tutelage.environments import load_environment
+from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.summary import summarise
+from tutelage.strategy_store import Entry, Evidence, Library, Provenance, Strategy
+from typer.testing import CliRunner
 
 from tutelage import __version__
+from tutelage.main import app
+from tutelage.pytest_dialogues import PlayedOnce
+from tutelage.report import coach_table
+from tutelage.simulate_run import _as_text
 
 
 def tutelage(*arguments, cwd=None, **environment):
@@ -80,6 +89,43 @@ def test_an_endpoint_that_refuses_is_named_and_the_run_is_kept(tmp_path):
     assert (tmp_path / "r" / "run.db").is_file()
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert b"very-secret" not in written and "very-secret" not in done.stderr
+
+
+def obeyed(text):
+    """What a terminal might obey in a text."""
+    return [c for c in text if not c.isprintable() and c != "\n"]
+
+
+async def test_no_line_of_a_model_commands_the_terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    async with await RunLog.open(await written(tmp_path)) as log:
+        summary, dialogues = await summarise(log)
+    shown = "".join(map(_as_text, dialogues.values()))
+    assert "Four hours is" in shown and not obeyed(shown)
+    summary.decided = [one.model_copy(update={"after": HOSTILE}) for one in summary.decided]
+    table = coach_table(summary, dialogues, tmp_path, tmp_path / "l.db", tmp_path / "r.html", 1)
+    assert "Four hours is" in table and not obeyed(table) and "[1m" not in table
+    turns = [Turn(speaker="student", text=HOSTILE)]
+    scenario = load_environment("airline").scenarios["cancelled_waited"]
+    once = PlayedOnce(scenario, "rude", 1, "goal_met", turns, 4.0, 0.5, {HOSTILE: 1.0}, 1.0)
+    assert "Four hours is" in str(once) and not obeyed(str(once))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["show"], ["export", "--format", "markdown"]],
+)
+def test_no_text_of_a_library_commands_the_terminal(tmp_path, words):
+    path = tmp_path / "l.db"
+    evidence = Evidence(customer=HOSTILE, before=HOSTILE, after="\x9b2J Yes.")
+    made = Strategy.new("Offer two ways.", Provenance(source="teacher", evidence=evidence))
+    with Library.open(path, create=True) as library:
+        library.add(Entry.new("a customer who waits", strategies=[made]), "ann")
+    done = CliRunner().invoke(app, ["library", words[0], str(path), *words[1:]])
+    assert done.exit_code == 0 and done.stdout.strip(), done.output
+    # What is exported is read back as it is; its quotes are for the eye alone.
+    quotes = [line for line in done.stdout.splitlines() if line.startswith(">")]
+    assert not obeyed("".join(quotes) if words[0] == "export" else done.stdout)
 
 
 def test_the_version_is_told():

@@ -17,6 +17,7 @@ from tutelage.graphs import events as ev
 from tutelage.graphs import picture as pic
 from tutelage.graphs.run_log import Logged, RunFault, RunLog
 from tutelage.graphs.speech import Speech
+from tutelage.strategy_store.plain_text import clean, one_line
 from tutelage.tui import export, watch
 from tutelage.tui import themes as th
 from tutelage.tui.app import HELP, WatchApp
@@ -24,7 +25,6 @@ from tutelage.tui.board import ORDERS, Board
 from tutelage.tui.cards import Cards
 from tutelage.tui.compare import Compare
 from tutelage.tui.help import Help
-from tutelage.tui.plain import clean, one_line
 from tutelage.tui.replay import Replay, falls
 from tutelage.tui.rounds import _settled
 from tutelage.tui.shell import ScreenFault

@@ -18,6 +18,7 @@ from textual.content import Content
 from textual.widgets import DataTable, Input, Static, TabbedContent, TabPane
 from textual.worker import WorkerCancelled, WorkerFailed
 from tutelage.graphs.events import Speaking
+from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.run_log import Logged, RunFault
 
 from .board import ORDERS, Board
@@ -28,7 +29,6 @@ from .feed import SILENCE, Feed, Line
 from .headline import headline
 from .help import Help
 from .keys import Keys
-from .plain import one_line
 from .replay import Replay
 from .rounds import Rounds, intervals_of, series_of
 from .shell import Shell

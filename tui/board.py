@@ -17,9 +17,9 @@ from textual.strip import Strip
 from textual.widgets import DataTable
 from tutelage.graphs.events import Speaking
 from tutelage.graphs.picture import VALENCE, DialoguePicture, RunPicture
+from tutelage.graphs.plain_text import one_line
 
 from .bubbles import mood_style, score_style, trail
-from .plain import one_line
 
 COLUMNS = ("", "scenario", "persona", "arm", "turn", "mood", "csat", "state")
 ROWS = 400

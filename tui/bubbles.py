@@ -14,9 +14,9 @@ from tutelage.graphs.events import (
     TurnSpoken,
 )
 from tutelage.graphs.picture import VALENCE
+from tutelage.graphs.plain_text import clean, one_line
 
 from .cards import Card
-from .plain import clean, one_line
 
 TRAIL = "▁▃▅▆█"
 CURSOR = "▍"

@@ -13,11 +13,11 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 from tutelage.graphs.events import TurnSpoken
 from tutelage.graphs.picture import DialoguePicture, RunPicture
+from tutelage.graphs.plain_text import one_line
 
 from .bubbles import bubbles, mood_style, trail
 from .cards import Cards
 from .feed import Feed, Line
-from .plain import one_line
 
 
 def partners(picture: RunPicture, one: DialoguePicture) -> list[DialoguePicture]:

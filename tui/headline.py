@@ -6,9 +6,9 @@ import time
 
 from textual.content import Content
 from tutelage.graphs.picture import RunPicture
+from tutelage.graphs.plain_text import one_line
 
 from .feed import SILENCE, Feed
-from .plain import one_line
 
 _BAR = " ▏ "
 

@@ -12,11 +12,11 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 from tutelage.graphs.events import TurnSpoken
 from tutelage.graphs.picture import VALENCE, DialoguePicture
+from tutelage.graphs.plain_text import one_line
 
 from .bubbles import bubbles, mood_style, trail
 from .cards import Cards
 from .feed import Line
-from .plain import one_line
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 CHARACTERS = 45.0

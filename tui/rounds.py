@@ -15,8 +15,7 @@ from textual.widgets import Sparkline, Static
 from textual_plotext import PlotextPlot
 from tutelage.graphs.events import LibrarySettled, RoundEnded
 from tutelage.graphs.picture import DialoguePicture, RunPicture
-
-from .plain import one_line
+from tutelage.graphs.plain_text import one_line
 
 LEAST_TO_INTERVAL = 2
 

@@ -18,12 +18,12 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 from textual.worker import WorkerError
 from tutelage.graphs.events import TurnSpoken
+from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.review import user_name
 from tutelage.graphs.run_log import RunFault
 from tutelage.graphs.takeover import BEAT_SECONDS, PATIENCE_SECONDS, InboxFault, Seat
 
 from .keys import Keys
-from .plain import one_line
 from .talk import Talk
 
 EVERY = 0.2

@@ -6,8 +6,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 from tutelage.graphs.events import DialogueEnded, DialogueStarted, Event, TurnRejected, TurnSpoken
-
-from .plain import clean, one_line
+from tutelage.graphs.plain_text import clean, one_line
 
 
 class Talk(VerticalScroll):

@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from tutelage.graphs.picture import RunPicture
+from tutelage.graphs.plain_text import clean, one_line
 
 from .headline import clock
-from .plain import clean, one_line
 
 _BAR = 24
 

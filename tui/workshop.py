@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from textual.content import Content
 from tutelage.graphs.events import StrategyTried
 from tutelage.graphs.picture import Attempt, Case, RunPicture
+from tutelage.graphs.plain_text import clean, one_line
 
 from .cards import Card
-from .plain import clean, one_line
 
 SHOWN = 40
 """Cases on the screen; more would be slow to lay out, and the report shows all."""

@@ -39,7 +39,10 @@ def result_json(value: Any) -> None:
 
 def complain(error: BaseException) -> None:
     """Write an error to stderr: what was wrong, where, and what to do."""
-    talk().print(Text("error: ", style="bold red") + Text(str(error)), soft_wrap=True)
+    # On use: what is needed for this only need not be waited for by `--help`.
+    from tutelage.strategy_store.plain_text import clean
+
+    talk().print(Text("error: ", style="bold red") + Text(clean(str(error))), soft_wrap=True)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -13,6 +13,7 @@ from tutelage.environments import Environment, Scenario
 from tutelage.graphs.desk import Desk, fitting_concurrency, open_desk
 from tutelage.graphs.dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from tutelage.graphs.rollouts import gather
+from tutelage.strategy_store.plain_text import clean
 
 TRIES = 3
 """Draws of one dialogue whose customer breaks character, after which it counts as not played."""
@@ -52,7 +53,7 @@ class PlayedOnce:
             f"    {'ok ' if score >= 0.5 else 'LOW'} {score:.2f} {name}"
             for name, score in self.items.items()
         ]
-        return "\n".join(lines)
+        return clean("\n".join(lines))
 
 
 @dataclass(frozen=True)

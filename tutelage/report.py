@@ -22,6 +22,7 @@ from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary
 from tutelage.plots import curves
 from tutelage.strategy_store import Entry
+from tutelage.strategy_store.plain_text import clean
 
 
 def coach_table(
@@ -65,10 +66,10 @@ def coach_table(
             + "".join(f"  {line}\n" for line in _next(summary, folder, library, strategies))
         )
     )
-    console = Console(file=io.StringIO(), width=100, highlight=False)
+    console = Console(file=io.StringIO(), width=100, highlight=False, color_system=None)
     console.print(Group(*parts))
     assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return clean(console.file.getvalue())
 
 
 def _next(summary: RunSummary, folder: Path, library: Path, strategies: int) -> list[str]:

@@ -22,6 +22,7 @@ from tutelage.graphs.states import Played
 from tutelage.graphs.summary import summarise
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library
+from tutelage.strategy_store.plain_text import clean
 
 
 class SimulateRequest(BaseModel):
@@ -190,4 +191,4 @@ def _as_text(one: Played) -> str:
         lines.append(f"          ended: {one.ended.reason.replace('_', ' ')}")
     if one.taken_over:
         lines.append("          a person spoke for the student; not judged")
-    return "\n".join(lines) + "\n"
+    return clean("\n".join(lines)) + "\n"

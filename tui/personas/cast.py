@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.highlight import highlight
 from textual.screen import Screen
 from textual.widgets import Static
+from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.rehearsal import (
     EnvironmentFault,
     PersonaFile,
@@ -29,7 +30,6 @@ from tutelage.graphs.rehearsal import (
 from ..dialogs import Question, Writing
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
-from ..plain import clean, one_line
 from ..table import RowTable
 from .casting import Casting
 from .rehearsal import RehearsalScreen

@@ -12,8 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
-
-from ..plain import one_line
+from tutelage.graphs.plain_text import one_line
 
 
 class Choice(ModalScreen[str | None]):

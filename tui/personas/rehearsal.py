@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 from tutelage.graphs.events import TurnSpoken
+from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.rehearsal import (
     EnvironmentFault,
     ModelFault,
@@ -23,7 +24,6 @@ from tutelage.graphs.rehearsal import (
 )
 
 from ..keys import Keys
-from ..plain import clean, one_line
 from ..talk import Talk
 from .casting import Casting
 from .choice import Choice

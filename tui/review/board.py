@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.timer import Timer
 from textual.widgets import Button, DataTable, Input, Static
+from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.review import (
     ChangedMeanwhile,
     Entry,
@@ -33,7 +34,6 @@ from tutelage.graphs.review import (
 from ..dialogs import Question, Writing
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
-from ..plain import clean, one_line
 from ..table import RowTable
 from .card import TONES, Card
 from .history import History

@@ -6,9 +6,9 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
+from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.review import Entry, Evidence, Rule, Strategy, Uplift
 
-from ..plain import clean, one_line
 from .rows import MARKS, Row
 
 TONES = {"proposed": "$strategy", "approved": "$good", "rejected": "$bad", "retired": "$quiet"}

@@ -15,11 +15,11 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
+from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.review import Change, LibraryFault, Review, Version
 
 from ..dialogs import Question
 from ..keys import Keys
-from ..plain import clean, one_line
 from ..table import RowTable
 from .card import TONES
 from .rows import MARKS

@@ -13,9 +13,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
+from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.review import Entry
 
-from ..plain import clean, one_line
 from .rows import MARKS
 
 Save = Callable[[Entry], Awaitable[str | None]]

@@ -13,9 +13,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, SelectionList, Static
 from textual.widgets.selection_list import Selection
+from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.review import Entry
 
-from ..plain import one_line
 from .rows import MARKS
 
 Save = Callable[[list[str], list[str], str], Awaitable[str | None]]

@@ -105,6 +105,7 @@ def show(
     from tutelage.console import result, result_json
     from tutelage.strategy_store import Deployment, Library
     from tutelage.strategy_store.exchange import export_text
+    from tutelage.strategy_store.plain_text import clean
     from tutelage.strategy_store.retrieval import THRESHOLD, TOP
 
     if dialogue is not None:
@@ -135,7 +136,7 @@ def show(
     if json:
         result_json([entry.model_dump() for entry in chosen])
     else:
-        result(export_text(chosen, "prompt" if prompt else "markdown").rstrip("\n"))
+        result(clean(export_text(chosen, "prompt" if prompt else "markdown")).rstrip("\n"))
 
 
 def _placement_for(model: str | None, library: Library) -> Placement:
