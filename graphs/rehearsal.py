@@ -114,7 +114,7 @@ class Rehearsal:
             raise ValueError("the dialogue is over")
         name = f"rehearsal.{self.scenario.id}.{self.persona.name}.{self.seed}"
         if not self.turns and self.scenario.history:
-            self.turns += self.scenario.history
+            self.turns += [Turn(**line.model_dump()) for line in self.scenario.history]
             for index, line in enumerate(self.scenario.history):
                 yield TurnSpoken(
                     dialogue=name, turn=index // 2, speaker=line.speaker, text=line.text,
