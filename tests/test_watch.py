@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import os
 import time
 from functools import partialmethod
 
@@ -28,6 +29,9 @@ from tutelage.tui.help import Help
 from tutelage.tui.replay import Replay, falls
 from tutelage.tui.rounds import _settled
 from tutelage.tui.shell import ScreenFault
+from typer.testing import CliRunner
+
+from tutelage.main import app as cli
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
 
@@ -447,6 +451,24 @@ def test_what_is_no_run_is_said_before_the_screen_is_taken(tmp_path):
     (tmp_path / "run.db").write_text("no database at all, but long enough to look like one" * 40)
     with pytest.raises(RunFault, match="is no run log"):
         watch(tmp_path)
+
+
+def test_the_newest_run_is_the_one_that_was_written_to_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    watched = []
+    monkeypatch.setattr("tutelage.tui.watch", lambda run, *_: watched.append(run.name))
+    none = CliRunner().invoke(cli, ["watch"])
+    assert none.exception.exit_code == 2 and "no run under" in str(none.exception)
+    for age, name in enumerate(["b", "c", "a"]):
+        asyncio.run(written(tmp_path / "runs" / name, STORY[:1]))
+        os.utime(tmp_path / "runs" / name / "run.db", (1e9 - age, 1e9 - age))
+    for name, beside in (("a", b"words"), ("c", b"")):
+        # What a run writes lies here first; a reader may leave an empty one.
+        (tmp_path / "runs" / name / "run.db-wal").write_bytes(beside)
+        assert CliRunner().invoke(cli, ["watch"]).exit_code == 0
+    (tmp_path / "runs" / "a" / "run.db-wal").unlink()
+    assert CliRunner().invoke(cli, ["watch"]).exit_code == 0
+    assert watched == ["a", "a", "b"]
 
 
 def test_a_watch_that_breaks_is_no_success(tmp_path, monkeypatch):

@@ -66,10 +66,10 @@ def watch(
             param_hint="--theme",
         )
     if run is None:
-        found = sorted(path for path in Path("runs").glob("*") if log_path(path).is_file())
+        found = [path for path in Path("runs").glob("*") if log_path(path).is_file()]
         if not found:
             raise RunFault("there is no run under ./runs yet; start one: tutelage coach airline", 2)
-        run = found[-1]
+        run = max(found, key=lambda path: _written_at(log_path(path)))
     if export is not None:
         from tutelage.console import result
         from tutelage.tui import export as save
@@ -84,6 +84,14 @@ def watch(
         from tutelage.tui import watch as show
 
         show(run, theme, by)
+
+
+def _written_at(log: Path) -> float:
+    """When a run wrote into its log (Unix s)."""
+    # SQLite writes beside the file first; a reader may leave that one empty.
+    beside = log.with_name(f"{log.name}-wal")
+    files = [log, beside] if beside.is_file() and beside.stat().st_size else [log]
+    return max(file.stat().st_mtime for file in files)
 
 
 def _size(told: str) -> tuple[int, int]:
