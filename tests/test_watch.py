@@ -207,6 +207,57 @@ async def test_the_board_is_filtered_and_ordered(run):
         assert [row[6] for row in rows(app)] == ["2.2", "2.2", "4.1", "4.1"], "least satisfied"
 
 
+async def test_filter_and_order_hold_while_the_run_goes_on(tmp_path):
+    first, second, third = (
+        dialogue("none", n, name, "rude") for n, name in enumerate(("a_first", "b_next", "c_last"))
+    )
+    folder = await written(tmp_path / "run", [STORY[0], *first[:4], *second[:4]])
+    app = WatchApp(folder)
+    async with app.run_test(size=(160, 48)) as pilot:
+        board = app.query_one(Board)
+
+        def order():
+            return [row[1] for row in rows(app)]
+
+        await until(pilot, lambda: len(rows(app)) == 2)
+        await pilot.press("slash", *"talking", "enter")
+        await until(pilot, lambda: board.wanted == "talking")
+        await pilot.press("j")
+        await until(pilot, lambda: board.under_cursor == "none.b_next.rude.1")
+        await written(folder, first[4:])
+        await until(pilot, lambda: order() == ["b_next"])
+        assert board.under_cursor == app.chosen == "none.b_next.rude.1", "it stays where it was"
+        await written(folder, third[:4])
+        await until(pilot, lambda: order() == ["b_next", "c_last"])
+        await pilot.press("escape", "o")
+        await until(pilot, lambda: order() == ["c_last", "b_next", "a_first"])
+        board.order = "newest"
+        await pilot.press("o")
+        await until(pilot, lambda: board.order == "least satisfied")
+        await pilot.press("j")
+        chosen = board.under_cursor
+        await written(folder, [*third[4:7], third[7].model_copy(update={"satisfaction": 1.0})])
+        await until(pilot, lambda: order() == ["c_last", "a_first", "b_next"])
+        assert board.under_cursor == chosen
+
+
+async def test_the_cursor_stays_on_its_line_where_rows_come_above_it(tmp_path):
+    events = [event for n in range(60) for event in dialogue("none", n, f"s{n}", "rude")[:1]]
+    folder = await written(tmp_path / "run", [STORY[0], *events])
+    app = WatchApp(folder)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: len(rows(app)) == 60)
+        board = app.query_one(Board)
+        await pilot.press("o", "g", *["j"] * 30, *["k"] * 5)
+        await until(pilot, lambda: board.cursor_row == 25 and board.scroll_offset.y > 0)
+        line = board.cursor_row - board.scroll_offset.y
+        await written(folder, dialogue("none", 60, "s60", "rude")[:1])
+        await until(pilot, lambda: len(rows(app)) == 61)
+        await until(pilot, lambda: board.cursor_row == 26)
+        await pilot.pause(0.2)
+        assert board.cursor_row - board.scroll_offset.y == line
+
+
 def cells(strip):
     """What is seen of a line, character by character."""
     return [

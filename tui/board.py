@@ -45,7 +45,7 @@ class Board(DataTable[Text]):
     """
 
     class Rebuilt(Message):
-        """All rows were made anew; `hidden` may have changed."""
+        """All rows were made anew, or others are hidden."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "cursor_down", "Next", show=False, tooltip="Next dialogue"),
@@ -108,22 +108,29 @@ class Board(DataTable[Text]):
         self._last = (picture, speaking, chosen)
         self.clear()
         self._cells.clear()
-        shown = [one for one in picture.dialogues.values() if self._fits(one)]
-        shown.sort(key=ORDERS[self.order])
-        found = len(shown)
-        shown = shown[-self.limit :] if self.order == "started" else shown[: self.limit]
-        self.hidden = found - len(shown)
+        shown, self.hidden = self._wanted_rows(picture)
         for one in shown:
             self._add(one, speaking)
         self.post_message(self.Rebuilt())
         if chosen is not None:
             self.choose(chosen)
 
+    def _wanted_rows(self, picture: RunPicture) -> tuple[list[DialoguePicture], int]:
+        """The dialogues that filter and limit leave, in their order, and how many the limit hides."""
+        found = [one for one in picture.dialogues.values() if self._fits(one)]
+        found.sort(key=ORDERS[self.order])
+        shown = found[-self.limit :] if self.order == "started" else found[: self.limit]
+        return shown, len(found) - len(shown)
+
     def refresh_rows(
         self, picture: RunPicture, names: Iterable[str], speaking: Mapping[str, Speaking]
     ) -> None:
-        """Draw the rows of these dialogues anew; new ones come below."""
+        """Draw the rows of these dialogues anew; new ones come below, unless filter or order put
+        them elsewhere.
+        """
         self._last = (picture, speaking, None)
+        if (self.wanted or self.order != "started") and self._rearrange(picture, speaking):
+            return
         for name in names:
             one = picture.dialogues.get(name)
             if one is None:
@@ -137,6 +144,23 @@ class Board(DataTable[Text]):
                 if old != new or old.spans != new.spans or old.style != new.style:
                     self.update_cell(name, column or "mark", new)
             self._cells[name] = cells
+
+    def _rearrange(self, picture: RunPicture, speaking: Mapping[str, Speaking]) -> bool:
+        """All rows anew if others are wanted than are shown, or in another order; says whether. The
+        cursor keeps its dialogue, which keeps its line on the screen.
+        """
+        shown, hidden = self._wanted_rows(picture)
+        if [one.started.dialogue for one in shown] == list(self._cells):
+            if hidden != self.hidden:
+                self.hidden = hidden
+                self.post_message(self.Rebuilt())
+            return False
+        chosen, row, top = self.under_cursor, self.cursor_row, self.scroll_offset.y
+        self.rebuild(picture, speaking, chosen)
+        if chosen not in self._cells:
+            self.move_cursor(row=min(row, self.row_count - 1), animate=False)
+        self.scroll_to(y=top + self.cursor_row - row, animate=False, immediate=True)
+        return True
 
     def choose(self, name: str) -> None:
         """Put the cursor on a dialogue, if it is shown."""
