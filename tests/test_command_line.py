@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from endpoint import recording
 from story import HOSTILE, written
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
@@ -89,6 +90,32 @@ def test_an_endpoint_that_refuses_is_named_and_the_run_is_kept(tmp_path):
     assert (tmp_path / "r" / "run.db").is_file()
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert b"very-secret" not in written and "very-secret" not in done.stderr
+
+
+APP = """
+print("loaded")
+
+def agent(messages):
+    print("asked")
+    return "Two hours. I am sorry."
+"""
+
+
+@pytest.mark.parametrize("more", [["--json"], []])
+def test_what_an_app_prints_is_no_result(tmp_path, more):
+    (tmp_path / "app.py").write_text(APP)
+    with recording() as endpoint:
+        done = tutelage(
+            "simulate", "airline", "--dialogues", 1, "--exchanges", 1, "--student", "app:app.py:agent",
+            "--customer", endpoint.spec, "--judge", endpoint.spec, *more,
+            cwd=tmp_path, OPENAI_API_KEY="x",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    if more:
+        assert len(json.loads(done.stdout)["dialogues"]) == 1
+    assert "customer:" in done.stdout or more
+    for told in ("loaded", "asked"):
+        assert told in done.stderr and told not in done.stdout
 
 
 def obeyed(text):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 import world
 from tutelage.environments import load_environment
-from tutelage.graphs.placing import measure_placements
+from tutelage.graphs.convergence import step_between
+from tutelage.graphs.placing import Placed, Placing, measure_placements
 from tutelage.graphs.rounds import validation_scores
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
-from tutelage.place_run import PlaceRequest
+from tutelage.place_run import PlaceRequest, place_run
 
 
 @pytest.fixture
@@ -59,6 +61,25 @@ async def test_where_nothing_is_better_strategies_stay_after_the_transcript(tmp_
     _, placing = await measured(tmp_path, library, world.ScriptedStudent())
     assert placing.best == "after"
     assert replace(placing, tried=placing.tried[:1]).measured.endswith("after 5.00")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_was_never_paired_has_no_error(tmp_path, monkeypatch, capsys, as_json):
+    tried = [
+        Placed("after", 4.0, 3, step_between({}, {})),
+        Placed("note", 3.0, 2, step_between({"a": 4.0, "b": 3.0}, {"a": 3.0, "b": 3.0})),
+    ]
+
+    def measured_so(work, kept):
+        work.close()
+        return "openai:x", Placing(tried, "after")
+
+    monkeypatch.setattr("tutelage.place_run.run_until_done", measured_so)
+    place_run(PlaceRequest(library="l", environment="airline"), tmp_path / "r", as_json=as_json)
+    said = capsys.readouterr().out
+    assert "inf" not in said.casefold()
+    if as_json:
+        assert [one["error"] for one in json.loads(said)["tried"]] == [None, 0.5]
 
 
 def test_an_unknown_placement_is_named_with_the_nearest():

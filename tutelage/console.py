@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, TextIO
 
@@ -19,14 +22,31 @@ def talk() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+_results: ContextVar[TextIO | None] = ContextVar("results", default=None)
+"""Where results go while `sys.stdout` leads elsewhere."""
+
+
+@contextmanager
+def results_alone() -> Iterator[None]:
+    """Keep stdout for our results while code of others runs, such as an app under coaching or a
+    firm's tools: what that prints goes to stderr.
+    """
+    token = _results.set(_stdout())
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results.reset(token)
+
+
 def result(text: str) -> None:
     """Write one result to stdout as it is, without markup or wrapping."""
-    _write(sys.stdout, text + "\n")
+    _write(_stdout(), text + "\n")
 
 
 def result_table(table: RenderableType) -> None:
     """Write a table to stdout, as plain text of 100 columns where nobody watches."""
-    console = Console(highlight=False)
+    console = Console(file=_stdout(), highlight=False)
     if not console.is_terminal:
         console.width = 100
     console.print(table)
@@ -43,6 +63,10 @@ def complain(error: BaseException) -> None:
     from tutelage.strategy_store.plain_text import clean
 
     talk().print(Text("error: ", style="bold red") + Text(clean(str(error))), soft_wrap=True)
+
+
+def _stdout() -> TextIO:
+    return _results.get() or sys.stdout
 
 
 def _write(stream: TextIO, text: str) -> None:

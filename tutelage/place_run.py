@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import isfinite
 from pathlib import Path
 from typing import get_args
 
@@ -78,7 +79,7 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
                         "csat": p.csat,
                         "n": p.n,
                         "gain": p.step.mean,
-                        "error": p.step.error if p.n > 1 else None,
+                        "error": p.step.error if isfinite(p.step.error) else None,
                     }
                     for p in placing.tried
                 ],
@@ -92,7 +93,7 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
     for one in placing.tried:
         table.add_row(
             one.placement, str(one.n), "-" if one.csat is None else f"{one.csat:.2f}",
-            f"{one.step.mean:+.2f}", f"{one.step.error:.2f}" if one.n > 1 else "-",
+            f"{one.step.mean:+.2f}", f"{one.step.error:.2f}" if isfinite(one.step.error) else "-",
         )  # fmt: skip
     result_table(table)
     result(f"{student} gets strategies as `{placing.best}` from now on ({request.library})")

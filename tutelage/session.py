@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from rich.text import Text
 
-from tutelage.console import talk
+from tutelage.console import results_alone, talk
 from tutelage.graphs.desk import Desk
 from tutelage.graphs.events import Fault, RunEnded, RunStarted
 from tutelage.graphs.run_log import RunFault, RunLog, log_path
@@ -81,7 +81,8 @@ def asked_in(run: Path, command: str, request: type[M]) -> M:
 
 
 def run_until_done(work: Coroutine[Any, Any, T], kept: str) -> T:
-    """Run a coroutine; the first Ctrl-C ends it in good order, a second one at once.
+    """Run a coroutine; the first Ctrl-C ends it in good order, a second one at once. What code of
+    others prints in it goes to stderr.
 
     Args:
         work: what to run.
@@ -115,7 +116,8 @@ def run_until_done(work: Coroutine[Any, Any, T], kept: str) -> T:
         return await work
 
     try:
-        return asyncio.run(guarded())
+        with results_alone():
+            return asyncio.run(guarded())
     except (asyncio.CancelledError, KeyboardInterrupt):
         raise Stopped(f"stopped; {kept}") from None
 
