@@ -16,6 +16,7 @@ from .environment import Environment, EnvironmentConfig
 from .faults import EnvironmentFault, Problem, fault
 from .handbook import Tactic, parse_handbook
 from .persona import Persona
+from .plain_yaml import read_yaml
 from .policy import Policy
 from .rubric import StateCheck
 from .scenario import Scenario
@@ -81,41 +82,6 @@ def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
         raise fault(path, f"is not UTF-8 (byte {error.start})", expected="UTF-8 text") from error
     except OSError as error:
         raise fault(path, f"cannot be read: {error.strerror}") from error
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, which a hostile file can nest into billions of values, and
-    without keys given twice, of which plain YAML silently drops the first.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(
-                problem="aliases (*name) are not taken here; write the value out",
-                problem_mark=self.peek_event().start_mark,
-            )
-        return super().compose_node(parent, index)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
-            # What PyYAML lets through on `2026-02-30`, `!!int abc` or `!!timestamp soon`.
-            shown = str(node.value)[:40]
-            raise yaml.MarkedYAMLError(
-                problem=f"{shown!r} is no {node.tag.rpartition(':')[2]}",
-                problem_mark=node.start_mark,
-            ) from error
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key.value!r} stands twice", problem_mark=key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 def _line_at(node: yaml.Node | None, location: Sequence[str | int]) -> int | None:
@@ -187,8 +153,7 @@ def parse_yaml(path: Path, text: str, model: type[M]) -> M:
 def _plain(path: Path, text: str) -> tuple[yaml.Node | None, dict[Any, Any]]:
     """The mapping that a YAML or JSON file holds, with its tree for line numbers."""
     try:
-        node = yaml.compose(text, Loader=_PlainLoader)
-        data = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+        data, node = read_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from tutelage.environments.plain_yaml import read_yaml
 
 from .entry import Entry
 from .history import LibraryFault
-from .plain_yaml import read_yaml
 from .vetting import MAX_WORDS
 
 _HEAD = f"""\

@@ -11,11 +11,11 @@ from typing import Literal
 
 import yaml
 from pydantic import ValidationError
+from tutelage.environments.plain_yaml import read_yaml
 
 from .entry import Entry, content_id
 from .history import LibraryFault
 from .plain_text import one_line
-from .plain_yaml import read_yaml
 from .prompt import static_text, strategies_text
 from .retrieval import Retrieved
 

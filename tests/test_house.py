@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "environments": set(),
-    "strategy_store": set(),
+    "strategy_store": {"environments"},
     "agents": {"environments", "strategy_store"},
     "graphs": {"environments", "strategy_store", "agents"},
     "tui": {"graphs"},

@@ -170,8 +170,8 @@ def test_an_edited_file_that_is_broken_names_file_and_line(library, tmp_path):
     [
         ("scenario: 2026-13-45", "x.yaml:3: is broken YAML: '2026-13-45' is no timestamp"),
         ("scenario: a customer\n  cues: [!!int x]", "x.yaml:4: is broken YAML: "),
-        ("scenario: a customer\nentries: []", "x.yaml:4: .*'entries' stands here twice"),
-        ("scenario: a customer\n  scenario: another", "x.yaml:4: .*'scenario' stands here twice"),
+        ("scenario: a customer\nentries: []", "x.yaml:4: .*'entries' stands twice"),
+        ("scenario: a customer\n  scenario: another", "x.yaml:4: .*'scenario' stands twice"),
         ("scenario: a customer\n  ? [a]\n  : b", "x.yaml:4: is broken YAML: "),
         ("scenario: a customer\n  <<: {cues: [a]}\n  cues: 5", "x.yaml:3: entry: cues"),
     ],
