@@ -66,8 +66,11 @@ class Shell(App[None]):
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
         install(self, theme)
 
-    def run(self, *, headless: bool = False, **options: Any) -> None:
+    def run(self, *, headless: bool = False, **options: Any) -> Any:
         """Take the terminal until the person leaves.
+
+        Returns:
+            What the app was left with (`App.exit`): nothing, where a person leaves it.
 
         Raises:
             ScreenFault: where there is no terminal (exit code 2), or the app broke; the traceback is
@@ -75,9 +78,10 @@ class Shell(App[None]):
         """
         if not headless:
             need_terminal()
-        super().run(headless=headless, **options)
+        left_with = super().run(headless=headless, **options)
         if self.return_code:
             raise ScreenFault(f"the screen of `{self.TITLE}` broke; the defect is ours, see above")
+        return left_with
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our meanings for Textual's own themes, which do not know them."""
