@@ -146,6 +146,26 @@ async def test_keys_and_mouse_choose_the_same_dialogues(run):
     assert app.return_code == 0
 
 
+@pytest.mark.parametrize(
+    ("number", "view"), [("2", "#workshop-cards"), ("3", "#rounds-view"), ("4", "#usage-box")]
+)
+async def test_keys_move_in_every_view(run, number, view):
+    app = WatchApp(run)
+    async with app.run_test(size=(60, 8)) as pilot:
+        await until(pilot, lambda: "ended" in plain(app))
+        await pilot.press(number)
+        box = app.query_one(view)
+        await until(pilot, lambda: box.max_scroll_y > 1)
+        await pilot.press("G")
+        await until(pilot, lambda: box.scroll_y == box.max_scroll_y)
+        await pilot.press("k")
+        await until(pilot, lambda: box.scroll_y == box.max_scroll_y - 1)
+        await pilot.press("g")
+        await until(pilot, lambda: box.scroll_y == 0)
+        await pilot.press("j")
+        await until(pilot, lambda: box.scroll_y == 1)
+
+
 async def test_the_rounds_show_the_held_out_curve_and_which_library_stays(tmp_path):
     folder = await written(tmp_path / "run", COACHED[:-2])
     app = WatchApp(folder)

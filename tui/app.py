@@ -23,7 +23,7 @@ from tutelage.graphs.run_log import Logged, RunFault
 
 from .board import ORDERS, Board
 from .bubbles import bubbles
-from .cards import Card, Cards
+from .cards import Card, Cards, View
 from .compare import Compare, partners
 from .feed import SILENCE, Feed, Line
 from .headline import headline
@@ -140,10 +140,10 @@ class WatchApp(Shell):
                     yield Static("", id="about", markup=False)
                     yield Cards(id="transcript")
             with TabPane("Workshop", id="workshop"):
-                yield Cards(id="workshop-cards")
+                yield View(id="workshop-cards")
             with TabPane("Rounds", id="rounds"):
                 yield Rounds(id="rounds-view")
-            with TabPane("Usage", id="usage"), Cards(id="usage-box"):
+            with TabPane("Usage", id="usage"), View(id="usage-box"):
                 yield Static(id="usage-text", markup=False)
         yield Keys()
 

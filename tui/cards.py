@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -15,6 +16,15 @@ class Card(NamedTuple):
 
     kind: str
     text: Content
+
+
+MOVES: list[BindingType] = [
+    Binding("j", "scroll_down", "Down", show=False, tooltip="Scroll down"),
+    Binding("k", "scroll_up", "Up", show=False, tooltip="Scroll up"),
+    Binding("g", "scroll_home", "First", show=False, tooltip="To the beginning"),
+    Binding("G", "scroll_end", "Last", show=False, tooltip="To the end"),
+]
+"""The keys of a view that is nothing but a long text."""
 
 
 class Cards(VerticalScroll):
@@ -65,3 +75,9 @@ class Cards(VerticalScroll):
     def plain(self) -> str:
         """All that is shown, as plain text."""
         return "\n".join(card.text.plain for card in self._shown)
+
+
+class View(Cards):
+    """Cards that are a whole view, so that the keys move in them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = MOVES

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import ClassVar
 
 from rich.table import Table
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.color import Color
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -16,6 +18,8 @@ from textual_plotext import PlotextPlot
 from tutelage.graphs.events import LibrarySettled, RoundEnded
 from tutelage.graphs.picture import DialoguePicture, RunPicture
 from tutelage.graphs.plain_text import one_line
+
+from .cards import MOVES
 
 LEAST_TO_INTERVAL = 2
 
@@ -88,6 +92,8 @@ def intervals_of(series: Sequence[Series]) -> Intervals:
 
 class Rounds(VerticalScroll):
     """Shows what `show` last gave it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = MOVES
 
     def compose(self) -> ComposeResult:
         """Which library stays, sparkline over dialogues, plot over rounds, table."""
