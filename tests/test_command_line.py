@@ -37,6 +37,7 @@ def tutelage(*arguments, cwd=None, **environment):
     )
 
 
+NOBODY = "openai:m@http://127.0.0.1:9/v1"
 WRONG = [
     (("coach", "airlin"), 2, "did you mean 'airline'?"),
     (("simulate", "airline", "--persona", "griefing"), 2, "did you mean 'grieving'?"),
@@ -50,6 +51,26 @@ WRONG = [
     (("models", "path", "smolm2-135m"), 2, "smollm2-135m"),
     (("persona", "talk", "airline"), 2, "needs a terminal"),
     (("simulate", "airline", "--watch"), 2, "needs a terminal"),
+    (
+        (
+            "evaluate",
+            "airline",
+            "--student",
+            NOBODY,
+            "--arms",
+            "none,generic",
+            "--customer",
+            NOBODY,
+            "--judge",
+            NOBODY,
+            "--report",
+            "none/x.html",
+        ),
+        2,
+        "there is no folder none",
+    ),
+    (("judge", "calibrate", NOBODY, "--plot", "none/x.svg"), 2, "there is no folder none"),
+    (("judge", "calibrate", NOBODY, "--plot", "."), 2, "is a folder"),
 ]
 
 

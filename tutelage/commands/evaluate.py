@@ -80,6 +80,7 @@ def evaluate(
 
     o.screen_or_json(watch, json)
     o.run_to_resume(resume, run)
+    o.file_to_write(report, "--report")
     request = EvaluateRequest(
         environment=o.firm(env),
         library=str(library) if library else None,

@@ -45,4 +45,5 @@ def calibrate(
     """
     from tutelage.judge_run import judge_calibrate
 
+    o.file_to_write(plot, "--plot")
     judge_calibrate(spec, firm or [], items, plot=plot, human=human, as_json=json)

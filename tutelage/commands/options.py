@@ -80,6 +80,22 @@ def firm(env: str) -> str:
     return str(Path(env).resolve()) if Path(env).is_dir() else env
 
 
+def file_to_write(file: Path | None, option: str) -> None:
+    """Refuse a file that cannot be written where it is asked for, before the work for it is done.
+
+    Raises:
+        typer.BadParameter: where its folder is missing, or it is a folder itself.
+    """
+    if file is None:
+        return
+    if file.is_dir():
+        raise typer.BadParameter(f"{file}: is a folder; name a file in it", param_hint=option)
+    if not file.parent.is_dir():
+        raise typer.BadParameter(
+            f"{file}: there is no folder {file.parent} to write it in", param_hint=option
+        )
+
+
 def screen_or_json(watch: bool, json: bool) -> None:
     """Refuse --watch with --json: the one takes the screen, the other prints.
 
