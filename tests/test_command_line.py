@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
+from unittest.mock import patch
 
 import pytest
 from endpoint import recording
@@ -18,15 +22,33 @@ from tutelage.strategy_store import Entry, Evidence, Library, Provenance, Strate
 from typer.testing import CliRunner
 
 from tutelage import __version__
-from tutelage.main import app
+from tutelage.console import talk
+from tutelage.main import app, run
 from tutelage.pytest_dialogues import PlayedOnce
 from tutelage.report import coach_table
 from tutelage.simulate_run import _as_text
 
 
-def tutelage(*arguments, cwd=None, **environment):
-    import os
+def tutelage(*arguments, cwd=".", **environment):
+    """A command in this process: to start one for each takes a third of this file's time."""
+    out, err = StringIO(), StringIO()
+    talk.cache_clear()
+    with (
+        chdir(cwd), redirect_stdout(out), redirect_stderr(err),
+        patch.dict(os.environ, {"COLUMNS": "200", **environment}),
+        patch.object(sys, "argv", ["tutelage", *map(str, arguments)]),
+    ):  # fmt: skip
+        try:
+            run()
+            code = 0
+        except SystemExit as left:
+            code = left.code or 0
+    talk.cache_clear()
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
+
+def in_a_process(*arguments, cwd=None, **environment):
+    """A command as a shell starts it."""
     return subprocess.run(
         [sys.executable, "-m", "tutelage", *map(str, arguments)],
         cwd=cwd,
@@ -76,7 +98,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "code", "said"), WRONG)
 def test_wrong_use_is_one_clear_sentence(tmp_path, arguments, code, said):
-    done = tutelage(*arguments, cwd=tmp_path)
+    # Started from a terminal, this process might well show a screen.
+    call = in_a_process if "terminal" in said else tutelage
+    done = call(*arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -88,7 +112,7 @@ def test_wrong_use_is_one_clear_sentence(tmp_path, arguments, code, said):
 def test_a_screen_without_a_terminal_is_refused_and_does_not_wait(tmp_path, command):
     asyncio.run(written(tmp_path / "r"))
     Library.open(tmp_path / "r" / "library.db", create=True).close()
-    done = tutelage(command, "r", cwd=tmp_path)
+    done = in_a_process(command, "r", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert (
         "needs a terminal" in done.stderr
@@ -101,7 +125,7 @@ def test_a_screen_without_a_terminal_is_refused_and_does_not_wait(tmp_path, comm
 
 
 def test_an_endpoint_that_refuses_is_named_and_the_run_is_kept(tmp_path):
-    done = tutelage(
+    done = in_a_process(
         "simulate", "airline", "--dialogues", 1, "--run", "r", "--student", "openai:m@http://127.0.0.1:9/v1",
         "--customer", "openai:m@http://127.0.0.1:9/v1", "--judge", "openai:m@http://127.0.0.1:9/v1",
         cwd=tmp_path, OPENAI_API_KEY="sk-very-secret",
@@ -126,7 +150,7 @@ def agent(messages):
 def test_what_an_app_prints_is_no_result(tmp_path, more):
     (tmp_path / "app.py").write_text(APP)
     with recording() as endpoint:
-        done = tutelage(
+        done = in_a_process(
             "simulate", "airline", "--dialogues", 1, "--exchanges", 1, "--student", "app:app.py:agent",
             "--customer", endpoint.spec, "--judge", endpoint.spec, *more,
             cwd=tmp_path, OPENAI_API_KEY="x",
@@ -177,7 +201,7 @@ def test_no_text_of_a_library_commands_the_terminal(tmp_path, words):
 
 
 def test_the_version_is_told():
-    done = tutelage("--version")
+    done = in_a_process("--version")
     assert (done.returncode, done.stdout) == (0, f"tutelage {__version__}\n"), done.stderr
 
 

@@ -75,7 +75,7 @@ def test_the_agent_as_it_is_can_be_the_student_of_a_simulation(library, endpoint
             line = next(lines)
             return json.dumps({"i_want": "help", "feeling": "annoyed", "customer_says": line,
                                "goal_met": "goodbye" in line})  # fmt: skip
-        if body.get("max_completion_tokens") == 1 or body.get("max_tokens") == 1:
+        if "tools" not in body:
             return "4"
         if body["messages"][-1]["role"] == "tool" or "tool" in [
             m["role"] for m in body["messages"]
@@ -91,7 +91,7 @@ def test_the_agent_as_it_is_can_be_the_student_of_a_simulation(library, endpoint
         APP_MODEL=endpoint.spec, APP_LIBRARY=str(library.path),
     )  # fmt: skip
     assert json.loads(said)
-    judged = json.dumps([b for b in endpoint.bodies if b.get("max_completion_tokens") == 1])
+    judged = json.dumps([b for b in endpoint.bodies if not {"tools", "response_format"} & set(b)])
     assert "the AGENT's tool flight_status(" in judged
 
 

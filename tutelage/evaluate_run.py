@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 import tutelage
 from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.meter import Meter
@@ -222,7 +224,13 @@ async def _refuse_another(folder: Path, request: EvaluateRequest) -> None:
             continue
         if started.command != "evaluate":
             raise RunFault(f"{folder}: is a run of `tutelage {started.command}`; name another", 2)
-        before = EvaluateRequest.model_validate(started.options)
+        if not started.options:
+            continue
+        try:
+            before = EvaluateRequest.model_validate(started.options)
+        except ValidationError as error:
+            said = error.errors()[0]["msg"]
+            raise RunFault(f"{folder}: its log names no valid request: {said}") from error
         fixed = [
             "environment",
             "split",
