@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import world
+from commands import tutelage
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from test_command_line import tutelage
 from tutelage.environments import EnvironmentFault, StateCheck, load_environment
 from tutelage.environments.chat_files import Columns, read_chats
 from tutelage.environments.chats import _LENGTHS, _MOODS, import_chats

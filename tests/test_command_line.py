@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from io import StringIO
-from unittest.mock import patch
 
 import pytest
+from commands import in_a_process, tutelage
 from endpoint import recording
 from story import HOSTILE, written
 from tutelage.agents.transcript import Turn
@@ -22,42 +17,10 @@ from tutelage.strategy_store import Entry, Evidence, Library, Provenance, Strate
 from typer.testing import CliRunner
 
 from tutelage import __version__
-from tutelage.console import talk
-from tutelage.main import app, run
+from tutelage.main import app
 from tutelage.pytest_dialogues import PlayedOnce
 from tutelage.report import coach_table
 from tutelage.simulate_run import _as_text
-
-
-def tutelage(*arguments, cwd=".", **environment):
-    """A command in this process: to start one for each takes a third of this file's time."""
-    out, err = StringIO(), StringIO()
-    talk.cache_clear()
-    with (
-        chdir(cwd), redirect_stdout(out), redirect_stderr(err),
-        patch.dict(os.environ, {"COLUMNS": "200", **environment}),
-        patch.object(sys, "argv", ["tutelage", *map(str, arguments)]),
-    ):  # fmt: skip
-        try:
-            run()
-            code = 0
-        except SystemExit as left:
-            code = left.code or 0
-    talk.cache_clear()
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
-
-
-def in_a_process(*arguments, cwd=None, **environment):
-    """A command as a shell starts it."""
-    return subprocess.run(
-        [sys.executable, "-m", "tutelage", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
 
 NOBODY = "openai:m@http://127.0.0.1:9/v1"
 WRONG = [

@@ -7,7 +7,7 @@ import sqlite3
 from functools import partialmethod
 
 import pytest
-from test_command_line import tutelage
+from commands import tutelage
 from tutelage.graphs.events import DialogueEnded, DialogueStarted, RunStarted, TurnSpoken
 from tutelage.graphs.picture import add_feelings, outlined
 from tutelage.graphs.run_log import RunFault, RunLog

@@ -11,9 +11,9 @@ import networkx as nx
 import pytest
 import world
 import yaml
+from commands import in_a_process as tutelage
 from hypothesis import given
 from hypothesis import strategies as st
-from test_command_line import tutelage
 from tutelage.environments import load_environment
 from tutelage.graphs.coverage import coverage, possible_meetings
 from tutelage.graphs.events import (

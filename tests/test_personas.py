@@ -7,8 +7,8 @@ import json
 import re
 
 import pytest
+from commands import in_a_process as tutelage
 from screens import listen, says, stated, still_cursors, text_of, told, until, write
-from test_command_line import tutelage
 from test_review import editor
 from textual.widgets import Input, TextArea
 from tutelage.environments import EnvironmentFault, load_environment
