@@ -39,8 +39,8 @@ def need_terminal() -> None:
     missing = [name for name, one in streams.items() if one is None or not one.isatty()]
     if missing:
         raise ScreenFault(
-            f"a screen needs a terminal (not one: {', '.join(missing)}): call it without a pipe or a file; "
-            "a picture of a run needs none: tutelage watch RUN --export FILE.svg",
+            f"a screen needs a terminal (not one: {', '.join(missing)}): call it without a pipe or a "
+            "file; a picture of a run needs none: tutelage watch RUN --export FILE.svg",
             2,
         )
 
