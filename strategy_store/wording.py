@@ -36,7 +36,7 @@ _LEAD = re.compile(
 )
 _UNITS = {"€": "euro", "£": "pound", "$": "dollar", "%": "percent"}
 _MEASURE = re.compile(
-    r"([€£$])?\s?(\d+(?:[.,:]\d+)*)(?:[\s-]*(?:(?:working|business|calendar|full|whole|more)\s+)?"
+    r"([€£$])?\s?(?<![A-Za-z\d])(\d+(?:[.,:]\d+)*)(?:[\s-]*(?:(?:working|business|calendar|full|whole|more)\s+)?"
     r"(euro|pound|dollar|percent|minute|hour|day|week|month|year|kilo|[€%])s?(?![a-z]))?",
     re.IGNORECASE,
 )

@@ -9,7 +9,7 @@ from tutelage.agents.policy_check import breach, nearest_rules, plain_breach
 from tutelage.environments import load_environment
 from tutelage.strategy_store.wording import is_order, opposed, same_words, too_special
 
-POLICY = "# Larkspur Air\n- R1: Pay 120 euros after 3 hours of delay.\n"
+POLICY = "# Larkspur Air\n- R77: Pay 120 euros after 3 hours of delay.\n"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,7 @@ def test_orders_that_fit_everybody_pass(text):
         ("Say that the money comes within 120 days.", "120 days"),
         ("Say that it costs €3.", "3 euros"),
         ("Offer 50 at once.", "number 50"),
+        ("Say that the change to 77 May is free.", "number 77"),
     ],
 )
 def test_what_fits_one_customer_or_is_no_order_is_refused(text, reason):
