@@ -43,6 +43,11 @@ class RunSummary(BaseModel):
     seconds: float = 0.0
 
     @property
+    def tokens(self) -> int:
+        """Input and output tokens of all roles."""
+        return sum(used.input + used.output for used in self.usage.values())
+
+    @property
     def usd(self) -> float:
         """What all roles cost, in US dollars."""
         return sum(used.usd for used in self.usage.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -211,11 +211,13 @@ def test_an_answer_that_is_no_answer() -> None:
 # What each provider's client takes. The classes are named as the real ones, which are known by that.
 
 
-class ChatAnthropic(BaseChatModel):
-    """Refuses what the client of that name refuses; says what it was asked with."""
+class Strict(BaseChatModel):
+    """Refuses what the client of its name refuses; says what it was asked with."""
 
-    temperature: float | None = None
-    max_tokens: int = 1024
+    takes: ClassVar[tuple[str, ...]]
+    """What a call may name."""
+    fields: ClassVar[tuple[str, ...]] = ()
+    """What the client takes from the model's fields alone."""
 
     @property
     def _llm_type(self) -> str:
@@ -228,35 +230,29 @@ class ChatAnthropic(BaseChatModel):
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Any:
         for name in kwargs:
-            if name not in ("temperature", "top_p", "max_tokens", "tools"):
+            if name not in self.takes:
                 raise TypeError(f"create() got an unexpected keyword argument {name!r}")
-        return _said(kwargs)
+        return _said({**{name: getattr(self, name) for name in self.fields}, **kwargs})
 
 
-class ChatOllama(BaseChatModel):
-    """The same for this client, which takes sampling options from the model's fields alone."""
+class ChatAnthropic(Strict):
+    """Takes sampling options with the call, and no seed."""
 
+    takes: ClassVar[tuple[str, ...]] = ("temperature", "top_p", "max_tokens", "tools")
+    temperature: float | None = None
+    max_tokens: int = 1024
+
+
+class ChatOllama(Strict):
+    """Takes sampling options from the model's fields."""
+
+    takes: ClassVar[tuple[str, ...]] = ("tools", "format", "logprobs", "top_logprobs")
+    fields: ClassVar[tuple[str, ...]] = ("seed", "temperature", "top_p", "num_predict", "num_ctx")
     seed: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     num_predict: int | None = None
     num_ctx: int | None = None
-
-    @property
-    def _llm_type(self) -> str:
-        return "strict"
-
-    def bind_tools(self, tools: Any, *, tool_choice: Any = None, **kwargs: Any) -> Any:
-        return self.bind(tools=tools, **kwargs)
-
-    def _generate(
-        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
-    ) -> Any:
-        for name in kwargs:
-            if name not in ("tools", "format", "logprobs", "top_logprobs"):
-                raise TypeError(f"chat() got an unexpected keyword argument {name!r}")
-        fields = ("seed", "temperature", "top_p", "num_predict", "num_ctx")
-        return _said({**{name: getattr(self, name) for name in fields}, **kwargs})
 
 
 def _said(asked: dict[str, Any]) -> ChatResult:

@@ -138,8 +138,7 @@ async def calls_of(run: Path) -> int:
 
 async def _used_in(log: RunLog) -> Used:
     summary, _ = await summarise(log)
-    roles = summary.usage.values()
-    return Used(sum(one.calls for one in roles), sum(one.input + one.output for one in roles))
+    return Used(sum(one.calls for one in summary.usage.values()), summary.tokens)
 
 
 async def _learn(

@@ -9,8 +9,6 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 import tutelage
 from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.meter import Meter
@@ -46,11 +44,22 @@ from tutelage.graphs.states import Played
 from tutelage.graphs.summary import summarise
 from tutelage.graphs.uplift import ABLATED, uplifts
 from tutelage.judge_run import calibrated, chosen_items, remember, remembered, trust_line
-from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
+from tutelage.session import TalkingLog, new_run_folder, request_of, run_until_done, under_way
 from tutelage.strategy_store import Library, Uplift
 
 QUICK_ITEMS = 14
 """Calibration items put to a judge that was never calibrated, two a flaw."""
+_ALIKE = (
+    "environment", "split", "repeats", "exchanges", "seed", "customer", "judge", "ablate",
+)  # fmt: skip
+"""What all sittings of a run must have been asked for alike."""
+_ALIKE_WITH = {
+    frozenset({"library", "invented"}): ("library", "proposed", "embeddings"),
+    frozenset({"teacher"}): ("teacher",),
+    frozenset({"playbook"}): ("playbook",),
+    frozenset({"global"}): ("global_",),
+}
+"""What else, where these arms are played in both."""
 
 
 def evaluate_run(
@@ -162,20 +171,19 @@ async def _evaluate(
         )
         talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
         stops: dict[str, str] = {}
-        work = len(specs) * len(options.arms) * len(plan_cells(environment, options))
-        async with under_way(log, first, started, work) as ending:
+        planned = {
+            dialogue_name(cell, arm, name)
+            for cell in plan_cells(environment, options)
+            for arm in options.arms
+            for name in names.values()
+        }
+        async with under_way(log, first, started, len(planned)) as ending:
             for spec, graph in graphs.items():
                 final = await graph.ainvoke({})
                 stops[spec] = final.get("stop", "")
             judge = await _judge_figures(first, environment)
             ending.reason = "; ".join(dict.fromkeys(stops.values()))
         summary, dialogues = await summarise(log)
-    planned = {
-        dialogue_name(cell, arm, name)
-        for cell in plan_cells(environment, options)
-        for arm in options.arms
-        for name in names.values()
-    }
     dialogues = {id_: one for id_, one in dialogues.items() if id_ in planned}
     students = [
         student_result(
@@ -226,28 +234,11 @@ async def _refuse_another(folder: Path, request: EvaluateRequest) -> None:
             raise RunFault(f"{folder}: is a run of `tutelage {started.command}`; name another", 2)
         if not started.options:
             continue
-        try:
-            before = EvaluateRequest.model_validate(started.options)
-        except ValidationError as error:
-            said = error.errors()[0]["msg"]
-            raise RunFault(f"{folder}: its log names no valid request: {said}") from error
-        fixed = [
-            "environment",
-            "split",
-            "repeats",
-            "exchanges",
-            "seed",
-            "customer",
-            "judge",
-            "ablate",
-        ]
-        for arms, of_arms in (
-            ({"library", "invented"}, ["library", "proposed", "embeddings"]),
-            ({"teacher"}, ["teacher"]),
-            ({"playbook"}, ["playbook"]),
-            ({"global"}, ["global_"]),
-        ):
-            fixed += of_arms if arms & set(before.arms) and arms & set(request.arms) else []
+        before = request_of(folder, started, EvaluateRequest)
+        fixed = list(_ALIKE)
+        for arms, names in _ALIKE_WITH.items():
+            if arms & set(before.arms) and arms & set(request.arms):
+                fixed += names
         for name in fixed:
             was, now = getattr(before, name), getattr(request, name)
             if was != now:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import ipaddress
 import logging
 import os
 import socket
@@ -18,6 +17,7 @@ from tutelage.console import result, talk
 from tutelage.strategy_store import Deployment, Library
 from tutelage.strategy_store.prompt import Placement
 from tutelage.strategy_store.retrieval import THRESHOLD, TOP
+from tutelage.tui.serve import is_loopback
 
 KEY = "TUTELAGE_SERVE_KEY"
 
@@ -52,7 +52,7 @@ def serve_run(
     if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
         raise ServeFault("serving needs more packages: `pip install 'tutelage[serve]'`")
     key = os.environ.get(KEY, "")
-    if not _is_loopback(host) and not key:
+    if not is_loopback(host) and not key:
         raise ServeFault(
             f"{host} is open to other machines, which could use your model and key; set {KEY} to "
             f"what clients must send as their key, or listen on 127.0.0.1",
@@ -149,16 +149,9 @@ def _socket(host: str, port: int) -> socket.socket:
 
 def _hosts(host: str) -> tuple[str, ...]:
     """The names under which requests are taken where this address is listened on."""
-    if not _is_loopback(host):
+    if not is_loopback(host):
         return ("*",)
     # In Starlette before 1.8 every address in brackets reads as "[". It is an address all the same,
     # and no name of a web page's.
     own = (f"[{host}]", "[") if ":" in host else (host,)
     return ("localhost", "127.0.0.1", *own)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -73,6 +73,15 @@ def asked_in(run: Path, command: str, request: type[M]) -> M:
     started = asyncio.run(first())
     if started is None or started.command != command:
         raise RunFault(f"{run}: holds no run of `tutelage {command}` to go on with", 2)
+    return request_of(run, started, request)
+
+
+def request_of(run: Path, started: RunStarted, request: type[M]) -> M:
+    """The request that a run's beginning names.
+
+    Raises:
+        RunFault: where it is no valid one.
+    """
     try:
         return request.model_validate(started.options)
     except ValidationError as error:
@@ -146,8 +155,7 @@ async def under_way(
     desk.log = log
     await log.recall()
     earlier, _ = await summarise(log)
-    desk.meter.earlier_tokens = sum(used.input + used.output for used in earlier.usage.values())
-    desk.meter.earlier_usd = earlier.usd
+    desk.meter.earlier_tokens, desk.meter.earlier_usd = earlier.tokens, earlier.usd
     if desk.meter.spent:
         talk().print("note: what the run has used already is its whole budget; give a larger one")
     await log.append(started)
