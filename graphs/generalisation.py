@@ -1,4 +1,4 @@
-"""The generalisation gate: what was accepted must not harm the other states that would retrieve it."""
+"""The generalisation gate: what was accepted goes to other states only where it does good there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tutelage.strategy_store import Entry, mask
+from tutelage.agents.transcript import as_messages
+from tutelage.strategy_store import Entry, query_of
 
 from .acceptance import Pair, gain, null_threshold
 from .desk import Desk
@@ -15,10 +16,11 @@ from .trials import as_retrieved, compare, draw, reached, similarities
 
 GATE_SEED = 3000
 RETESTS = 3
-"""Fresh pairs at each state where the first one was bad: only these say whether it harms."""
+"""Fresh pairs at each state of the home scenario where the first one was bad: only these say whether
+it harms."""
 MOST_RETESTED = 4
 KEEP_SHARE = 0.5
-"""Of the other states where it does no harm, the least share that a narrowed entry still reaches."""
+"""Of the states where it is to go, the least share that a narrowed entry still reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,14 @@ async def generalise(
     """Try an accepted entry on the other states that would retrieve it.
 
     One pair each on up to `most` states, at least one of every scenario that is reached while there
-    is room. A state whose pair was bad is a suspect, no more: of several noisy pairs some are always
-    bad. Suspects are compared anew, RETESTS times each on fresh seeds, and only where the mean of
-    those lies below what two replies of the same student give by chance does the entry harm. It is
-    then narrowed so that it reaches those states no more, by a higher threshold or else by keeping
-    their lines as counter-examples; dropped where that would cost it its own state or most others.
+    is room. Advice for one scenario has no business in another unless it does good there: where the
+    pair of a state of another scenario shows no gain, the entry is kept away from what is nearer to
+    that state than to its own, by its words as a counter-example. In other dialogues of its own
+    scenario it is at home, and a bad pair makes the state a suspect, no more: of several noisy pairs
+    some are always bad. Suspects are compared anew, RETESTS times each on fresh seeds, and only where
+    the mean of those lies below what two replies of the same student give by chance does the entry
+    harm, and is kept away from there as well. It is dropped where that would cost it its own state or
+    most of those where it is to go.
 
     Args:
         desk: the agents.
@@ -78,8 +83,9 @@ async def generalise(
     gains = [gain(pair, unit) for pair in pairs]
     mean = float(np.mean(gains))
     order = sorted(range(len(near)), key=lambda place: gains[place])
-    suspects = [place for place in order if gains[place] < 0][:MOST_RETESTED]
-    harmed: list[State] = []
+    at_home = [place for place in order if near[place].scenario == home.scenario]
+    suspects = [place for place in at_home if gains[place] < 0][:MOST_RETESTED]
+    harmed: list[int] = []
     if suspects:
         again = [
             (place, seed + GATE_SEED + 100 * (number + 1) + place)
@@ -87,36 +93,58 @@ async def generalise(
             for number in range(RETESTS)
         ]
         fresh = await desk.side_by_side(again, lambda item: tried(near[item[0]], item[1]))
+        pairs += fresh
         by_place: dict[int, list[float]] = {}
         for (place, _), pair in zip(again, fresh, strict=True):
             by_place.setdefault(place, []).append(gain(pair, unit))
-        means = {place: float(np.mean(values)) for place, values in by_place.items()}
-        pairs += fresh
         # The first, chosen pairs are left out: they were looked for because they were bad.
-        if np.mean(list(means.values())) < -null_threshold(null, unit, len(fresh)):
-            harmed = [near[place] for place, value in means.items() if value < 0]
-        else:
-            # Some of several suspects may be harmed where the others are not.
-            limit = -null_threshold(null, unit, RETESTS)
-            harmed = [
-                near[place] for place, value in means.items() if value <= max(2 * limit, -1.0)
-            ]
-    if not harmed:
-        told = f"no harm on {len(near)} other states that would retrieve it (gain {mean:+.2f})"
+        harmed = _harmed(
+            {place: float(np.mean(found)) for place, found in by_place.items()}, null, unit
+        )
+    useless = [place for place in order if place not in at_home and gains[place] <= 0]
+    away = [near[place] for place in (*harmed, *useless)]
+    if not away:
+        told = f"it does good on {len(near)} other states that would retrieve it (gain {mean:+.2f})"
         return Gate(entry, told, "", pairs, mean)
-    fine = [state for state in near if state not in harmed]
-    for narrowed, how in await _narrower(desk, entry, home, harmed):
-        looked = await similarities(desk, narrowed, [home, *harmed, *fine])
-        at_home, *rest = map(bool, looked)
-        still, stays = rest[: len(harmed)], rest[len(harmed) :]
-        if at_home and sum(stays) >= KEEP_SHARE * len(fine) and not any(still):
-            told = f"harmed {len(harmed)} of {len(near)} other states, and was narrowed {how}"
-            return Gate(narrowed, told, how, pairs, mean)
-    told = (
-        f"it harms {len(harmed)} of {len(near)} other states that would retrieve it, and cannot be "
-        "told apart from them"
+    goes = [state for state in near if state not in away]
+    found = (
+        f"of {len(near)} other states that would retrieve it, it harms {len(harmed)} and does nothing "
+        f"for {len(useless)}"
     )
-    return Gate(None, told, "", pairs, mean)
+    for narrowed, how in await _narrower(desk, entry, home, away):
+        looked = await similarities(desk, narrowed, [home, *away, *goes])
+        stays, *rest = map(bool, looked)
+        still, gone_to = rest[: len(away)], rest[len(away) :]
+        if stays and not any(still) and sum(gone_to) >= KEEP_SHARE * len(goes):
+            return Gate(narrowed, f"{found}, and was narrowed {how}", how, pairs, mean)
+    return Gate(None, f"{found}, and it cannot be told apart from them", "", pairs, mean)
+
+
+async def _narrower(
+    desk: Desk, entry: Entry, home: State, away: Sequence[State]
+) -> list[tuple[Entry, str]]:
+    """Entries that reach less, the one that carries over best first: what is compared with a neighbour
+    keeps its own field, however near the two are.
+    """
+    # What is looked up with, so that it is told apart in the same words that it is found by.
+    lines = list(dict.fromkeys(query_of(as_messages(state.turns)) for state in away))
+    apart = entry.model_copy(update={"unless": [*entry.unless, *lines]})
+    ways = [(apart, f"by {len(lines)} counter-examples")]
+    nearest = max((near for near, _ in await reached(desk, entry, home, away)), default=0.0)
+    if 0 < nearest < 0.99:
+        least = round(nearest + 0.01, 2)
+        raised = entry.model_copy(update={"threshold": least})
+        ways.append((raised, f"to a similarity of {least:.2f}"))
+    return ways
+
+
+def _harmed(means: dict[int, float], null: Sequence[Pair], unit: float) -> list[int]:
+    """Which suspects are harmed, by the means of their fresh pairs."""
+    if np.mean(list(means.values())) < -null_threshold(null, unit, len(means) * RETESTS):
+        return [place for place, value in means.items() if value < 0]
+    # Some of several suspects may be harmed where the others are not.
+    limit = max(-2 * null_threshold(null, unit, RETESTS), -1.0)
+    return [place for place, value in means.items() if value <= limit]
 
 
 def _spread_out(found: Sequence[tuple[float, State]], most: int) -> list[State]:
@@ -138,23 +166,3 @@ def _spread_out(found: Sequence[tuple[float, State]], most: int) -> list[State]:
             if len(chosen) == most:
                 break
     return chosen
-
-
-async def _narrower(
-    desk: Desk, entry: Entry, home: State, harmed: Sequence[State]
-) -> list[tuple[Entry, str]]:
-    """Entries that reach less, the simplest first."""
-    nearest = max((near for near, _ in await reached(desk, entry, home, harmed)), default=0.0)
-    found: list[tuple[Entry, str]] = []
-    if 0 < nearest < 0.99:
-        least = round(nearest + 0.01, 2)
-        raised = entry.model_copy(update={"threshold": least})
-        found.append((raised, f"to a similarity of {least:.2f}"))
-    lines = list(dict.fromkeys(mask(state.customer_says) for state in harmed))
-    found.append(
-        (
-            entry.model_copy(update={"unless": [*entry.unless, *lines]}),
-            f"by {len(lines)} counter-examples",
-        )
-    )
-    return found

@@ -147,8 +147,8 @@ class Entry(_Value):
     )
     unless: list[str] = Field(
         default_factory=list,
-        description="Customer lines of states where it did harm: it does not fit what is nearer to "
-        "these than to its own.",
+        description="Customer lines of states where it did harm or no good: it does not fit what is at "
+        "least as near to these as to its own.",
     )
     strategies: list[Strategy] = Field(default_factory=list)
 

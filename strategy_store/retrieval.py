@@ -71,8 +71,9 @@ class Index:
         self.entries = list(entries)
         self.embeddings = embeddings
         texts = [[entry.scenario, *entry.cues, _document(entry)] for entry in self.entries]
+        texts += [entry.unless for entry in self.entries]
+        # Of each entry its own texts, then of each its counter-examples.
         self._terms = [[terms_of(text) for text in own] for own in texts]
-        self._unless = [[terms_of(line) for line in entry.unless] for entry in self.entries]
         self._ordinary: Any = None
         self._vectors: Any = None
         if embeddings is not None and self.entries:
@@ -107,7 +108,9 @@ class Index:
                 left out.
         """
         terms = terms_of(query)
-        lexical = [max(_likeness(terms, text) for text in own) for own in self._terms]
+        lexical = [
+            max((_likeness(terms, text) for text in own), default=0.0) for own in self._terms
+        ]
         dense = self._cosines(query)
         nearness = [
             math.sqrt(word if dense is None else (word + dense[position]) / 2)
@@ -115,13 +118,16 @@ class Index:
         ]
         found: list[Retrieved] = []
         left = token_budget * CHARS_PER_TOKEN
-        for position in sorted(range(len(nearness)), key=lambda i: -nearness[i]):
+        for position in sorted(range(len(self.entries)), key=lambda i: -nearness[i]):
             if len(found) >= top:
                 break
             similarity = nearness[position]
             if similarity < max(threshold, self.entries[position].threshold or 0.0):
                 continue
-            if self._barred(terms, position):
+            if (
+                self.entries[position].unless
+                and nearness[position + len(self.entries)] >= similarity
+            ):
                 continue
             given: list[Strategy] = []
             for strategy in self.entries[position].strategies:
@@ -159,20 +165,13 @@ class Index:
             self.search, query, top, threshold, token_budget, exclude_scenarios, exclude_sources
         )
 
-    def _barred(self, terms: set[str], position: int) -> bool:
-        """Whether the query is at least as near to a state where the entry did harm as to its own."""
-        if not self._unless[position]:
-            return False
-        own = max(_likeness(terms, text) for text in self._terms[position])
-        return max(_likeness(terms, line) for line in self._unless[position]) >= own
-
     def _cosines(self, query: str) -> list[float] | None:
         if self._vectors is None or self.embeddings is None:
             return None
         import numpy as np
 
         (vector,) = _unit([np.asarray(self.embeddings.embed_query(query)) - self._ordinary])
-        return [max(0.0, float((own @ vector).max())) for own in self._vectors]
+        return [max(0.0, float((own @ vector).max(initial=0.0))) for own in self._vectors]
 
 
 def query_of(messages: Sequence[BaseMessage] | str) -> str:

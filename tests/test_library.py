@@ -398,6 +398,29 @@ def test_dense_retrieval_finds_what_words_do_not():
     assert found[0].dense == pytest.approx(1.0)
 
 
+def test_a_counter_example_counts_by_meaning_as_well_as_by_words():
+    from langchain_core.embeddings import Embeddings
+
+    class Meaning(Embeddings):
+        def embed_query(self, text):
+            bag = any(word in text for word in ("suitcase", "luggage", "bag"))
+            flight = any(word in text for word in ("flight", "plane"))
+            return [1.0 * flight, 1.0 * bag, 0.1]
+
+        def embed_documents(self, texts):
+            return [self.embed_query(text) for text in texts]
+
+    late = entry("a customer whose flight is late", cues=["my flight is late"])
+    narrowed = late.model_copy(update={"unless": ["my suitcase missed the flight"]})
+    asked = "the plane left without our luggage"
+    assert Index([late], Meaning()).search(asked, threshold=0.2)
+    assert not Index([narrowed], Meaning()).search(asked, threshold=0.2)
+    assert Index([narrowed], Meaning()).search("our plane is late", threshold=0.2)
+    both = Index([narrowed, entry("a customer who lost a bag", "Ask.")], Meaning())
+    (hit,) = both.search(asked, threshold=0.2)
+    assert hit.entry.scenario == "a customer who lost a bag", "counter-examples are the entry's own"
+
+
 def test_mask_hides_what_is_personal():
     masked = mask("I am at jo@x.org, code K7QX2P, paid 79.50 on 3.4., see http://x.org/a")
     assert not any(part in masked for part in ("jo@", "K7QX2P", "79", "http"))

@@ -1,0 +1,103 @@
+"""The generalisation gate: advice goes to other scenarios only where it does good there."""
+
+from __future__ import annotations
+
+import hard_world
+import pytest
+from tutelage.agents.transcript import Turn
+from tutelage.environments import load_environment
+from tutelage.graphs.acceptance import Pair
+from tutelage.graphs.generalisation import generalise
+from tutelage.graphs.states import State
+from tutelage.graphs.trials import similarities
+from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+
+LATE, GIFT, PRICE = (hard_world.KINDS[kind][1] for kind in ("late", "gift", "price"))
+NULL = [Pair("hello", "a", "b", 0.5 + away, 0.5, 0.5) for away in (0.02, -0.02, 0.04, -0.04)]
+
+
+@pytest.fixture
+def firm(tmp_path):
+    return load_environment(hard_world.build_firm(tmp_path / "world"))
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library.open(tmp_path / "library.db", create=True) as opened:
+        yield opened
+
+
+def state(firm, kind: str, dialogue: str, line: str) -> State:
+    scenario = next(s for s in firm.split("train") if s.id.startswith(kind))
+    turns = (Turn(speaker="customer", text=line),)
+    return State(
+        dialogue=dialogue, turn=0, scenario=scenario.id, persona=next(iter(firm.personas)),
+        turns=turns, reply="", score=2.0, ending="", reasons=(),
+    )  # fmt: skip
+
+
+async def gate(firm, library, text, others, **seats):
+    desk = hard_world.seat(firm, library, **seats)
+    strategy = Strategy.new(text, Provenance(source="teacher"))
+    entry = Entry.new("a customer whose parcel is late", cues=[LATE], strategies=[strategy])
+    home = state(firm, "late", "home", LATE)
+    found = await generalise(
+        desk,
+        "p",
+        entry,
+        home,
+        [state(firm, *other) for other in others],
+        NULL,
+        0.02,
+        most=8,
+        seed=0,
+    )
+    return desk, home, found
+
+
+async def reaches(desk, found, *states) -> list[bool]:
+    return [bool(near) for near in await similarities(desk, found.entry, states)]
+
+
+async def test_where_it_does_nothing_in_another_scenario_it_does_not_go(firm, library):
+    # A student that answers the same whatever it is told: no pair shows a gain or a loss.
+    others = [("late", "own", LATE + " still"), ("gift", "other", GIFT)]
+    desk, home, found = await gate(
+        firm, library, "Speak of ribbon.", others, student=hard_world.Deaf()
+    )
+    own, other = (state(firm, *one) for one in others)
+    assert found.entry is not None and found.entry.unless == [GIFT]
+    assert "does nothing for 1" in found.reason and found.narrowed == "by 1 counter-examples"
+    assert await reaches(desk, found, home, own, other) == [True, True, False]
+
+
+async def test_where_it_does_good_in_another_scenario_it_goes(firm, library):
+    # The customer of the other scenario has the same trouble, so the same cure helps.
+    others = [("gift", "other", LATE + " again")]
+    desk, home, found = await gate(firm, library, "Speak of ribbon.", others)
+    assert found.entry is not None and found.entry.unless == [] and found.gain > 0
+    assert await reaches(desk, found, home, state(firm, *others[0])) == [True, True]
+
+
+async def test_what_cannot_be_told_apart_is_dropped(firm, library):
+    _, _, found = await gate(
+        firm, library, "Speak of ribbon.", [("gift", "other", LATE)], student=hard_world.Deaf()
+    )
+    assert found.entry is None and "cannot be told apart" in found.reason
+
+
+async def test_in_its_own_scenario_a_bad_pair_alone_does_not_narrow_it(firm, library):
+    class Moody(hard_world.Judge):
+        """Dislikes the strategy's reply in the first comparison, and sees no difference after."""
+
+        asked: int = 0
+
+        def quality(self, transcript, reply):
+            self.asked += 1
+            return 1 if self.asked <= 4 and "ribbon" in reply else 2
+
+    others = [("late", "own", LATE + " still")]
+    judge = Moody()
+    _, _, found = await gate(firm, library, "Speak of ribbon.", others, judge=judge)
+    assert judge.asked > 4 and found.gain < 0, "the first pair was bad, and it was tried anew"
+    assert found.entry is not None and found.entry.unless == []
