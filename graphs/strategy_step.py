@@ -74,14 +74,14 @@ async def strategy_step(
 
     The candidates (what the teacher wrote in several tries, and the handbook tactics it chose) are
     compared on `choose_pairs` seeds of the state itself; the best is then put to the test on fresh
-    seeds, on fresh wordings of the state and on similar states of other dialogues, and, where it
-    passes, tried on the other states that would retrieve it. A dropped one is refined with the reason,
+    seeds, on fresh wordings of the state and in other dialogues of its scenario, and, where it passes,
+    tried on the other states that would retrieve it. A dropped one is refined with the reason,
     `refinements` times.
 
     Args:
         desk: the agents; its library takes what is kept, as proposed.
         weak: the state.
-        others: states of other dialogues, among which similar ones are looked for.
+        others: states of other dialogues, among which those that would retrieve it are looked for.
         null: the null comparisons so far; those of this state are added.
         options: how many pairs, states and refinements.
         round_number: for the provenance.
@@ -150,7 +150,9 @@ async def strategy_step(
         # What the test and the gate are measured by is fixed here, before their data.
         before = list(null.pairs)
         entry = entry_of(weak, allowed)
-        similar = [near for _, near in await reached(desk, entry, state, others)]
+        # How it does in other scenarios is the gate's question: here they would only blur the answer.
+        own = [other for other in others if other.scenario == state.scenario]
+        similar = [near for _, near in await reached(desk, entry, state, own)]
         where = [state, *fresh, *similar[: options.similar_states]]
         decision, pairs = await _accept(
             desk, name, entry, where, before, unit, options.accept_pairs, at

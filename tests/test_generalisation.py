@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hard_world
 import pytest
+from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.acceptance import Pair
 from tutelage.graphs.generalisation import generalise
 from tutelage.graphs.states import State
+from tutelage.graphs.strategy_step import Null, StepOptions, Weak, strategy_step
 from tutelage.graphs.trials import similarities
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
@@ -101,3 +103,21 @@ async def test_in_its_own_scenario_a_bad_pair_alone_does_not_narrow_it(firm, lib
     _, _, found = await gate(firm, library, "Speak of ribbon.", others, judge=judge)
     assert judge.asked > 4 and found.gain < 0, "the first pair was bad, and it was tried anew"
     assert found.entry is not None and found.entry.unless == []
+
+
+async def test_a_cure_is_tested_in_its_own_scenario_however_near_another_is(firm, library):
+    # The gift's customers write nearly as the late ones do, and their cure does harm there.
+    desk = hard_world.seat(firm, library)
+    home = state(firm, "late", "home", LATE)
+    others = [state(firm, "gift", f"other{number}", GIFT) for number in range(4)]
+    own = state(firm, "late", "own", LATE + " again")
+    description = Description(scenario="a customer whose parcel is late", wants="it", feels="cross")
+    weak = Weak(home, description, "ribbon", ())
+    kept = await strategy_step(
+        desk, weak, [*others, own], Null(list(NULL)), StepOptions(), round_number=1
+    )
+    assert kept and hard_world.words_of(library).keys() == {"ribbon"}
+    tried = [logged.event for logged in await desk.log.read(kinds=("strategy_tried",))]
+    accepted = {event.dialogue for event in tried if event.phase == "accept"}
+    assert accepted == {"home", "own"}
+    assert library.entries()[0].unless, "and is kept away from where it harms"
