@@ -76,7 +76,7 @@ def too_special(text: str, known: str) -> list[str]:
             names that stand there may stand in a strategy.
     """
     reasons: list[str] = []
-    allowed = set(_measures(known))
+    allowed = {measure for part in sentences(known) for measure in _implied(_measures(part))}
     numbers = {number for number, _ in allowed}
     for number, unit in _measures(text):
         if number not in numbers or (unit and (number, unit) not in allowed):
@@ -96,6 +96,19 @@ def _measures(text: str) -> list[tuple[str, str]]:
     """The numbers of a text with their units, "" where they have none, in order."""
     found = [(m[2], (m[3] or m[1] or "").casefold()) for m in _MEASURE.finditer(text)]
     return [(number, _UNITS.get(unit, unit)) for number, unit in found]
+
+
+def _implied(measures: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Measures, each number of no unit also with that of the one before and after it: a policy says
+    "60 euros, families 90", and "5 to 11 years".
+    """
+    units = [("", ""), *measures, ("", "")]
+    return measures + [
+        (number, near)
+        for place, (number, unit) in enumerate(measures)
+        if not unit
+        for _, near in (units[place], units[place + 2])
+    ]
 
 
 def is_order(text: str) -> bool:

@@ -9,7 +9,10 @@ from tutelage.agents.policy_check import breach, nearest_rules, plain_breach
 from tutelage.environments import load_environment
 from tutelage.strategy_store.wording import is_order, opposed, same_words, too_special
 
-POLICY = "# Larkspur Air\n- R77: Pay 120 euros after 3 hours of delay.\n"
+POLICY = (
+    "# Larkspur Air\n- R77: Pay 120 euros after 3 hours of delay.\n"
+    "- R78: Repay needed items up to 60 euros, families 90. Children of 5 to 11 years fly with us.\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,8 @@ POLICY = "# Larkspur Air\n- R77: Pay 120 euros after 3 hours of delay.\n"
         "Say that €120 are paid from 3 hours on.",
         "Say that a 3-hour delay is paid for.",
         "Say that 3 full hours of delay give 120.",
+        "Say that families get needed items repaid up to 90 euros.",
+        "Say that from 5 years on children fly alone.",
     ],
 )
 def test_orders_that_fit_everybody_pass(text):
@@ -49,6 +54,8 @@ def test_orders_that_fit_everybody_pass(text):
         ("Say that the money comes within 120 days.", "120 days"),
         ("Say that it costs €3.", "3 euros"),
         ("Offer 50 at once.", "number 50"),
+        ("Say that 5 euros are repaid.", "5 euros"),
+        ("Say that 90 hours are enough.", "90 hours"),
         ("Say that the change to 77 May is free.", "number 77"),
     ],
 )
