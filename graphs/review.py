@@ -191,7 +191,7 @@ class Review:
 
     async def revise(self, entry: Entry, texts: Mapping[str, str], **fields: Any) -> Entry:
         """Change the words of an entry as the person saw it: texts by strategy id, and any of
-        `scenario`, `wants`, `feels`, `rules`, `cues`.
+        `scenario`, `wants`, `feels`, `rules`, `cues`, `unless`, `threshold`.
         """
         return await self._do(
             self._library.revise, entry.id, self.user, texts=texts, seen=entry, **fields

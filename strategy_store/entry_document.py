@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tutelage.environments.plain_yaml import read_yaml
 
 from .entry import Entry
@@ -15,6 +15,8 @@ from .vetting import MAX_WORDS
 _HEAD = f"""\
 # One entry of the library. Change the words; ids stay as they are.
 # A strategy is one line of at most {MAX_WORDS} words; one that you change is proposed again.
+# It is given where what a customer writes is like the scenario or the cues, and not where that is at
+# least as like a line under unless, or less like (0 to 1) than the threshold.
 """
 
 
@@ -31,12 +33,14 @@ class _Document(BaseModel):
     feels: str = ""
     rules: list[str] = []
     cues: list[str] = []
+    unless: list[str] = []
+    threshold: float | None = Field(default=None, ge=0, le=1)
     strategies: list[_Line] = []
 
 
 def entry_document(entry: Entry) -> str:
-    """The entry's words as YAML, under two lines that say what may be done."""
-    plain = entry.model_dump(include={"scenario", "wants", "feels", "rules", "cues"})
+    """The entry's words as YAML, under a head that says what may be done."""
+    plain = entry.model_dump(include=set(_Document.model_fields) - {"strategies"})
     plain["strategies"] = [{"id": s.id, "text": s.text} for s in entry.strategies]
     body = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
     return _HEAD + body

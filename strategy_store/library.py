@@ -177,7 +177,7 @@ class Library(History):
             by: who.
             texts: new texts by strategy id.
             seen: the entry as the person saw it; what they change must be as it was.
-            fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`.
+            fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`, `unless`, `threshold`.
 
         Raises:
             ChangedMeanwhile: where what they change is another by now.

@@ -107,12 +107,13 @@ def revised(entry: Entry, fields: Mapping[str, Any], texts: Mapping[str, str]) -
 
     Args:
         entry: what it was.
-        fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`, with their new values.
+        fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`, `unless`, `threshold`, with their
+            new values.
         texts: new texts by strategy id; those not named stay.
     """
     clean: dict[str, Any] = {
-        name: [mask(item) for item in value] if name == "cues" else
-        value if name == "rules" else mask(value)
+        name: [mask(item) for item in value] if name in ("cues", "unless") else
+        value if name in ("rules", "threshold") else mask(value)
         for name, value in fields.items()
     }  # fmt: skip
     strategies = [

@@ -13,7 +13,7 @@ import time
 import pytest
 from screens import listen, says, stated, still_cursors, text_of, told, until, write
 from shelf import FOREIGN, HOSTILE, WAITED, fill, origin, strategy
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, Static, TextArea
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.review import Review, open_review, redoable, undoable
 from tutelage.graphs.run_log import RunLog
@@ -128,6 +128,18 @@ async def test_what_people_and_models_wrote_is_shown_as_it_is(path):
         assert "\x1b" not in screen and "\u202e" not in screen and "\u200d" not in screen
         await pilot.press("k")
         await says(pilot, FOREIGN[:10])
+
+
+async def test_the_card_says_where_an_entry_is_not_given(path):
+    with Library.open(path) as library:
+        first = library.entries()[0].id
+        library.revise(first, "cem", unless=["my lamp 77 is broken"], threshold=0.6)
+    async with opened(path) as (app, pilot):
+        limits = app.screen.query_one("#limits", Static)
+        shown = str(limits.render())
+        assert limits.display and "“my lamp (number) is broken”" in shown and "0.60" in shown
+        await pilot.press("G")
+        await until(pilot, lambda: not limits.display)
 
 
 async def test_approve_stands_on_disk_in_the_persons_name(path):
@@ -545,11 +557,18 @@ def test_an_entrys_document_gives_back_what_was_changed():
     assert (fields, list(texts.values())) == ({}, ["Be kind."])
     fields, _ = read_entry_document(text.replace("- late", "- later"), one)
     assert fields == {"cues": ["later"]}
+    limited = one.model_copy(update={"unless": ["my parcel is broken"], "threshold": 0.6})
+    text = entry_document(limited)
+    assert read_entry_document(text, limited) == ({}, {})
+    changed = text.replace("- my parcel is broken", "- my lamp is broken").replace("0.6", "0.7")
+    fields, _ = read_entry_document(changed, limited)
+    assert fields == {"unless": ["my lamp is broken"], "threshold": 0.7}
     for broken, said in (
         ("scenario: [", r"line \d+: is broken YAML"),
         ("x: 1", "scenario"),
         ("scenario: a\nstrategies: []", "ids must stay"),
         ("- a", "document"),
+        ("scenario: a\nthreshold: 7", "threshold"),
     ):
         with pytest.raises(LibraryFault, match=said):
             read_entry_document(broken, one)

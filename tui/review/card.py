@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
@@ -54,6 +56,7 @@ class Card(VerticalScroll):
         yield _part("rules", "policy rules it rests on")
         yield _part("origin", "where it comes from")
         yield _part("cues", "customer lines of such states")
+        yield _part("limits", "where it is not given")
 
     def show(self, row: Row | None, nothing: str = "") -> None:
         """Fill the card.
@@ -82,7 +85,8 @@ class Card(VerticalScroll):
         uplift = strategy.uplift if strategy else None
         self._fill("uplift", _uplift(uplift) if uplift else Content(""))
         self._fill("origin", _origin(strategy) if strategy else Content(""))
-        self._fill("cues", Content("\n").join(Content(f"“{one_line(cue)}”") for cue in entry.cues))
+        self._fill("cues", _lines(entry.cues))
+        self._fill("limits", _limits(entry))
 
     def show_rules(self, rules: list[tuple[str, Rule | None]], why: str) -> None:
         """Fill in the policy rules, which are read from the firm a moment later."""
@@ -110,6 +114,17 @@ def _part(name: str, title: str) -> Static:
     part = Static("", id=name, classes="part", markup=False)
     part.border_title = title
     return part
+
+
+def _lines(said: Sequence[str]) -> Content:
+    return Content("\n").join(Content(f"“{one_line(line)}”") for line in said)
+
+
+def _limits(entry: Entry) -> Content:
+    if entry.threshold is None:
+        return _lines(entry.unless)
+    least = Content.styled(f"below a similarity of {entry.threshold:.2f}", "$quiet")
+    return Content("\n").join([_lines(entry.unless), least]) if entry.unless else least
 
 
 def _about(entry: Entry) -> Content:
