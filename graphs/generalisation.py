@@ -104,7 +104,7 @@ async def generalise(
     useless = [place for place in order if place not in at_home and gains[place] <= 0]
     away = [near[place] for place in (*harmed, *useless)]
     if not away:
-        told = f"it does good on {len(near)} other states that would retrieve it (gain {mean:+.2f})"
+        told = f"welcome on all {len(near)} other states that would retrieve it (gain {mean:+.2f})"
         return Gate(entry, told, "", pairs, mean)
     goes = [state for state in near if state not in away]
     found = (
