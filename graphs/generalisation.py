@@ -20,7 +20,7 @@ RETESTS = 3
 it harms."""
 MOST_RETESTED = 4
 KEEP_SHARE = 0.5
-"""Of the states where it is to go, the least share that a narrowed entry still reaches."""
+"""Of its own scenario's states, the least share that a narrowed entry still reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ async def generalise(
 
     One pair each on up to `most` states, at least one of every scenario that is reached while there
     is room. Advice for one scenario has no business in another unless it does good there: where the
-    pair of a state of another scenario shows no gain, the entry is kept away from what is nearer to
-    that state than to its own, by its words as a counter-example. In other dialogues of its own
-    scenario it is at home, and a bad pair makes the state a suspect, no more: of several noisy pairs
-    some are always bad. Suspects are compared anew, RETESTS times each on fresh seeds, and only where
-    the mean of those lies below what two replies of the same student give by chance does the entry
-    harm, and is kept away from there as well. It is dropped where that would cost it its own state or
-    most of those where it is to go.
+    pairs of another scenario show no gain, the entry is kept away from what is nearer to its states
+    than to its own, by their words as counter-examples. In other dialogues of its own scenario it is
+    at home, and a bad pair makes the state a suspect, no more: of several noisy pairs some are always
+    bad. Suspects are compared anew, RETESTS times each on fresh seeds, and only where the mean of
+    those lies below what two replies of the same student give by chance does the entry harm, and is
+    kept away from there as well. It is dropped where that would cost it its own state or most others
+    of its scenario; that it goes to other scenarios is no more than welcome.
 
     Args:
         desk: the agents.
@@ -82,9 +82,9 @@ async def generalise(
     )
     gains = [gain(pair, unit) for pair in pairs]
     mean = float(np.mean(gains))
-    order = sorted(range(len(near)), key=lambda place: gains[place])
-    at_home = [place for place in order if near[place].scenario == home.scenario]
-    suspects = [place for place in at_home if gains[place] < 0][:MOST_RETESTED]
+    at_home = [place for place, state in enumerate(near) if state.scenario == home.scenario]
+    suspects = sorted((at for at in at_home if gains[at] < 0), key=lambda at: gains[at])
+    suspects = suspects[:MOST_RETESTED]
     harmed: list[int] = []
     if suspects:
         again = [
@@ -101,21 +101,21 @@ async def generalise(
         harmed = _harmed(
             {place: float(np.mean(found)) for place, found in by_place.items()}, null, unit
         )
-    useless = [place for place in order if place not in at_home and gains[place] <= 0]
+    useless = _useless(near, gains, home.scenario)
     away = [near[place] for place in (*harmed, *useless)]
     if not away:
         told = f"welcome on all {len(near)} other states that would retrieve it (gain {mean:+.2f})"
         return Gate(entry, told, "", pairs, mean)
-    goes = [state for state in near if state not in away]
+    own = [near[place] for place in at_home if place not in harmed]
     found = (
         f"of {len(near)} other states that would retrieve it, it harms {len(harmed)} and does nothing "
         f"for {len(useless)}"
     )
     for narrowed, how in await _narrower(desk, entry, home, away):
-        looked = await similarities(desk, narrowed, [home, *away, *goes])
+        looked = await similarities(desk, narrowed, [home, *away, *own])
         stays, *rest = map(bool, looked)
-        still, gone_to = rest[: len(away)], rest[len(away) :]
-        if stays and not any(still) and sum(gone_to) >= KEEP_SHARE * len(goes):
+        still, reached_now = rest[: len(away)], rest[len(away) :]
+        if stays and not any(still) and sum(reached_now) >= KEEP_SHARE * len(own):
             return Gate(narrowed, f"{found}, and was narrowed {how}", how, pairs, mean)
     return Gate(None, f"{found}, and it cannot be told apart from them", "", pairs, mean)
 
@@ -136,6 +136,22 @@ async def _narrower(
         raised = entry.model_copy(update={"threshold": least})
         ways.append((raised, f"to a similarity of {least:.2f}"))
     return ways
+
+
+def _useless(near: Sequence[State], gains: Sequence[float], home: str) -> list[int]:
+    """The states of the other scenarios whose pairs show no gain. A scenario is judged as one: what is
+    looked up with at a later turn holds the line before it, so its states are not told apart.
+    """
+    by_scenario: dict[str, list[int]] = {}
+    for place, state in enumerate(near):
+        if state.scenario != home:
+            by_scenario.setdefault(state.scenario, []).append(place)
+    return [
+        place
+        for places in by_scenario.values()
+        if np.mean([gains[at] for at in places]) <= 0
+        for place in places
+    ]
 
 
 def _harmed(means: dict[int, float], null: Sequence[Pair], unit: float) -> list[int]:

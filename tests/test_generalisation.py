@@ -81,6 +81,22 @@ async def test_where_it_does_good_in_another_scenario_it_goes(firm, library):
     assert await reaches(desk, found, home, state(firm, *others[0])) == [True, True]
 
 
+async def test_another_scenario_is_judged_as_one(firm, library):
+    # A later line holds the trouble of the line before it: the turns are not told apart.
+    class Tires(hard_world.Judge):
+        """Likes the cure at first, and is indifferent to it at a later turn."""
+
+        def quality(self, transcript, reply):
+            return 2 if "second time" in transcript else super().quality(transcript, reply)
+
+    first = ("gift", "other", LATE + " again")
+    later = ("gift", "other", LATE + " again, I write a second time")
+    desk, home, found = await gate(firm, library, "Speak of ribbon.", [first, later], judge=Tires())
+    assert found.entry is not None and found.entry.unless == [], "the mean of both is a gain"
+    states = [state(firm, *one) for one in (first, later)]
+    assert await reaches(desk, found, home, *states) == [True, True, True]
+
+
 async def test_what_cannot_be_told_apart_is_dropped(firm, library):
     _, _, found = await gate(
         firm, library, "Speak of ribbon.", [("gift", "other", LATE)], student=hard_world.Deaf()
