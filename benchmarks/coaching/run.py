@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -36,9 +37,10 @@ from tutelage.graphs.states import played
 
 from tutelage.baseline_run import calls_of
 
-HERE = Path(__file__).parent
-WORK = HERE.parents[1] / "build" / "coaching"
-RESULTS = HERE / "result"
+HERE = Path(__file__).resolve().parent
+WORK = Path(os.path.relpath(HERE.parents[1] / "build" / "coaching"))
+"""As seen from where it is called: the results tell the commands, and a reader has other folders."""
+RESULTS = Path(os.path.relpath(HERE / "result"))
 SIDE_BY_SIDE = ("none", "library", "generic", "teacher")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
