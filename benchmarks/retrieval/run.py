@@ -4,8 +4,8 @@ The library is the one written by hand for the coaching benchmark; what is asked
 situation and, where it has one, its opening line; which entry fits was labelled by hand (`right.yaml`),
 by whoever wrote the strategies.
 
-python benchmarks/retrieval/run.py                                          # two seconds
-python benchmarks/retrieval/run.py --embeddings local:qwen2.5-coder-1.5b    # over ten minutes on two cores
+python benchmarks/retrieval/run.py                                       # two seconds
+python benchmarks/retrieval/run.py --embeddings local:qwen2.5-coder-1.5b # over ten minutes, two cores
 
 A library that was just begun holds few entries, and every customer is nearest to one of them. The second
 table is of libraries of three entries, drawn at random, asked with the test split: as they are, and with
