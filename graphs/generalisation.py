@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,7 +111,7 @@ async def generalise(
         f"of {len(near)} other states that would retrieve it, it harms {len(harmed)} and does nothing "
         f"for {len(useless)}"
     )
-    for narrowed, how in await _narrower(desk, entry, home, away):
+    async for narrowed, how in _narrower(desk, entry, home, away):
         looked = await similarities(desk, narrowed, [home, *away, *own])
         stays, *rest = map(bool, looked)
         still, reached_now = rest[: len(away)], rest[len(away) :]
@@ -122,20 +122,19 @@ async def generalise(
 
 async def _narrower(
     desk: Desk, entry: Entry, home: State, away: Sequence[State]
-) -> list[tuple[Entry, str]]:
+) -> AsyncIterator[tuple[Entry, str]]:
     """Entries that reach less, the one that carries over best first: what is compared with a neighbour
     keeps its own field, however near the two are.
     """
     # What is looked up with, so that it is told apart in the same words that it is found by.
     lines = list(dict.fromkeys(query_of(as_messages(state.turns)) for state in away))
     apart = entry.model_copy(update={"unless": [*entry.unless, *lines]})
-    ways = [(apart, f"by {len(lines)} counter-examples")]
+    yield apart, f"by {len(lines)} counter-examples"
     nearest = max((near for near, _ in await reached(desk, entry, home, away)), default=0.0)
     if 0 < nearest < 0.99:
         least = round(nearest + 0.01, 2)
         raised = entry.model_copy(update={"threshold": least})
-        ways.append((raised, f"to a similarity of {least:.2f}"))
-    return ways
+        yield raised, f"to a similarity of {least:.2f}"
 
 
 def _useless(near: Sequence[State], gains: Sequence[float], home: str) -> list[int]:

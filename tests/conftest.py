@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tutelage.environments import load_environment
 from tutelage.environments.scaffold import new_environment
+from tutelage.strategy_store import Library
 
 pytest_plugins = ["pytester"]
 
@@ -44,3 +45,10 @@ def bakery(tmp_path: Path) -> Path:
 def airline():
     """The bundled airline."""
     return load_environment("airline")
+
+
+@pytest.fixture
+def library(tmp_path: Path):
+    """A library that holds nothing yet."""
+    with Library.open(tmp_path / "l.db", create=True) as opened:
+        yield opened

@@ -12,7 +12,7 @@ from tutelage.graphs.generalisation import generalise
 from tutelage.graphs.states import State
 from tutelage.graphs.strategy_step import Null, StepOptions, Weak, strategy_step
 from tutelage.graphs.trials import similarities
-from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+from tutelage.strategy_store import Entry, Provenance, Strategy
 
 LATE, GIFT, PRICE = (hard_world.KINDS[kind][1] for kind in ("late", "gift", "price"))
 NULL = [Pair("hello", "a", "b", 0.5 + away, 0.5, 0.5) for away in (0.02, -0.02, 0.04, -0.04)]
@@ -21,12 +21,6 @@ NULL = [Pair("hello", "a", "b", 0.5 + away, 0.5, 0.5) for away in (0.02, -0.02, 
 @pytest.fixture
 def firm(tmp_path):
     return load_environment(hard_world.build_firm(tmp_path / "world"))
-
-
-@pytest.fixture
-def library(tmp_path):
-    with Library.open(tmp_path / "library.db", create=True) as opened:
-        yield opened
 
 
 def state(firm, kind: str, dialogue: str, line: str) -> State:

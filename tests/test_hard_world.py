@@ -15,7 +15,7 @@ from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
 from tutelage.graphs.rollouts import play
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
-from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+from tutelage.strategy_store import Entry, Provenance, Strategy
 
 from tutelage.report import coach_table, write_report
 
@@ -28,12 +28,6 @@ OPTIONS = CoachingOptions(
 @pytest.fixture
 def firm(tmp_path):
     return load_environment(hard_world.build_firm(tmp_path / "world"))
-
-
-@pytest.fixture
-def library(tmp_path):
-    with Library.open(tmp_path / "library.db", create=True) as opened:
-        yield opened
 
 
 async def coached(firm, library, options=OPTIONS, **replaced):

@@ -40,12 +40,6 @@ def entry(scenario="a customer whose flight was cancelled", *texts, cues=(), ori
     )
 
 
-@pytest.fixture
-def library(tmp_path):
-    with Library.open(tmp_path / "l.db", create=True) as opened:
-        yield opened
-
-
 def test_only_approved_strategies_are_found(library):
     added = library.add(entry(), "me")
     assert library.index().search("my flight was cancelled") == []

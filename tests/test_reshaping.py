@@ -30,12 +30,6 @@ def entry(scenario=STATES[0], texts=TEXTS, cues=()):
     return Entry.new(scenario, cues=list(cues), strategies=made)
 
 
-@pytest.fixture
-def library(tmp_path):
-    with Library.open(tmp_path / "l.db", create=True) as opened:
-        yield opened
-
-
 def everything(library):
     """The strategies as (id, text, status), wherever they stand."""
     return sorted((s.id, s.text, s.status) for e in library.entries() for s in e.strategies)

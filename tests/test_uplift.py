@@ -262,12 +262,6 @@ def twins(library, texts=(NAMES, ALSO_NAMES)):
     return [s for e in library.entries() for s in e.strategies]
 
 
-@pytest.fixture
-def library(tmp_path):
-    with Library.open(tmp_path / "twins.db", create=True) as opened:
-        yield opened
-
-
 def test_compression_retires_nothing_that_customers_are_served_by_for_what_they_are_not(library):
     measured, approved = twins(library)
     library.measured({measured.id: HELPS}, "run r")

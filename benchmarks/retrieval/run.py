@@ -33,6 +33,7 @@ from tutelage.agents.embedding_models import embedding_model
 from tutelage.environments import load_environment
 from tutelage.strategy_store import Entry, Index, query_of
 from tutelage.strategy_store.exchange import entries_of
+from tutelage.strategy_store.retrieval import THRESHOLD
 
 HERE = Path(__file__).parent
 BY_HAND = HERE.parent / "coaching" / "by_hand"
@@ -59,13 +60,18 @@ def asked(firm: str) -> list[tuple[str, str]]:
     return found
 
 
+def given(index: Index, text: str, threshold: float = THRESHOLD) -> int | None:
+    """The position of the entry that is given, from 0; None where none is."""
+    hits = index.search(query_of(text), top=1, threshold=threshold)
+    return index.entries.index(hits[0].entry) if hits else None
+
+
 def counted(firm: str, index: Index, right: dict[str, list[int]], threshold: float) -> Counter[str]:
     """How many queries of a firm end in which way."""
     found: Counter[str] = Counter()
     for scenario, text in asked(firm):
-        hits = index.search(query_of(text), top=1, threshold=threshold)
-        got = index.entries.index(hits[0].entry) + 1 if hits else None
-        found[kind(got, right[scenario])] += 1
+        got = given(index, text, threshold)
+        found[kind(None if got is None else got + 1, right[scenario])] += 1
     return found
 
 
@@ -74,15 +80,15 @@ def with_counter_examples(
 ) -> Entry:
     """The entry as the gate leaves it, of the queries that it met."""
     index = Index([entry], embeddings)
-    lines = [query_of(text) for name, text in met if name not in fits]
-    return entry.model_copy(update={"unless": [x for x in lines if index.search(x, top=1)][:MOST]})
+    reached = [text for name, text in met if name not in fits and given(index, text) is not None]
+    return entry.model_copy(update={"unless": [query_of(text) for text in reached[:MOST]]})
 
 
 def small_libraries(
     firm: str, right: dict[str, list[int]], embeddings: Any
 ) -> dict[str, Counter[str]]:
     """What libraries of FEW entries give to the test split, without and with counter-examples."""
-    environment = load_environment(firm)
+    environment, queries = load_environment(firm), asked(firm)
     entries = entries_of(BY_HAND / f"{firm}.yaml")
     test = {scenario.id for scenario in environment.split("test")}
     train = sorted(scenario.id for scenario in environment.split("train"))
@@ -90,17 +96,16 @@ def small_libraries(
     for _ in range(DRAWS):
         own = sorted(rng.sample(range(len(entries)), FEW))
         seen = set(rng.sample(train, MET))
-        met = [(name, text) for name, text in asked(firm) if name in seen]
+        met = [(name, text) for name, text in queries if name in seen]
         fits = {at: {name for name, fit in right.items() if at + 1 in fit} for at in own}
         plain = [entries[at] for at in own]
         kept_out = [with_counter_examples(entries[at], fits[at], met, embeddings) for at in own]
         for how, library in zip(found, (plain, kept_out), strict=True):
             index = Index(library, embeddings)
-            for name, text in asked(firm):
+            for name, text in queries:
                 if name in test:
-                    hits = index.search(query_of(text), top=1)
-                    got = own[index.entries.index(hits[0].entry)] if hits else None
-                    fitting = [at for at in own if name in fits[at]]
+                    got = given(index, text)
+                    fitting = [place for place, at in enumerate(own) if name in fits[at]]
                     # Nothing where nothing fits is right, but says little of a library this small.
                     nothing = got is None and not fitting
                     found[how]["silent" if nothing else kind(got, fitting)] += 1
