@@ -42,7 +42,7 @@ from .rounds import (
 )
 from .run_log import Log, MemoryLog
 from .scenario_map import to_teach
-from .states import State, played, states_of
+from .states import State, openings, played, states_of
 from .strategy_step import Null, StepOptions, Weak, strategy_step
 from .trials import checks_of, teachers_reply
 
@@ -193,6 +193,8 @@ def compile_coaching(
             if one.started.purpose == "train"
             for found in states_of(one, environment)
         ]
+        # And where customers will begin whom no round has met: a library of few entries is near to all.
+        others += openings(environment, {found.scenario for found in others})
 
         async def teach(weak: Weak) -> bool:
             kept = await strategy_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from tutelage.agents.transcript import Turn, with_actions
@@ -103,6 +103,27 @@ def states_of(dialogue: Played, environment: Environment) -> list[State]:
             )
         )
     return found
+
+
+def openings(environment: Environment, met: Collection[str]) -> list[State]:
+    """The states with which the training scenarios begin that have a written opening and are not among
+    those met (ids). Nobody has answered in them: `reply` is empty, and the score says nothing.
+    """
+    return [
+        State(
+            dialogue=f"opening.{scenario.id}",
+            turn=0,
+            scenario=scenario.id,
+            persona=environment.personas_for(scenario)[0].name,
+            turns=(Turn(speaker="customer", text=scenario.opening),),
+            reply="",
+            score=3.0,
+            ending="",
+            reasons=(),
+        )
+        for scenario in environment.split("train")
+        if scenario.opening and scenario.id not in met
+    ]
 
 
 def _shortcomings(judged: DialogueJudged, items: Sequence) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.acceptance import Pair
+from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.generalisation import generalise
+from tutelage.graphs.rollouts import plan_round
 from tutelage.graphs.states import State
 from tutelage.graphs.strategy_step import Null, StepOptions, Weak, strategy_step
 from tutelage.graphs.trials import similarities
@@ -131,3 +133,26 @@ async def test_a_cure_is_tested_in_its_own_scenario_however_near_another_is(firm
     accepted = {event.dialogue for event in tried if event.phase == "accept"}
     assert accepted == {"home", "own"}
     assert library.entries()[0].unless, "and is kept away from where it harms"
+
+
+async def test_an_entry_is_kept_away_from_openings_that_no_dialogue_has_met(tmp_path, library):
+    # One dialogue is played, about a late parcel; the gift's customers are known by their first line.
+    folder = hard_world.build_firm(tmp_path / "world")
+    for path in (folder / "scenarios").glob("gift_*.yaml"):
+        path.write_text(path.read_text() + f"opening: {GIFT}\n")
+    firm = load_environment(folder)
+    seed = next(
+        seed for seed in range(99) if "late" in plan_round(firm, 1, 1, seed)[0].get("scenario", "")
+    )
+    desk = hard_world.seat(firm, library)
+    options = CoachingOptions(
+        rounds=1,
+        dialogues=1,
+        validation_dialogues=0,
+        states_per_round=1,
+        max_exchanges=2,
+        seed=seed,
+    )
+    await compile_coaching(desk, options).ainvoke({})
+    (entry,) = library.entries()
+    assert "ribbon" in entry.strategies[0].text and entry.unless == [GIFT]
