@@ -70,6 +70,15 @@ class Proposal:
     strategies: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a customer wrote, the student's weak reply to it, and the teacher's."""
+
+    customer_says: str
+    student_reply: str
+    teacher_reply: str
+
+
 @dataclass(frozen=True)
 class Weakness:
     """A state in which the student's reply was weak, with all that the teacher may know of it."""
@@ -234,6 +243,32 @@ class Teacher:
             tactics=tactics,
             failures=failures,
         )
+        return await self._drafted(system, page, tactics, seed)
+
+    async def propose_general(
+        self,
+        exchanges: Sequence[Exchange],
+        reasons: Sequence[str],
+        tactics: Sequence[Tactic],
+        seed: int,
+    ) -> Proposal:
+        """Write strategies for every state at the firm.
+
+        Args:
+            exchanges: weak replies to customers of different scenarios.
+            reasons: what reviewers found wanting most often.
+            tactics: handbook tactics to choose from; may be empty.
+            seed: for models that take one.
+
+        Raises:
+            ModelFault: where the model gives no valid proposal in two tries.
+        """
+        page = render("teacher_general", exchanges=exchanges, reasons=reasons, tactics=tactics)
+        return await self._drafted(desk_text(self.environment, None), page, tactics, seed)
+
+    async def _drafted(
+        self, system: str, page: str, tactics: Sequence[Tactic], seed: int
+    ) -> Proposal:
         draft = await self.voice.ask(
             [SystemMessage(system), HumanMessage(page)],
             Draft,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
-from tutelage.strategy_store import always
+from tutelage.strategy_store import ANY_CUSTOMER, always
 from tutelage.strategy_store.vetting import hostile
 
 from .desk import Desk, fitting_concurrency
@@ -139,7 +139,7 @@ class BaselineRun:
             await self.desk.record(
                 StrategyProposed(
                     proposal=name, texts=self.written[name], source="teacher",
-                    **{"dialogue": "", "turn": 0, "attempt": 0, "scenario": "any customer", **where},
+                    **{"dialogue": "", "turn": 0, "attempt": 0, "scenario": ANY_CUSTOMER, **where},
                 )
             )  # fmt: skip
         return self.written[name]

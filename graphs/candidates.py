@@ -11,12 +11,15 @@ from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Proposal, Weakness
 from tutelage.environments import Tactic
 from tutelage.strategy_store import vet
+from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import same_order, too_special
 
 from .acceptance import Decision, Pair
 from .desk import Desk
 from .trials import Candidate, Weak
 
+_RULINGS = 3
+"""Candidates at most that are read against the policy, the best first."""
 _QUOTED = 160
 """Characters of a reply that a lesson quotes."""
 _FITTED_FROM = 0.5
@@ -49,12 +52,11 @@ def vetted(
 
     Each strategy is a candidate of its own, so that a good one is not judged by its company. The
     handbook tactics that the teacher chose (or those that fit best) compete with them, and so do the
-    rules that decide the case, put as orders to say what they give. What orders the same is tried once.
+    rules that decide the case, put as orders to say what they give: one by one, and all together, as a
+    case with two sides needs them. What orders the same is tried once.
     """
     policy = desk.environment.policy
     scenario = desk.environment.scenarios[weak.state.scenario]
-    rules = [rule.text for rule in policy.rules.values()]
-    known = f"{policy.text}\n{desk.environment.config.title}"
     offers: list[Candidate] = []
     for proposal in offered:
         chosen = [tactic for tactic in weak.tactics if tactic.id in proposal.tactics]
@@ -65,6 +67,20 @@ def vetted(
         ]
     told = rule_orders(policy, scenario, weak.state.turns)
     offers += [Candidate((order,), "policy", ()) for order in told]
+    candidates, refused = screened(desk, offers)
+    whole = tuple(one.texts[0] for one in candidates if one.source == "policy")
+    if len(whole) > 1 and sum(map(len, whole)) <= TOKEN_BUDGET * CHARS_PER_TOKEN:
+        candidates.append(Candidate(whole, "policy", ()))
+    return candidates, refused
+
+
+def screened(desk: Desk, offers: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
+    """Those of several candidates of one text each that code lets through, and what it refused, with
+    the reason. Of those that order the same the first stands.
+    """
+    policy = desk.environment.policy
+    rules = [rule.text for rule in policy.rules.values()]
+    known = f"{policy.text}\n{desk.environment.config.title}"
     candidates: dict[str, Candidate] = {}
     refused: dict[str, None] = {}
     for offer in offers:
@@ -119,6 +135,21 @@ async def within_policy(desk: Desk, candidate: Candidate) -> tuple[Candidate | N
     if not kept:
         return None, refused
     return Candidate(kept, candidate.source, candidate.tactics), refused
+
+
+async def first_allowed(
+    desk: Desk, ranked: Sequence[Candidate]
+) -> tuple[Candidate | None, list[str]]:
+    """The first of the best few candidates of which the policy leaves something, as it leaves it; and
+    what it refused, with the rule.
+    """
+    refused: list[str] = []
+    for candidate in ranked[:_RULINGS]:
+        allowed, found = await within_policy(desk, candidate)
+        refused += found
+        if allowed is not None:
+            return allowed, refused
+    return None, refused
 
 
 def lesson(candidate: Candidate, decision: Decision, pairs: Sequence[Pair]) -> str:

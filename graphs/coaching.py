@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from tutelage.agents.app_student import Student
+from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.agents.tactics import fitting_tactics
 from tutelage.agents.teacher import Description
@@ -22,11 +23,8 @@ from typing_extensions import TypedDict
 from .convergence import best_round, step_between
 from .desk import Desk, Model, Retrieval, fitting_concurrency, open_desk
 from .dialogue import MAX_EXCHANGES, compile_dialogue
-from .events import (
-    RoundEnded,
-    StateClosed,
-    StateExamined,
-)
+from .events import Fault, RoundEnded, StateClosed, StateExamined
+from .general_step import general_name, general_step
 from .rollouts import gather, plan_round, plan_validation, play
 from .rounds import (
     closed_states,
@@ -42,7 +40,7 @@ from .rounds import (
 )
 from .run_log import Log, MemoryLog
 from .scenario_map import to_teach
-from .states import State, openings, played, states_of
+from .states import State, openings, states_of
 from .strategy_step import Null, StepOptions, Weak, strategy_step
 from .trials import checks_of, teachers_reply
 
@@ -65,6 +63,8 @@ class CoachingOptions:
     stale_rounds: int = 2
     """Rounds in a row that keep something and yet do not improve the validation dialogues by more
     than one standard error, after which it has converged as well."""
+    general: bool = True
+    """Whether strategies for every state are learned as well, in a step of their own."""
     concurrency: int | None = None
     """Dialogues and states under way at a time; what the models serve best where None."""
     max_exchanges: int = MAX_EXCHANGES
@@ -183,22 +183,42 @@ def compile_coaching(
         )
         return {"weak": [_packed(weak) for weak in examined if weak is not None]}
 
+    async def states_so_far() -> tuple[list[State], list[State]]:
+        """The states of all rounds, for a strategy must do no harm wherever it would be retrieved; and
+        those in which customers will begin whom no round has met, for few entries are near to all.
+        """
+        found = [one for dialogue in await trained(log) for one in states_of(dialogue, environment)]
+        return found, openings(environment, {one.scenario for one in found})
+
+    async def general_step_node(state: CoachingState) -> dict[str, Any]:
+        """Once a round, until something is kept, the teacher writes what might help every customer."""
+        number = state.get("round", 1)
+        name = general_name(number)
+        if not options.general or (name, 0, number) in await closed_states(log):
+            return {}
+        weak = [_unpacked(packed, environment) for packed in state.get("weak", [])]
+        try:
+            kept = await general_step(
+                desk, weak, *await states_so_far(), null, options.step, round_number=number,
+                run=run, seed=options.seed,
+            )  # fmt: skip
+        except ModelFault as error:
+            # The weak states are taught all the same; where they fail too, the run ends with it.
+            await desk.record(Fault(where="coaching", message=str(error)))
+            return {}
+        if kept or (kept is False and not desk.meter.spent):
+            await desk.record(StateClosed(dialogue=name, turn=0, round=number))
+        await desk.record_usage()
+        return {}
+
     async def strategy_step_node(state: CoachingState) -> dict[str, Any]:
         """For each weak state the teacher writes strategies; only what really helps is kept."""
         number = state.get("round", 1)
-        # States of earlier rounds too: a strategy must do no harm wherever it would be retrieved.
-        others = [
-            found
-            for one in (await played(log)).values()
-            if one.started.purpose == "train"
-            for found in states_of(one, environment)
-        ]
-        # And where customers will begin whom no round has met: a library of few entries is near to all.
-        others += openings(environment, {found.scenario for found in others})
+        met, unmet = await states_so_far()
 
         async def teach(weak: Weak) -> bool:
             kept = await strategy_step(
-                desk, weak, others, null, options.step, round_number=number, run=run,
+                desk, weak, [*met, *unmet], null, options.step, round_number=number, run=run,
                 seed=options.seed,
             )  # fmt: skip
             # What was kept is in the library, though the budget ended with it.
@@ -297,13 +317,14 @@ def compile_coaching(
     def go_on(state: CoachingState) -> Literal["rollouts", "settle"]:
         return "settle" if state.get("stop") or desk.meter.spent else "rollouts"
 
-    def anything_weak(state: CoachingState) -> Literal["strategy_step", "close_round"]:
-        return "strategy_step" if state.get("weak") and not desk.meter.spent else "close_round"
+    def anything_weak(state: CoachingState) -> Literal["general_step", "close_round"]:
+        return "general_step" if state.get("weak") and not desk.meter.spent else "close_round"
 
     graph = StateGraph(CoachingState)
     graph.add_node("baseline", baseline)
     graph.add_node("rollouts", rollouts)
     graph.add_node("scenario_step", scenario_step)
+    graph.add_node("general_step", general_step_node)
     graph.add_node("strategy_step", strategy_step_node)
     graph.add_node("close_round", close_round)
     graph.add_node("settle", settle)
@@ -311,6 +332,7 @@ def compile_coaching(
     graph.add_conditional_edges("baseline", go_on)
     graph.add_edge("rollouts", "scenario_step")
     graph.add_conditional_edges("scenario_step", anything_weak)
+    graph.add_edge("general_step", "strategy_step")
     graph.add_edge("strategy_step", "close_round")
     graph.add_conditional_edges("close_round", go_on)
     graph.add_edge("settle", END)

@@ -22,7 +22,7 @@ from .acceptance import Decision, Pair, check_means, example_of, gain, null_thre
 from .desk import Desk
 from .generalisation import Gate
 from .states import State
-from .trials import Candidate, Weak, as_retrieved, compare, draw
+from .trials import Candidate, as_retrieved, compare, draw
 
 MERGE_SEED = 4000
 MERGE_PAIRS = 4
@@ -39,19 +39,21 @@ class Kept:
 
 def provenance_of(
     desk: Desk,
-    weak: Weak,
+    state: State | None,
     candidate: Candidate,
     decision: Decision,
     pairs: Sequence[Pair],
-    gate: Gate,
+    gate: Gate | None = None,
     *,
     states: int,
     round_number: int,
     run: str,
 ) -> Provenance:
-    """Where a strategy comes from and what its acceptance rested on."""
-    state, models = weak.state, desk.models
-    shown = example_of(pairs, state.customer_says)
+    """Where a strategy comes from and what its acceptance rested on; one for every state was learned at
+    none (`state` is None), and no gate had to let it through.
+    """
+    models = desk.models
+    shown = example_of(pairs, state.customer_says if state else "")
     before, after = check_means(pairs)
     checked = any(pair.checks_before is not None for pair in pairs)
     return Provenance(
@@ -60,10 +62,10 @@ def provenance_of(
         environment=desk.environment.name,
         run=run,
         round=round_number,
-        scenario=state.scenario,
-        persona=state.persona,
-        dialogue=state.dialogue,
-        turn=state.turn,
+        scenario=state.scenario if state else "",
+        persona=state.persona if state else "",
+        dialogue=state.dialogue if state else "",
+        turn=state.turn if state else 0,
         student=models["student"],
         teacher=models["teacher"],
         judge=models["judge"],
@@ -80,8 +82,8 @@ def provenance_of(
             p=decision.p,
             gain=decision.gain,
             gain_threshold=decision.threshold,
-            elsewhere=len({pair.customer_says for pair in gate.pairs}),
-            elsewhere_gain=gate.gain,
+            elsewhere=len({pair.customer_says for pair in gate.pairs}) if gate else 0,
+            elsewhere_gain=gate.gain if gate else None,
         ),
     )
 
@@ -148,7 +150,7 @@ async def _rival(desk: Desk, library: Library, home: State) -> Entry | None:
     index = await library.aindex(("proposed", "approved"), desk.embeddings)
     query = query_of(as_messages(home.turns))
     found = await index.asearch(query, top=1, threshold=desk.retrieval.threshold)
-    return found[0].entry if found else None
+    return next((one.entry for one in found if not one.entry.general), None)
 
 
 def _worded_alike(rival: Entry, entry: Entry) -> str:

@@ -13,6 +13,7 @@ from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Reply, Turn, as_messages, with_actions
 from tutelage.environments import Tactic
 from tutelage.strategy_store import (
+    ANY_CUSTOMER,
     Entry,
     Index,
     Provenance,
@@ -68,9 +69,15 @@ class Drawn:
 
 
 async def reply(desk: Desk, state: State, seed: int, given: Retrieved | None = None) -> Reply:
-    """What the student answers with the strategy given, or with the library as it is."""
+    """What the student answers with the library as it is, or with an entry given: a general one beside
+    what is retrieved, another in the place of what is nearest.
+    """
     scenario = desk.environment.scenarios[state.scenario]
-    retrieved = [given] if given else await desk.retrieve(state.turns, state.scenario)
+    retrieved = await desk.retrieve(state.turns, state.scenario)
+    if given is not None:
+        found = retrieved or []
+        general = [one for one in found if one.entry.general]
+        retrieved = [*found, given] if given.entry.general else [given, *general]
     return await desk.student.reply(scenario, state.turns, retrieved, seed)
 
 
@@ -185,7 +192,7 @@ async def similarities(desk: Desk, entry: Entry, states: Sequence[State]) -> lis
 
 
 def entry_of(weak: Weak, candidate: Candidate, provenance: Provenance | None = None) -> Entry:
-    """The entry that a candidate would become."""
+    """The entry that a candidate for a weak state would become."""
     provenance = provenance or Provenance(source="teacher")
     return Entry.new(
         scenario=mask(weak.description.scenario),
@@ -194,6 +201,13 @@ def entry_of(weak: Weak, candidate: Candidate, provenance: Provenance | None = N
         cues=[mask(weak.state.customer_says)],
         strategies=[Strategy.new(text, provenance) for text in candidate.texts],
     )
+
+
+def general_entry(candidate: Candidate, provenance: Provenance | None = None) -> Entry:
+    """The entry that a candidate for every state would become."""
+    provenance = provenance or Provenance(source="teacher")
+    strategies = [Strategy.new(text, provenance) for text in candidate.texts]
+    return Entry.new(ANY_CUSTOMER, general=True, strategies=strategies)
 
 
 def as_retrieved(entry: Entry) -> Retrieved:

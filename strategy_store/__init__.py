@@ -1,7 +1,18 @@
 """What is learned: entries, strategies, the library, its versions, retrieval."""
 
 from .deployment import Deployment, on_trial
-from .entry import ALL_STATUSES, Entry, Evidence, Provenance, Source, Status, Strategy, Uplift, mask
+from .entry import (
+    ALL_STATUSES,
+    ANY_CUSTOMER,
+    Entry,
+    Evidence,
+    Provenance,
+    Source,
+    Status,
+    Strategy,
+    Uplift,
+    mask,
+)
 from .history import ChangedMeanwhile, LibraryFault
 from .library import Library
 from .prompt import PLACEMENTS, Placement, coach_messages, coach_wire, strategies_text
@@ -10,6 +21,7 @@ from .vetting import vet
 
 __all__ = [
     "ALL_STATUSES",
+    "ANY_CUSTOMER",
     "PLACEMENTS",
     "ChangedMeanwhile",
     "Deployment",

@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["proposed", "approved", "rejected", "retired"]
+ANY_CUSTOMER = "any customer"
+"""The scenario of what is given in every state."""
 ALL_STATUSES: tuple[Status, ...] = ("proposed", "approved", "rejected", "retired")
 Source = Literal["teacher", "handbook", "policy", "person", "import"]
 """Who wrote a strategy; `policy` is a rule of the firm's, put as an order to say what it gives."""
@@ -150,6 +152,9 @@ class Entry(_Value):
         description="Customer lines of states where it did harm or no good: it does not fit what is at "
         "least as near to these as to its own.",
     )
+    general: bool = Field(
+        default=False, description="Fits every state: given beside what is nearest to it."
+    )
     strategies: list[Strategy] = Field(default_factory=list)
 
     @classmethod
@@ -161,6 +166,7 @@ class Entry(_Value):
         feels: str = "",
         rules: list[str] | None = None,
         cues: list[str] | None = None,
+        general: bool = False,
         strategies: list[Strategy] | None = None,
     ) -> Entry:
         """An entry whose id follows from its scenario's text; strategies get ids within it."""
@@ -171,7 +177,7 @@ class Entry(_Value):
         ]
         return cls(
             id=id_, scenario=scenario, wants=wants, feels=feels, rules=rules or [],
-            cues=cues or [], strategies=own,
+            cues=cues or [], general=general, strategies=own,
         )  # fmt: skip
 
 

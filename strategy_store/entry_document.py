@@ -16,7 +16,8 @@ _HEAD = f"""\
 # One entry of the library. Change the words; ids stay as they are.
 # A strategy is one line of at most {MAX_WORDS} words; one that you change is proposed again.
 # It is given where what a customer writes is like the scenario or the cues, and not where that is at
-# least as like a line under unless, or less like (0 to 1) than the threshold.
+# least as like a line under unless, or less like (0 to 1) than the threshold. What is
+# general is given always.
 """
 
 
@@ -35,6 +36,7 @@ class _Document(BaseModel):
     cues: list[str] = []
     unless: list[str] = []
     threshold: float | None = Field(default=None, ge=0, le=1)
+    general: bool = False
     strategies: list[_Line] = []
 
 

@@ -177,7 +177,8 @@ class Library(History):
             by: who.
             texts: new texts by strategy id.
             seen: the entry as the person saw it; what they change must be as it was.
-            fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`, `unless`, `threshold`.
+            fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`, `unless`, `threshold`,
+                `general`.
 
         Raises:
             ChangedMeanwhile: where what they change is another by now.

@@ -25,6 +25,7 @@ Message = dict[str, Any]
 _WIRE_TYPES = {"system": "system", "developer": "system", "user": "human"}
 STATIC_HEADING = "How to answer, by situation. Follow only what fits the customer's last message."
 STATIC_WHEN = "In the situation of"
+STATIC_ALWAYS = "In every situation:"
 
 
 def strategies_text(
@@ -76,7 +77,8 @@ def static_text(entries: Sequence[Entry]) -> str:
             scenario = " ".join(entry.scenario.split()).rstrip(".:")
             if hostile(scenario):
                 continue
-            blocks.append("\n".join([f"{STATIC_WHEN} {scenario}:", *(f"- {t}" for t in texts)]))
+            when = STATIC_ALWAYS if entry.general else f"{STATIC_WHEN} {scenario}:"
+            blocks.append("\n".join([when, *(f"- {t}" for t in texts)]))
     return "\n\n".join([STATIC_HEADING, *blocks]) if blocks else ""
 
 

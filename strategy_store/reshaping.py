@@ -8,7 +8,7 @@ from typing import Any
 from .entry import Entry, Strategy, content_id, mask
 
 State = dict[str, Entry]
-_FIELDS = ("scenario", "wants", "feels", "rules", "cues", "unless", "threshold")
+_FIELDS = ("scenario", "wants", "feels", "rules", "cues", "unless", "threshold", "general")
 MAX_CUES = 8
 """Of an entry that is added to; what a person wrote stays."""
 SEVERAL = 1_000
@@ -107,13 +107,13 @@ def revised(entry: Entry, fields: Mapping[str, Any], texts: Mapping[str, str]) -
 
     Args:
         entry: what it was.
-        fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`, `unless`, `threshold`, with their
-            new values.
+        fields: any of `scenario`, `wants`, `feels`, `rules`, `cues`, `unless`, `threshold`,
+            `general`, with their new values.
         texts: new texts by strategy id; those not named stay.
     """
     clean: dict[str, Any] = {
         name: [mask(item) for item in value] if name in ("cues", "unless") else
-        value if name in ("rules", "threshold") else mask(value)
+        value if name in ("rules", "threshold", "general") else mask(value)
         for name, value in fields.items()
     }  # fmt: skip
     strategies = [

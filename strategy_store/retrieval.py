@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .entry import Entry, Provenance, Strategy, mask
+from .entry import ANY_CUSTOMER, Entry, Provenance, Strategy, mask
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TOP, THRESHOLD, TOKEN_BUDGET = 1, 0.5, 160
 """What every door looks up unless told otherwise: entries, similarity from, tokens at most."""
-ANY_CUSTOMER = (
+_ORDINARY = (
     "Hello, I have a question.",
     "Can you help me?",
     "I am not happy about this.",
@@ -60,7 +60,7 @@ def always(texts: Sequence[str]) -> tuple[Retrieved, ...]:
     if not texts:
         return ()
     strategies = [Strategy.new(text, Provenance(source="teacher")) for text in texts]
-    entry = Entry.new(scenario="any customer", strategies=strategies)
+    entry = Entry.new(ANY_CUSTOMER, general=True, strategies=strategies)
     return (Retrieved(entry, strategies, 1.0, 1.0, None),)
 
 
@@ -68,7 +68,8 @@ class Index:
     """A search index over entries; made once, then read by any number of threads."""
 
     def __init__(self, entries: Sequence[Entry], embeddings: Embeddings | None = None):
-        self.entries = list(entries)
+        self.general = [entry for entry in entries if entry.general]
+        self.entries = [entry for entry in entries if not entry.general]
         self.embeddings = embeddings
         texts = [[entry.scenario, *entry.cues, _document(entry)] for entry in self.entries]
         texts += [entry.unless for entry in self.entries]
@@ -80,9 +81,9 @@ class Index:
             import numpy as np
 
             counts = [len(own) for own in texts]
-            rows = embeddings.embed_documents([*ANY_CUSTOMER, *(t for own in texts for t in own)])
-            self._ordinary = np.mean(rows[: len(ANY_CUSTOMER)], axis=0)
-            special = _unit(np.asarray(rows[len(ANY_CUSTOMER) :]) - self._ordinary)
+            rows = embeddings.embed_documents([*_ORDINARY, *(t for own in texts for t in own)])
+            self._ordinary = np.mean(rows[: len(_ORDINARY)], axis=0)
+            special = _unit(np.asarray(rows[len(_ORDINARY) :]) - self._ordinary)
             self._vectors = np.split(special, np.cumsum(counts)[:-1])
 
     def search(
@@ -94,11 +95,11 @@ class Index:
         exclude_scenarios: Sequence[str] = (),
         exclude_sources: Sequence[str] = (),
     ) -> list[Retrieved]:
-        """The entries nearest to a query, best first.
+        """The entries nearest to a query, best first; then the general ones, which fit any.
 
         Args:
             query: the state as text; `query_of` makes it from a dialogue.
-            top: entries at most; none for 0.
+            top: entries at most, general ones not counted; none at all for 0.
             threshold: similarity (0-1) below which an entry does not fit.
             token_budget: tokens of strategy text at most, over all entries; a strategy that does
                 not fit any more is left out whole.
@@ -107,6 +108,8 @@ class Index:
             exclude_sources: `handbook`, `policy`, `teacher` or `person`; what came from there is
                 left out.
         """
+        if top < 1:
+            return []
         terms = terms_of(query)
         lexical = [
             max((_likeness(terms, text) for text in own), default=0.0) for own in self._terms
@@ -116,39 +119,37 @@ class Index:
             math.sqrt(word if dense is None else (word + dense[position]) / 2)
             for position, word in enumerate(lexical)
         ]
-        found: list[Retrieved] = []
         left = token_budget * CHARS_PER_TOKEN
-        for position in sorted(range(len(self.entries)), key=lambda i: -nearness[i]):
-            if len(found) >= top:
-                break
-            similarity = nearness[position]
-            if similarity < max(threshold, self.entries[position].threshold or 0.0):
-                continue
-            if (
-                self.entries[position].unless
-                and nearness[position + len(self.entries)] >= similarity
-            ):
-                continue
-            given: list[Strategy] = []
-            for strategy in self.entries[position].strategies:
+
+        def given(entry: Entry) -> list[Strategy]:
+            nonlocal left
+            fits: list[Strategy] = []
+            for strategy in entry.strategies:
                 origin = strategy.provenance
                 if origin.source in exclude_sources:
                     continue
                 if origin.scenario and origin.scenario in exclude_scenarios:
                     continue
                 if len(strategy.text) <= left:
-                    given.append(strategy)
+                    fits.append(strategy)
                     left -= len(strategy.text)
-            if given:
-                found.append(
-                    Retrieved(
-                        entry=self.entries[position],
-                        strategies=given,
-                        similarity=similarity,
-                        lexical=lexical[position],
-                        dense=dense[position] if dense else None,
-                    )
-                )
+            return fits
+
+        found: list[Retrieved] = []
+        for position in sorted(range(len(self.entries)), key=lambda i: -nearness[i]):
+            entry, similarity = self.entries[position], nearness[position]
+            if len(found) >= top:
+                break
+            if similarity < max(threshold, entry.threshold or 0.0):
+                continue
+            if entry.unless and nearness[position + len(self.entries)] >= similarity:
+                continue
+            if strategies := given(entry):
+                near = dense[position] if dense else None
+                found.append(Retrieved(entry, strategies, similarity, lexical[position], near))
+        for entry in self.general:
+            if strategies := given(entry):
+                found.append(Retrieved(entry, strategies, 1.0, 1.0, None))
         return found
 
     async def asearch(

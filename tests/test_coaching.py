@@ -199,7 +199,7 @@ async def test_a_second_try_is_tested_on_pairs_that_its_teacher_has_not_seen(fir
     def never(pairs, *_, **__):
         return Decision(False, "not better") if len(pairs) == 3 else None
 
-    monkeypatch.setattr("tutelage.graphs.strategy_step.decide", never)
+    monkeypatch.setattr("tutelage.graphs.selection.decide", never)
     desk = world.seat(firm, None)
     options = replace(OPTIONS, rounds=1, step=replace(OPTIONS.step, refinements=2))
     await compile_coaching(desk, options).ainvoke({})

@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
@@ -78,10 +78,12 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         entries, embeddings = libraries[name]
         return Index(entries, embeddings)
 
-    async def found(name: str, scenario: Scenario, turns: list[Turn], seed: int) -> str:
+    async def found(
+        name: str, scenario: Scenario, turns: list[Turn], seed: int, besides: Sequence[str] = ()
+    ) -> str:
         index = await asyncio.to_thread(index_of, name)
         advice = await index.asearch(query_of(scenario.opening), top=1)
-        return await student(scenario, turns, seed, advice)
+        return await student(scenario, turns, seed, [*advice, *always(besides)])
 
     def handed(entries: list[Entry], scenario: Scenario) -> list:
         right = fits[scenario.id]
@@ -110,6 +112,7 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "in general words, handed over": lambda s, t, n: student(s, t, n, handed(general, s)),
         "as orders, found by words": partial(found, "as orders"),
         "as orders, found by meaning": partial(found, "by meaning"),
+        "the same, and generic advice": partial(found, "by meaning", besides=[GENERIC_ADVICE]),
         "as orders, handed over": lambda s, t, n: student(s, t, n, handed(by_hand, s)),
         "every rule as orders, found by meaning": partial(found, "every rule"),
         "the rules that decide, again": lambda s, t, n: student(s, t, n, list(always(rules(s)))),

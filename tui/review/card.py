@@ -129,6 +129,8 @@ def _limits(entry: Entry) -> Content:
 
 def _about(entry: Entry) -> Content:
     parts: list[tuple[str, str]] = []
+    if entry.general:
+        parts.append(("given in every state   ", "$accent"))
     for name, value in (("wants", entry.wants), ("feels", entry.feels)):
         if value:
             parts += [(f"{name} ", "$quiet"), (f"{one_line(value)}   ", "")]

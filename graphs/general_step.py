@@ -1,0 +1,167 @@
+"""The general step: what does good whatever the customer writes is given in every state."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from tutelage.agents.tactics import fitting_tactics
+from tutelage.agents.teacher import Exchange, Proposal
+from tutelage.strategy_store import ANY_CUSTOMER
+
+from .acceptance import spread
+from .candidates import first_allowed, screened
+from .desk import Desk
+from .events import StrategyProposed
+from .keeping import provenance_of
+from .selection import Attempt, accept, choose, mean_merit, plain_replies
+from .states import State
+from .strategy_step import StepOptions
+from .trials import Candidate, Null, Weak, extend_null, general_entry
+
+GENERAL_SEED = 5000
+LEAST_SCENARIOS = 4
+"""Scenarios met before anything can be said of every customer: half are chosen on, half accepted on."""
+_CHOSEN_ON = 4
+_SHOWN, _REASONS, _TACTICS = 3, 4, 4
+"""Exchanges, reviewers' findings and handbook tactics at most that the teacher is shown."""
+
+
+async def general_step(
+    desk: Desk,
+    weak: Sequence[Weak],
+    met: Sequence[State],
+    unmet: Sequence[State],
+    null: Null,
+    options: StepOptions,
+    *,
+    round_number: int,
+    run: str = "",
+    seed: int = 0,
+) -> bool | None:
+    """Learn strategies that are given in every state, where the library holds none yet; says whether
+    something was kept, None where nothing was tried.
+
+    The teacher writes them on sight of several weak replies and of what reviewers found most often. The
+    candidates (those, and the handbook's tactics that fit best) are compared in one state each of half
+    of the scenarios; the best is accepted, by the same test as any strategy, in states of the other
+    half and in the openings of scenarios that nobody has met. It is tried beside what the library gives
+    there already. Whatever is learned for one scenario later has to be better with it in place.
+
+    Args:
+        desk: the agents; its library takes what is kept, as proposed.
+        weak: the weak states of this round.
+        met: the states of the training dialogues so far.
+        unmet: openings of training scenarios that no dialogue has met.
+        null: the null comparisons so far; those of the states that are chosen on are added.
+        options: how many pairs and proposals.
+        round_number: for the provenance.
+        run: the run's name, for the provenance.
+        seed: the run's seed.
+    """
+    if desk.library is None or desk.meter.spent:
+        return None
+    held = await asyncio.to_thread(desk.library.entries, ("proposed", "approved"))
+    weakest = _weakest(met)
+    if len(weakest) < LEAST_SCENARIOS or not weak or any(entry.general for entry in held):
+        return None
+    at = seed + GENERAL_SEED + round_number
+    random.Random(at).shuffle(weakest)  # noqa: S311 - a plan, not a secret
+    half = min(len(weakest) // 2, _CHOSEN_ON)
+    chosen_on, accepted_on = weakest[:half], [*weakest[half:], *unmet]
+
+    name = general_name(round_number)
+    tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
+    offered = await _proposals(desk, weak, met, options.alternatives, at)
+    candidates, refused = screened(desk, [one for found in offered for one in _offers(desk, found)])
+    await desk.record(
+        StrategyProposed(
+            proposal=name, dialogue=name, turn=0, attempt=0, scenario=ANY_CUSTOMER,
+            texts=[one.texts[0] for one in candidates],
+            source=candidates[0].source if candidates else "teacher",
+            tactics=list(dict.fromkeys(id_ for one in candidates for id_ in one.tactics)),
+            refused=refused,
+        )
+    )  # fmt: skip
+    if not candidates:
+        await tried.dropped([], "refused: " + "; ".join(refused))
+        return False
+    plain = await plain_replies(desk, [*chosen_on, *chosen_on], at)
+    for place, state in enumerate(chosen_on):
+        await extend_null(desk, state, [plain[place].reply, plain[place + half].reply], null)
+    unit = spread(null.pairs)
+    ranked = await choose(desk, name, candidates, general_entry, plain[:half], unit)
+    better = [one for one, pairs in ranked if mean_merit(pairs, unit) > 0]
+    allowed, broken = await first_allowed(desk, better)
+    if allowed is None:
+        best, pairs = ranked[0] if ranked else (candidates[0], [])
+        why = "refused: " + "; ".join(broken) if broken else "the replies with it were no better"
+        await tried.dropped(best.texts, why, pairs, best.source)
+        return False
+    before = list(null.pairs)
+    decision, pairs = await accept(
+        desk, name, general_entry(allowed), accepted_on, before, unit, options.accept_pairs, at
+    )
+    if not decision.kept:
+        await tried.decided(allowed, decision, pairs)
+        return False
+    entry = general_entry(
+        allowed,
+        provenance_of(
+            desk, None, allowed, decision, pairs,
+            states=len(accepted_on), round_number=round_number, run=run,
+        ),
+    )  # fmt: skip
+    await asyncio.to_thread(desk.library.add, entry, f"run {run}".strip())
+    await tried.decided(allowed, decision, pairs, strategies=[s.id for s in entry.strategies])
+    return True
+
+
+def general_name(round_number: int) -> str:
+    """The name, in the log, of what a round tries for every state."""
+    return f"r{round_number}.general"
+
+
+async def _proposals(
+    desk: Desk, weak: Sequence[Weak], met: Sequence[State], count: int, seed: int
+) -> list[Proposal]:
+    """What the teacher writes in `count` tries with seeds of their own."""
+    reasons = _common(met)
+    of_scenario = {one.state.scenario: one for one in weak}
+    exchanges = [
+        Exchange(one.state.customer_says, one.state.reply, one.teacher_reply)
+        for one in list(of_scenario.values())[:_SHOWN]
+    ]
+    told = " ".join([*reasons, *(one.customer_says for one in exchanges)])
+    tactics = fitting_tactics(desk.environment, told, _TACTICS)
+    return await desk.side_by_side(
+        [seed + number for number in range(count)],
+        lambda at: desk.teacher.propose_general(exchanges, reasons, tactics, at),
+    )
+
+
+def _offers(desk: Desk, proposal: Proposal) -> list[Candidate]:
+    chosen = [desk.environment.handbook[id_] for id_ in proposal.tactics]
+    return [
+        *(Candidate((text,), "teacher", ()) for text in proposal.strategies),
+        *(Candidate((tactic.do,), "handbook", (tactic.id,)) for tactic in chosen),
+    ]
+
+
+def _common(met: Sequence[State]) -> list[str]:
+    """What reviewers found wanting in more than one scenario, the most frequent first."""
+    found = Counter(
+        reason for _, reason in {(state.scenario, r) for state in met for r in state.reasons}
+    )
+    return [reason for reason, count in found.most_common(_REASONS) if count > 1]
+
+
+def _weakest(met: Sequence[State]) -> list[State]:
+    """The lowest-rated state of each scenario."""
+    by_scenario: dict[str, State] = {}
+    for state in met:
+        if state.scenario not in by_scenario or state.score < by_scenario[state.scenario].score:
+            by_scenario[state.scenario] = state
+    return list(by_scenario.values())

@@ -1,0 +1,204 @@
+"""Selection: the best of several candidates on some seeds and states, and its test on others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tutelage.agents.transcript import Reply
+from tutelage.strategy_store import Entry, Source
+
+from .acceptance import Decision, Pair, decide, example_of, merit
+from .candidates import together
+from .desk import Desk
+from .events import StrategyDecided
+from .generalisation import Gate
+from .states import State
+from .trials import Candidate, Drawn, as_retrieved, checks_of, compare, draw, reply
+
+CHOOSE_SEED, ACCEPT_SEED, ATTEMPT_SEED = 1000, 2000, 10_000
+"""Seeds of choosing, of accepting and of further attempts never meet."""
+_DRAWN_FIRST, _DRAWN_NEXT = 4, 2
+"""Pairs of replies drawn before the first look of the test, and between looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What the student answers at a state on one seed, with the library as it is."""
+
+    state: State
+    seed: int
+    reply: Reply
+
+
+async def plain_replies(desk: Desk, states: Sequence[State], seed: int) -> list[Plain]:
+    """One reply at each of these states, on seeds of choosing; a state may stand there twice."""
+    places = list(enumerate(states))
+    drawn = await desk.side_by_side(
+        places, lambda item: reply(desk, item[1], seed + CHOOSE_SEED + item[0])
+    )
+    return [
+        Plain(state, seed + CHOOSE_SEED + place, said)
+        for (place, state), said in zip(places, drawn, strict=True)
+    ]
+
+
+async def choose(
+    desk: Desk,
+    name: str,
+    candidates: Sequence[Candidate],
+    as_entry: Callable[[Candidate], Entry],
+    plain: Sequence[Plain],
+    unit: float,
+) -> list[tuple[Candidate, list[Pair]]]:
+    """The candidates with their pairs, by mean merit over the plain replies.
+
+    All are tried against the first reply, and after each the better half goes on to the next (sequential
+    halving: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits").
+    A candidate with whose first reply fewer checks hold than without it is out before the judge is
+    asked, for no test would pass it. The best two of the first seed go on as one candidate more: what
+    each does may add up.
+    """
+    candidates = list(candidates)
+    pairs: list[list[Pair]] = [[] for _ in candidates]
+    left = list(range(len(candidates)))
+
+    def mean(place: int) -> float:
+        return mean_merit(pairs[place], unit)
+
+    for number, before in enumerate(plain):
+
+        async def drawn(place: int, before: Plain = before) -> Drawn:
+            given = as_retrieved(as_entry(candidates[place]))
+            after = await reply(desk, before.state, before.seed, given)
+            return Drawn(before.state, before.seed, before.reply, after)
+
+        async def judged(one: Drawn) -> Pair:
+            return await compare(desk, name, "choose", one)
+
+        tried = await desk.side_by_side(left, drawn)
+        if number == 0:
+            standing = [at for at, one in enumerate(tried) if not _fell(desk, one)]
+            if not standing:
+                return []
+            left, tried = [left[at] for at in standing], [tried[at] for at in standing]
+        found = await desk.side_by_side(tried, judged)
+        for place, pair in zip(left, found, strict=True):
+            pairs[place].append(pair)
+        best = sorted(left, key=mean, reverse=True)
+        left = best[: math.ceil(len(best) / 2)]
+        if number == 0 and len(plain) > 1 and len(best) > 1:
+            left.append(len(candidates))
+            candidates.append(together(*(candidates[place] for place in best[:2])))
+            pairs.append([])
+    out = [place for place, own in enumerate(pairs) if own and place not in left]
+    out.sort(key=mean, reverse=True)
+    return [(candidates[place], pairs[place]) for place in [*left, *out]]
+
+
+def mean_merit(pairs: Sequence[Pair], unit: float) -> float:
+    """The mean merit of a candidate's pairs; see `acceptance.merit`."""
+    return float(np.mean([merit(pair, unit) for pair in pairs]))
+
+
+async def accept(
+    desk: Desk,
+    name: str,
+    entry: Entry,
+    where: Sequence[State],
+    null: Sequence[Pair],
+    unit: float,
+    planned: int,
+    seed: int,
+) -> tuple[Decision, list[Pair]]:
+    """Pairs on fresh seeds, going round the states, until `acceptance.decide` has decided."""
+    given = as_retrieved(entry)
+    pairs: list[Pair] = []
+    waiting: list[Drawn] = []
+    while (decision := decide(pairs, null, planned, unit=unit)) is None:
+        if desk.meter.spent:
+            return Decision(False, "the budget was spent before the test had decided"), pairs
+        if not waiting:
+            first = len(pairs)
+            many = min(_DRAWN_NEXT if pairs else _DRAWN_FIRST, planned - first)
+            # Other states come first: what fails to carry over is found out soonest there.
+            waiting = await desk.side_by_side(
+                range(first, first + many),
+                lambda number: draw(
+                    desk, where[(number + 1) % len(where)], seed + ACCEPT_SEED + number, given
+                ),
+            )
+        pairs.append(await compare(desk, name, "accept", waiting.pop(0)))
+    return decision, pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to teach something, whose end is written into the log: the proposal's name, where it
+    was written, the scenario in words, and the customer's line that it was written for, if any.
+    """
+
+    desk: Desk
+    name: str
+    dialogue: str
+    turn: int
+    scenario: str
+    customer_says: str = ""
+
+    async def dropped(
+        self,
+        texts: Sequence[str],
+        reason: str,
+        pairs: Sequence[Pair] = (),
+        source: Source = "teacher",
+    ) -> Decision:
+        """Dropped before it came to a test."""
+        mean = float(np.mean([pair.preference for pair in pairs])) if pairs else 0.5
+        decision = Decision(False, reason, mean)
+        await self.decided(Candidate(tuple(texts), source, ()), decision, pairs)
+        return decision
+
+    async def decided(
+        self,
+        candidate: Candidate,
+        decision: Decision,
+        pairs: Sequence[Pair],
+        gate: Gate | None = None,
+        strategies: Sequence[str] = (),
+    ) -> None:
+        """Kept or dropped, and why."""
+        shown = example_of(pairs, self.customer_says) if pairs else None
+        reason = decision.reason
+        if gate is not None and decision.kept:
+            reason = f"{reason}; {gate.reason}"
+        await self.desk.record(
+            StrategyDecided(
+                proposal=self.name,
+                verdict="kept" if decision.kept else "dropped",
+                reason=reason,
+                dialogue=self.dialogue,
+                turn=self.turn,
+                scenario=self.scenario,
+                texts=list(candidate.texts),
+                strategies=list(strategies),
+                source=candidate.source,
+                customer_says=shown.customer_says if shown else "",
+                before=shown.before if shown else "",
+                after=shown.after if shown else "",
+                preference=decision.mean if pairs else None,
+                ci95=decision.ci95 if len(pairs) > 1 else None,
+                pairs=len(pairs),
+                elsewhere=len({p.customer_says for p in gate.pairs}) if gate else 0,
+                narrowed=gate.narrowed if gate else "",
+            )
+        )
+
+
+def _fell(desk: Desk, drawn: Drawn) -> bool:
+    """Whether fewer checks by code hold with the strategy than without it."""
+    before, after = (
+        checks_of(desk, drawn.state, said.text) for said in (drawn.before, drawn.after)
+    )
+    return before is not None and after is not None and after < before
