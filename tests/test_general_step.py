@@ -1,0 +1,133 @@
+"""The general step: what helps every customer is learned once, and given in every state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import hard_world
+import pytest
+import world
+from tutelage.agents.transcript import Turn
+from tutelage.environments import load_environment
+from tutelage.graphs.coaching import CoachingOptions, compile_coaching
+from tutelage.graphs.general_step import general_name
+from tutelage.graphs.run_log import RunLog
+from tutelage.strategy_store import ANY_CUSTOMER, Entry, Index, Provenance, Strategy
+
+OPTIONS = CoachingOptions(
+    rounds=1, dialogues=8, validation_dialogues=0, states_per_round=4, max_exchanges=2
+)
+KIND = "Begin with velvet in the first words of the answer."
+HARM = f"Bring up {world.HARM} in every answer."
+
+
+class Teacher(hard_world.Teacher):
+    """Writes `general` for every customer, and the cures for their troubles."""
+
+    general: tuple[str, ...] = (HARM, KIND)
+    asked: int = 0
+
+    def answer(self, system, page, messages):
+        if "You coach the agent for every customer" in page:
+            self.asked += 1
+            return json.dumps({"advice": [], "strategies": self.general})
+        return super().answer(system, page, messages)
+
+
+class Student(hard_world.Student):
+    """Knows one word more than the cures; says what it is told first, then the rest."""
+
+    def answer(self, system, page, messages):
+        late = [m.text for m in messages[1:] if m.type == "system"]
+        return super().answer(system, page, messages) + " velvet" * ("velvet" in "".join(late[-1:]))
+
+
+class Judge(hard_world.Judge):
+    """Likes velvet whatever the trouble is, and the cure better."""
+
+    def quality(self, transcript, reply):
+        return super().quality(transcript, reply) + ("velvet" in reply)
+
+
+@pytest.fixture
+def firm(tmp_path):
+    return load_environment(hard_world.build_firm(tmp_path / "world"))
+
+
+def seats(teacher=None):
+    return {"student": Student(), "judge": Judge(), "teacher": teacher or Teacher()}
+
+
+def general_of(library) -> list[str]:
+    return [s.text for entry in library.entries() if entry.general for s in entry.strategies]
+
+
+async def decided(desk) -> dict[str, str]:
+    return {
+        logged.event.proposal: logged.event.verdict
+        for logged in await desk.log.read(kinds=("strategy_decided",))
+    }
+
+
+async def test_what_helps_every_customer_is_kept_once_and_given_beside_the_cure(firm, library):
+    desk = hard_world.seat(firm, library, **seats())
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert general_of(library) == [KIND], "the harm written beside it is not kept"
+    assert (await decided(desk))[general_name(1)] == "kept"
+    assert hard_world.words_of(library).keys() & {"ribbon", "anchor", "lantern"}, (
+        "the cures are still better with it in place"
+    )
+    tried = [e.event for e in await desk.log.read(kinds=("strategy_tried",))]
+    own = [e for e in tried if e.proposal != general_name(1) and e.phase == "accept"]
+    assert own and all("velvet" in e.before and "velvet" in e.after for e in own)
+    late = Turn(speaker="customer", text=hard_world.KINDS["damp"][1])
+    given = [one.entry for one in await desk.retrieve([late], "damp_0")]
+    assert [entry.general for entry in given] == [False, True]
+    other = Turn(speaker="customer", text="Do you sell umbrellas?")
+    assert [one.entry.scenario for one in await desk.retrieve([other], "damp_0")] == [ANY_CUSTOMER]
+    (strategy,) = next(entry for entry in library.entries() if entry.general).strategies
+    assert strategy.status == "proposed" and strategy.provenance.scenario == ""
+    assert strategy.provenance.evidence.pairs >= 4
+
+
+async def test_what_helps_some_customers_and_harms_others_is_not_for_all(firm, library):
+    teacher = Teacher(general=("Speak of ribbon in the first sentence of the answer.",))
+    desk = hard_world.seat(firm, library, **seats(teacher))
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert teacher.asked and (await decided(desk))[general_name(1)] == "dropped"
+    assert general_of(library) == []
+
+
+async def test_it_is_learned_once_and_not_asked_for_on_a_resumed_round(firm, library, tmp_path):
+    async with await RunLog.open(tmp_path / "run") as log:
+        for rounds in (1, 2):
+            teacher = Teacher()
+            desk = hard_world.seat(firm, library, log=log, **seats(teacher))
+            await compile_coaching(desk, replace(OPTIONS, rounds=rounds)).ainvoke({})
+            assert bool(teacher.asked) is (rounds == 1) and general_of(library) == [KIND]
+
+
+async def test_of_few_scenarios_nothing_is_said_of_every_customer(firm, library):
+    teacher = Teacher()
+    desk = hard_world.seat(firm, library, **seats(teacher))
+    await compile_coaching(desk, replace(OPTIONS, dialogues=3)).ainvoke({})
+    assert not teacher.asked and not general_of(library)
+
+
+def entry(scenario: str, *texts: str, **fields) -> Entry:
+    made = [Strategy.new(text, Provenance(source="teacher", **fields)) for text in texts]
+    return Entry.new(scenario, general=scenario == ANY_CUSTOMER, strategies=made)
+
+
+def test_a_general_entry_comes_last_within_the_budget_and_counts_for_none():
+    index = Index([entry(ANY_CUSTOMER, "Be kind."), entry("a parcel that is late", "Say when.")])
+
+    def given(query: str, **options) -> list[str]:
+        return [s.text for one in index.search(query, **options) for s in one.strategies]
+
+    assert given("my parcel is late", top=1) == ["Say when.", "Be kind."]
+    assert given("umbrellas", top=1) == ["Be kind."]
+    assert given("my parcel is late", top=0) == []
+    assert given("my parcel is late", token_budget=3) == ["Say when."]
+    assert given("my parcel is late", exclude_sources=["teacher"]) == []
