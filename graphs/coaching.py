@@ -25,6 +25,7 @@ from .desk import Desk, Model, Retrieval, fitting_concurrency, open_desk
 from .dialogue import MAX_EXCHANGES, compile_dialogue
 from .events import Fault, RoundEnded, StateClosed, StateExamined
 from .general_step import general_name, general_step
+from .look_back import look_back
 from .rollouts import gather, plan_round, plan_validation, play
 from .rounds import (
     closed_states,
@@ -190,6 +191,28 @@ def compile_coaching(
         found = [one for dialogue in await trained(log) for one in states_of(dialogue, environment)]
         return found, openings(environment, {one.scenario for one in found})
 
+    async def look_back_node(state: CoachingState) -> dict[str, Any]:
+        """Entries that were given in other scenarios than their own are kept from where they did no
+        good.
+        """
+        number = state.get("round", 1)
+        name = f"r{number}.back"
+        if (name, 0, number) in await closed_states(log) or desk.meter.spent:
+            return {}
+        met, _ = await states_so_far()
+        try:
+            await look_back(
+                desk, await dialogues_of(log, number), met, null, round_number=number, run=run,
+                seed=options.seed,
+            )  # fmt: skip
+        except ModelFault as error:
+            await desk.record(Fault(where="coaching", message=str(error)))
+            return {}
+        if not desk.meter.spent:
+            await desk.record(StateClosed(dialogue=name, turn=0, round=number))
+        await desk.record_usage()
+        return {}
+
     async def general_step_node(state: CoachingState) -> dict[str, Any]:
         """Once a round, until something is kept, the teacher writes what might help every customer."""
         number = state.get("round", 1)
@@ -323,6 +346,7 @@ def compile_coaching(
     graph = StateGraph(CoachingState)
     graph.add_node("baseline", baseline)
     graph.add_node("rollouts", rollouts)
+    graph.add_node("look_back", look_back_node)
     graph.add_node("scenario_step", scenario_step)
     graph.add_node("general_step", general_step_node)
     graph.add_node("strategy_step", strategy_step_node)
@@ -330,14 +354,15 @@ def compile_coaching(
     graph.add_node("settle", settle)
     graph.add_edge(START, "baseline")
     graph.add_conditional_edges("baseline", go_on)
-    graph.add_edge("rollouts", "scenario_step")
+    graph.add_edge("rollouts", "look_back")
+    graph.add_edge("look_back", "scenario_step")
     graph.add_conditional_edges("scenario_step", anything_weak)
     graph.add_edge("general_step", "strategy_step")
     graph.add_edge("strategy_step", "close_round")
     graph.add_conditional_edges("close_round", go_on)
     graph.add_edge("settle", END)
     compiled = graph.compile(checkpointer=checkpointer, name="coaching")
-    return compiled.with_config(recursion_limit=4 * options.rounds + 10)
+    return compiled.with_config(recursion_limit=6 * options.rounds + 10)
 
 
 def _over(number: int, stale: int, quiet: int, options: CoachingOptions) -> str:

@@ -194,6 +194,16 @@ class StrategyTried(_Event):
     checks_after: float | None = None
 
 
+class EntryNarrowed(_Event):
+    """An entry was given in a scenario it was not learned in, did no good there, and is kept from it."""
+
+    kind: Literal["entry_narrowed"] = "entry_narrowed"
+    entry: str
+    scenario: str
+    how: str
+    gain: float
+
+
 class StrategyDecided(_Event):
     """A proposal was kept or dropped, and why."""
 
@@ -318,6 +328,7 @@ Event = Annotated[
     | StateExamined
     | StrategyProposed
     | StrategyTried
+    | EntryNarrowed
     | StrategyDecided
     | StateClosed
     | RoundEnded

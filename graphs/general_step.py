@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+from tutelage.agents.rubric_orders import rubric_orders
 from tutelage.agents.tactics import fitting_tactics
 from tutelage.agents.teacher import Exchange, Proposal
 from tutelage.strategy_store import ANY_CUSTOMER
@@ -17,7 +18,7 @@ from .desk import Desk
 from .events import StrategyProposed
 from .keeping import provenance_of
 from .selection import Attempt, accept, choose, mean_merit, plain_replies
-from .states import State
+from .states import DOUBTFUL, State
 from .strategy_step import StepOptions
 from .trials import Candidate, Null, Weak, extend_null, general_entry
 
@@ -45,7 +46,8 @@ async def general_step(
     something was kept, None where nothing was tried.
 
     The teacher writes them on sight of several weak replies and of what reviewers found most often. The
-    candidates (those, and the handbook's tactics that fit best) are compared in one state each of half
+    candidates (those, the handbook's tactics that fit best, and what the rubric asks for and was missed
+    most, as orders) are compared in one state each of half
     of the scenarios; the best is accepted, by the same test as any strategy, in states of the other
     half and in the openings of scenarios that nobody has met. It is tried beside what the library gives
     there already. Whatever is learned for one scenario later has to be better with it in place.
@@ -75,7 +77,7 @@ async def general_step(
     name = general_name(round_number)
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
     offered = await _proposals(desk, weak, met, options.alternatives, at)
-    candidates, refused = screened(desk, [one for found in offered for one in _offers(desk, found)])
+    candidates, refused = screened(desk, [*_asked_for(met), *_offers(desk, offered)])
     await desk.record(
         StrategyProposed(
             proposal=name, dialogue=name, turn=0, attempt=0, scenario=ANY_CUSTOMER,
@@ -142,18 +144,25 @@ async def _proposals(
     )
 
 
-def _offers(desk: Desk, proposal: Proposal) -> list[Candidate]:
-    chosen = [desk.environment.handbook[id_] for id_ in proposal.tactics]
+def _offers(desk: Desk, offered: Sequence[Proposal]) -> list[Candidate]:
+    chosen = dict.fromkeys(id_ for proposal in offered for id_ in proposal.tactics)
     return [
-        *(Candidate((text,), "teacher", ()) for text in proposal.strategies),
-        *(Candidate((tactic.do,), "handbook", (tactic.id,)) for tactic in chosen),
+        *(Candidate((text,), "teacher", ()) for one in offered for text in one.strategies),
+        *(Candidate((desk.environment.handbook[id_].do,), "handbook", (id_,)) for id_ in chosen),
     ]
 
 
-def _common(met: Sequence[State]) -> list[str]:
-    """What reviewers found wanting in more than one scenario, the most frequent first."""
+def _asked_for(met: Sequence[State]) -> list[Candidate]:
+    missed = [reason.removeprefix(DOUBTFUL) for reason in _common(met, DOUBTFUL)]
+    return [Candidate((order,), "rubric", ()) for order in rubric_orders(missed)]
+
+
+def _common(met: Sequence[State], kind: str = "") -> list[str]:
+    """What reviewers found wanting in more than one scenario, the most frequent first; of one kind."""
     found = Counter(
-        reason for _, reason in {(state.scenario, r) for state in met for r in state.reasons}
+        reason
+        for _, reason in sorted({(state.scenario, r) for state in met for r in state.reasons})
+        if reason.startswith(kind)
     )
     return [reason for reason, count in found.most_common(_REASONS) if count > 1]
 

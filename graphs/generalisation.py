@@ -111,13 +111,26 @@ async def generalise(
         f"of {len(near)} other states that would retrieve it, it harms {len(harmed)} and does nothing "
         f"for {len(useless)}"
     )
+    apart = await told_apart(desk, entry, home, own, away)
+    if apart is None:
+        return Gate(None, f"{found}, and it cannot be told apart from them", "", pairs, mean)
+    narrowed, how = apart
+    return Gate(narrowed, f"{found}, and was narrowed {how}", how, pairs, mean)
+
+
+async def told_apart(
+    desk: Desk, entry: Entry, home: State, own: Sequence[State], away: Sequence[State]
+) -> tuple[Entry, str] | None:
+    """An entry that reaches none of the states it is to be kept from, and how it was narrowed; None
+    where that would cost it its home or most of its own scenario's other states.
+    """
     async for narrowed, how in _narrower(desk, entry, home, away):
         looked = await similarities(desk, narrowed, [home, *away, *own])
         stays, *rest = map(bool, looked)
         still, reached_now = rest[: len(away)], rest[len(away) :]
         if stays and not any(still) and sum(reached_now) >= KEEP_SHARE * len(own):
-            return Gate(narrowed, f"{found}, and was narrowed {how}", how, pairs, mean)
-    return Gate(None, f"{found}, and it cannot be told apart from them", "", pairs, mean)
+            return narrowed, how
+    return None
 
 
 async def _narrower(

@@ -11,6 +11,9 @@ from tutelage.environments import Environment, Question
 from .events import DialogueEnded, DialogueJudged, DialogueStarted, TurnSpoken
 from .run_log import Log
 
+DOUBTFUL = "doubtful: "
+"""Stands before a question of the rubric that the judge answered least well."""
+
 
 @dataclass
 class Played:
@@ -137,7 +140,7 @@ def _shortcomings(judged: DialogueJudged, items: Sequence) -> tuple[str, ...]:
     low = sorted(asked, key=lambda item: judged.questions[item.id])[:2]
     return tuple(
         [f"check failed: {text}" for text in failed]
-        + [f"doubtful: {item.question}" for item in low if judged.questions[item.id] < 0.7]
+        + [f"{DOUBTFUL}{item.question}" for item in low if judged.questions[item.id] < 0.7]
     )
 
 

@@ -105,8 +105,8 @@ class Index:
                 not fit any more is left out whole.
             exclude_scenarios: ids of the firm's scenarios; strategies learned from them are left
                 out, so that an evaluation does not meet its own lessons.
-            exclude_sources: `handbook`, `policy`, `teacher` or `person`; what came from there is
-                left out.
+            exclude_sources: `handbook`, `policy`, `rubric`, `teacher` or `person`: what came from
+                there is left out.
         """
         if top < 1:
             return []

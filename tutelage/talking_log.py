@@ -22,6 +22,7 @@ from tutelage.graphs.events import (
     DialogueEnded,
     DialogueJudged,
     DialogueStarted,
+    EntryNarrowed,
     Event,
     Fault,
     LibrarySettled,
@@ -139,6 +140,9 @@ def line_of(event: Event) -> Text | None:
         case StrategyTried():
             said = f"tried ({event.phase}): preference {event.preference:.2f}"
             return _line(event.proposal, "dim", said)
+        case EntryNarrowed():
+            said = f"does no good in {event.scenario}, and was narrowed {event.how}"
+            return _line(event.entry, "yellow", said, _WIDTH * 2)
         case StrategyDecided():
             style = "bold green" if event.verdict == "kept" else "red"
             return _line(event.proposal, style, f"{event.verdict}: {event.reason}", _WIDTH * 2)

@@ -1,0 +1,69 @@
+"""Looking back: what did no good where it was not learned is not given there any more."""
+
+from __future__ import annotations
+
+import hard_world
+import pytest
+from tutelage.agents.transcript import Turn
+from tutelage.environments import load_environment
+from tutelage.graphs.coaching import CoachingOptions, compile_coaching
+from tutelage.graphs.run_log import RunLog
+from tutelage.strategy_store import Entry, Provenance, Strategy
+
+OPTIONS = CoachingOptions(
+    rounds=1, dialogues=16, validation_dialogues=0, states_per_round=0, max_exchanges=2, general=False
+)  # fmt: skip
+LATE, GIFT = (hard_world.KINDS[kind][1] for kind in ("late", "gift"))
+
+
+@pytest.fixture
+def firm(tmp_path):
+    return load_environment(hard_world.build_firm(tmp_path / "world"))
+
+
+def late_entry(text: str, scenario: str = "") -> Entry:
+    """What somebody brought along: found by the late parcel, and near to the gift that is late."""
+    strategy = Strategy.new(text, Provenance(source="import", scenario=scenario))
+    return Entry.new("a customer whose parcel is late", cues=[LATE], strategies=[strategy])
+
+
+async def given_at(desk, line: str) -> bool:
+    return bool(await desk.retrieve([Turn(speaker="customer", text=line)], "any"))
+
+
+async def narrowed(desk) -> list:
+    return [logged.event for logged in await desk.log.read(kinds=("entry_narrowed",))]
+
+
+async def test_an_entry_is_kept_from_the_scenario_where_it_harms_and_stays_where_it_helps(
+    firm, library
+):
+    library.add(late_entry("Speak of ribbon in the first sentence of the answer."), "me")
+    desk = hard_world.seat(firm, library)
+    assert await given_at(desk, GIFT), "the world is such that it reaches the neighbour"
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    (entry,) = library.entries()
+    assert entry.unless and all("birthday" in line for line in entry.unless)
+    assert await given_at(desk, LATE) and not await given_at(desk, GIFT)
+    found = await narrowed(desk)
+    assert found and all(event.scenario.startswith("gift") and event.gain <= 0 for event in found)
+
+
+async def test_what_a_person_approved_stays_as_it_is(firm, library):
+    library.add(late_entry("Speak of ribbon in the first sentence of the answer."), "me")
+    library.approve([s.id for s in library.entries()[0].strategies], "me")
+    desk = hard_world.seat(firm, library)
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert not library.entries()[0].unless and not await narrowed(desk)
+
+
+async def test_in_its_own_scenario_it_is_not_looked_at_and_once_a_round(firm, library, tmp_path):
+    library.add(late_entry("Speak of thunder in every answer.", "late_0"), "me")
+    async with await RunLog.open(tmp_path / "run") as log:
+        desk = hard_world.seat(firm, library, log=log)
+        await compile_coaching(desk, OPTIONS).ainvoke({})
+        tried = [logged.event for logged in await log.read(kinds=("strategy_tried",))]
+        looked_at = {event.dialogue.split(".")[1] for event in tried}
+        assert "late_1" in looked_at and "late_0" not in looked_at
+        await compile_coaching(desk, OPTIONS).ainvoke({})
+        assert len(await log.read(kinds=("strategy_tried",))) == len(tried)
