@@ -33,6 +33,7 @@ from .rounds import (
     dialogues_of,
     library_version,
     no_use,
+    null_pairs,
     round_sums,
     settle_library,
     trained,
@@ -311,6 +312,7 @@ def compile_coaching(
 
     async def baseline(state: CoachingState) -> dict[str, Any]:
         """The student plays the validation dialogues before anything is taught."""
+        null.pairs = await null_pairs(log)
         done = [e.event for e in await log.read(kinds=("round_ended",))]
         rounds = [event for event in done if isinstance(event, RoundEnded)]
         if not rounds and not any(event.verdict == "kept" for event in await decided_in(log, 1)):

@@ -194,6 +194,17 @@ class StrategyTried(_Event):
     checks_after: float | None = None
 
 
+class NullCompared(_Event):
+    """The judge compared two replies of the same student to the same state: what chance does."""
+
+    kind: Literal["null_compared"] = "null_compared"
+    dialogue: str
+    turn: int
+    preference: float
+    checks_before: float | None = None
+    checks_after: float | None = None
+
+
 class EntryNarrowed(_Event):
     """An entry was given in a scenario it was not learned in, did no good there, and is kept from it."""
 
@@ -328,6 +339,7 @@ Event = Annotated[
     | StateExamined
     | StrategyProposed
     | StrategyTried
+    | NullCompared
     | EntryNarrowed
     | StrategyDecided
     | StateClosed

@@ -16,9 +16,11 @@ from .desk import Desk
 from .events import EntryNarrowed
 from .generalisation import told_apart
 from .states import Played, State, states_of
-from .trials import Drawn, Null, compare, reached
+from .trials import Drawn, Null, compare, extend_null, reached, reply
 
 BACK_SEED = 6000
+LEAST_NULL = 4
+"""Comparisons of the student with itself before anything is measured in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ async def look_back(
         desk: the agents, and the library.
         dialogues: those that the round played.
         met: the states of all training dialogues so far.
-        null: the comparisons that say what a clear preference is.
+        null: the comparisons that say what a clear preference is; where there are hardly any, some are
+            added.
         round_number: for the log.
         run: the run's name, the author of the version.
         seed: the run's seed.
@@ -61,7 +64,6 @@ async def look_back(
     if desk.library is None:
         return 0
     held = {entry.id: entry for entry in await asyncio.to_thread(desk.library.entries)}
-    unit = spread(null.pairs)
     narrowed = 0
     by_place: dict[tuple[str, str], list[_Gift]] = {}
     for gift in _gifts(dialogues, held, desk.environment, seed + BACK_SEED):
@@ -71,6 +73,10 @@ async def look_back(
             break
         name = f"r{round_number}.back.{id_}"
         drawn = [one for gift in gifts if (one := await _without(desk, gift)) is not None]
+        for one in drawn[: max(0, LEAST_NULL - len(null.pairs))]:
+            again = await reply(desk, one.state, one.seed + 1)
+            await extend_null(desk, one.state, [one.after, again], null)
+        unit = spread(null.pairs)
         pairs = [await compare(desk, name, "elsewhere", one) for one in drawn]
         gains = [gain(pair, unit) for pair in pairs]
         if not gains or np.mean(gains) > 0:
@@ -107,8 +113,8 @@ def _gifts(
             for id_ in dict.fromkeys(given.entry for given in said.strategies):
                 entry = held.get(id_)
                 if entry is not None and _may_narrow(entry, state.scenario):
-                    reply = Reply(said.text, said.tools)
-                    gifts.append(_Gift(id_, state, reply, seed + len(gifts)))
+                    spoke = Reply(said.text, said.tools)
+                    gifts.append(_Gift(id_, state, spoke, seed + 2 * len(gifts)))
     return gifts
 
 

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from .acceptance import SATISFACTION, Pair, gain, mean_interval, spread
 from .convergence import best_round, of_no_use, step_between
 from .desk import Desk
-from .events import LibrarySettled, RoundEnded, StateClosed, StrategyDecided, StrategyTried
+from .events import (
+    LibrarySettled,
+    NullCompared,
+    RoundEnded,
+    StateClosed,
+    StrategyDecided,
+    StrategyTried,
+)
 from .run_log import Log
 from .states import Played, played
 from .trials import Null
@@ -91,6 +98,18 @@ async def closed_states(log: Log) -> set[tuple[str, int, int]]:
     """The states that are done with: dialogue, turn, round."""
     events = [logged.event for logged in await log.read(kinds=("state_closed",))]
     return {(e.dialogue, e.turn, e.round) for e in events if isinstance(e, StateClosed)}
+
+
+async def null_pairs(log: Log) -> list[Pair]:
+    """What a run that goes on knows of chance: the comparisons of the student with itself so far, whose
+    words nobody needs.
+    """
+    events = [logged.event for logged in await log.read(kinds=("null_compared",))]
+    return [
+        Pair("", "", "", event.preference, event.checks_before, event.checks_after)
+        for event in events
+        if isinstance(event, NullCompared)
+    ]
 
 
 async def decided_in(log: Log, number: int) -> list[StrategyDecided]:

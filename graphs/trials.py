@@ -26,7 +26,7 @@ from tutelage.strategy_store import (
 
 from .acceptance import Pair
 from .desk import Desk
-from .events import StrategyTried
+from .events import NullCompared, StrategyTried
 from .states import State
 
 Phase = Literal["choose", "accept", "elsewhere"]
@@ -106,7 +106,14 @@ async def compare(desk: Desk, name: str, phase: Phase, drawn: Drawn) -> Pair:
 async def extend_null(desk: Desk, state: State, plain: Sequence[Reply], null: Null) -> None:
     """Comparisons of the student with itself: each plain reply with the next."""
     for first, second in pairwise(plain):
-        null.pairs.append(await _pair(desk, state, first, second))
+        pair = await _pair(desk, state, first, second)
+        null.pairs.append(pair)
+        await desk.record(
+            NullCompared(
+                dialogue=state.dialogue, turn=state.turn, preference=pair.preference,
+                checks_before=pair.checks_before, checks_after=pair.checks_after,
+            )
+        )  # fmt: skip
 
 
 async def _pair(desk: Desk, state: State, before: Reply, after: Reply) -> Pair:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import hard_world
 import pytest
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
+from tutelage.graphs.look_back import LEAST_NULL
+from tutelage.graphs.rounds import null_pairs
 from tutelage.graphs.run_log import RunLog
 from tutelage.strategy_store import Entry, Provenance, Strategy
 
@@ -45,6 +49,8 @@ async def test_an_entry_is_kept_from_the_scenario_where_it_harms_and_stays_where
     (entry,) = library.entries()
     assert entry.unless and all("birthday" in line for line in entry.unless)
     assert await given_at(desk, LATE) and not await given_at(desk, GIFT)
+    chance = [e.event for e in await desk.log.read(kinds=("null_compared",))]
+    assert len(chance) >= LEAST_NULL and len(await null_pairs(desk.log)) == len(chance)
     found = await narrowed(desk)
     assert found and all(event.scenario.startswith("gift") and event.gain <= 0 for event in found)
 
@@ -67,3 +73,14 @@ async def test_in_its_own_scenario_it_is_not_looked_at_and_once_a_round(firm, li
         assert "late_1" in looked_at and "late_0" not in looked_at
         await compile_coaching(desk, OPTIONS).ainvoke({})
         assert len(await log.read(kinds=("strategy_tried",))) == len(tried)
+
+
+async def test_a_run_that_goes_on_knows_what_chance_does(firm, library, tmp_path):
+    library.add(late_entry("Speak of ribbon in the first sentence of the answer."), "me")
+    async with await RunLog.open(tmp_path / "run") as log:
+        for rounds in (1, 2):
+            desk = hard_world.seat(firm, library, log=log)
+            await compile_coaching(desk, replace(OPTIONS, rounds=rounds)).ainvoke({})
+        tried = [logged.event.proposal for logged in await log.read(kinds=("strategy_tried",))]
+        assert {name[:2] for name in tried} == {"r1", "r2"}
+        assert len(await null_pairs(log)) == LEAST_NULL
