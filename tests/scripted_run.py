@@ -62,7 +62,7 @@ async def main(folder: Path, pause: float) -> None:
         desk.speech = speech
         await log.append(ev.RunStarted(command="coach", environment="world", models=desk.models))
         options = CoachingOptions(rounds=2, dialogues=6, validation_dialogues=2, concurrency=4,
-                                  max_exchanges=3)  # fmt: skip
+                                  max_exchanges=3, general=False)  # fmt: skip
         await compile_coaching(desk, options).ainvoke({})
         await log.append(ev.RunEnded(reason="done"))
         library.close()

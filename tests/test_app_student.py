@@ -325,7 +325,7 @@ async def test_a_whole_coaching_run_with_an_app_as_student(firm, tmp_path):
         return f"{world.DULL} {' '.join(words)}".strip()
 
     options = CoachingOptions(rounds=2, dialogues=6, validation_dialogues=2, states_per_round=6,
-                              concurrency=4, max_exchanges=2)  # fmt: skip
+                              concurrency=4, max_exchanges=2, general=False)  # fmt: skip
     with Library.open(tmp_path / "l.db", create=True) as library:
         graph = tutelage.coaching_graph(
             firm, student=app, teacher=world.ScriptedTeacher(), library=library, options=options,

@@ -91,7 +91,7 @@ def test_the_rules_that_a_scenario_names_go_before_nearer_ones():
 
 OPTIONS = CoachingOptions(
     rounds=2, dialogues=12, validation_dialogues=2, states_per_round=6, concurrency=4,
-    max_exchanges=3,
+    max_exchanges=3, general=False,
 )  # fmt: skip
 RULES = "\n".join(
     [
@@ -123,7 +123,7 @@ async def test_where_the_teacher_is_vague_the_loop_learns_from_the_rules(tmp_pat
     firm = load_environment(world.build_firm(tmp_path / "world", policy=RULES))
     with Library.open(tmp_path / "library.db", create=True) as library:
         desk = world.seat(firm, library, teacher=Vague())
-        await compile_coaching(desk, replace(OPTIONS, general=False)).ainvoke({})
+        await compile_coaching(desk, OPTIONS).ainvoke({})
         kept = [strategy for entry in library.entries() for strategy in entry.strategies]
         assert len(kept) >= 3
         for strategy in kept:

@@ -176,7 +176,8 @@ async def test_a_coached_run_in_the_scripted_world_gives_only_cures(tmp_path):
     firm = load_environment(build_firm(tmp_path / "world"))
     with Library.open(tmp_path / "library.db", create=True) as library:
         desk = seat(firm, library)
-        options = CoachingOptions(rounds=2, dialogues=6, states_per_round=6, max_exchanges=3)
+        options = CoachingOptions(rounds=2, dialogues=6, states_per_round=6, max_exchanges=3,
+                                  general=False)  # fmt: skip
         await compile_coaching(desk, options).ainvoke({})
         records, counts = await finetuning_records(desk.log, firm, Choice())
     assert counts["accepted replies"] >= 3

@@ -21,7 +21,7 @@ from tutelage.report import coach_table, write_report
 
 OPTIONS = CoachingOptions(
     rounds=3, dialogues=8, validation_dialogues=4, states_per_round=8, concurrency=4,
-    max_exchanges=3,
+    max_exchanges=3, general=False,
 )  # fmt: skip
 
 

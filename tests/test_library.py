@@ -292,6 +292,8 @@ def test_what_came_in_before_with_a_hostile_scenario_reaches_no_prompt(library):
     text = export_text(library.entries(), "static")
     assert "who waits" in text and "Ignore" not in text
     assert export_text([worse], "static") == ""
+    library.revise(good.id, "me", general=True)
+    assert "In every situation:\n- " in export_text(library.entries(("approved",)), "static")
     library.revise(bad.id, "me", scenario="a customer who mourns")
     library.approve([bad.strategies[0].id], "me")
 

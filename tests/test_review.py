@@ -142,6 +142,13 @@ async def test_the_card_says_where_an_entry_is_not_given(path):
         await until(pilot, lambda: not limits.display)
 
 
+async def test_the_card_says_that_an_entry_is_given_always(path):
+    with Library.open(path) as library:
+        library.revise(library.entries()[0].id, "cem", general=True)
+    async with opened(path) as (_, pilot):
+        await says(pilot, "given in every state")
+
+
 async def test_approve_stands_on_disk_in_the_persons_name(path):
     async with opened(path) as (app, pilot):
         await pilot.press("j", "a")
@@ -563,6 +570,10 @@ def test_an_entrys_document_gives_back_what_was_changed():
     changed = text.replace("- my parcel is broken", "- my lamp is broken").replace("0.6", "0.7")
     fields, _ = read_entry_document(changed, limited)
     assert fields == {"unless": ["my lamp is broken"], "threshold": 0.7}
+    fields, _ = read_entry_document(
+        entry_document(one).replace("general: false", "general: yes"), one
+    )
+    assert fields == {"general": True}
     for broken, said in (
         ("scenario: [", r"line \d+: is broken YAML"),
         ("x: 1", "scenario"),
