@@ -215,7 +215,7 @@ def compile_coaching(
         return {}
 
     async def general_step_node(state: CoachingState) -> dict[str, Any]:
-        """Once a round, until something is kept, the teacher writes what might help every customer."""
+        """Once a round, while there is room, the teacher writes what might help every customer."""
         number = state.get("round", 1)
         name = general_name(number)
         if not options.general or (name, 0, number) in await closed_states(log):

@@ -11,6 +11,7 @@ from tutelage.agents.rubric_orders import rubric_orders
 from tutelage.agents.tactics import fitting_tactics
 from tutelage.agents.teacher import Exchange, Proposal
 from tutelage.strategy_store import ANY_CUSTOMER
+from tutelage.strategy_store.wording import same_order
 
 from .acceptance import spread
 from .candidates import first_allowed, screened
@@ -25,6 +26,8 @@ from .trials import Candidate, Null, Weak, extend_null, general_entry
 GENERAL_SEED = 5000
 LEAST_SCENARIOS = 4
 """Scenarios met before anything can be said of every customer: half are chosen on, half accepted on."""
+MOST_GENERAL = 3
+"""Strategies for every state that a library learns at most: a weak student follows few at a time."""
 _CHOSEN_ON = 4
 _SHOWN, _REASONS, _TACTICS = 3, 4, 4
 """Exchanges, reviewers' findings and handbook tactics at most that the teacher is shown."""
@@ -42,15 +45,15 @@ async def general_step(
     run: str = "",
     seed: int = 0,
 ) -> bool | None:
-    """Learn strategies that are given in every state, where the library holds none yet; says whether
+    """Learn strategies that are given in every state, until the library holds MOST_GENERAL; says whether
     something was kept, None where nothing was tried.
 
-    The teacher writes them on sight of several weak replies and of what reviewers found most often. The
-    candidates (those, the handbook's tactics that fit best, and what the rubric asks for and was missed
-    most, as orders) are compared in one state each of half
-    of the scenarios; the best is accepted, by the same test as any strategy, in states of the other
-    half and in the openings of scenarios that nobody has met. It is tried beside what the library gives
-    there already. Whatever is learned for one scenario later has to be better with it in place.
+    The teacher writes them on sight of several weak replies and of what reviewers found most often.
+    The candidates (those, the handbook's tactics that fit best, and what the rubric asks for and was
+    missed most, as orders) are compared in one state each of half of the scenarios; the best is
+    accepted, by the same test as any strategy, in states of the other half and in the openings of
+    scenarios that nobody has met. It is tried beside what the library gives there already, general ones too. Whatever is
+    learned for one scenario later has to be better with it in place.
 
     Args:
         desk: the agents; its library takes what is kept, as proposed.
@@ -67,7 +70,8 @@ async def general_step(
         return None
     held = await asyncio.to_thread(desk.library.entries, ("proposed", "approved"))
     weakest = _weakest(met)
-    if len(weakest) < LEAST_SCENARIOS or not weak or any(entry.general for entry in held):
+    general = [s.text for entry in held if entry.general for s in entry.strategies]
+    if len(weakest) < LEAST_SCENARIOS or not weak or len(general) >= MOST_GENERAL:
         return None
     at = seed + GENERAL_SEED + round_number
     random.Random(at).shuffle(weakest)  # noqa: S311 - a plan, not a secret
@@ -78,6 +82,9 @@ async def general_step(
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
     offered = await _proposals(desk, weak, met, options.alternatives, at)
     candidates, refused = screened(desk, [*_asked_for(met), *_offers(desk, offered)])
+    candidates = [
+        one for one in candidates if not any(same_order(one.texts[0], text) for text in general)
+    ]
     await desk.record(
         StrategyProposed(
             proposal=name, dialogue=name, turn=0, attempt=0, scenario=ANY_CUSTOMER,
@@ -88,7 +95,7 @@ async def general_step(
         )
     )  # fmt: skip
     if not candidates:
-        await tried.dropped([], "refused: " + "; ".join(refused))
+        await tried.dropped([], "nothing new was proposed" + "".join(f"; {why}" for why in refused))
         return False
     plain = await plain_replies(desk, [*chosen_on, *chosen_on], at)
     for place, state in enumerate(chosen_on):

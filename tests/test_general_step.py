@@ -11,7 +11,7 @@ import world
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.general_step import general_name
+from tutelage.graphs.general_step import MOST_GENERAL, general_name
 from tutelage.graphs.run_log import RunLog
 from tutelage.strategy_store import ANY_CUSTOMER, Entry, Index, Provenance, Strategy
 
@@ -99,13 +99,24 @@ async def test_what_helps_some_customers_and_harms_others_is_not_for_all(firm, l
     assert general_of(library) == []
 
 
-async def test_it_is_learned_once_and_not_asked_for_on_a_resumed_round(firm, library, tmp_path):
+async def test_a_round_learns_it_once_and_the_next_one_nothing_that_is_held(
+    firm, library, tmp_path
+):
     async with await RunLog.open(tmp_path / "run") as log:
-        for rounds in (1, 2):
+        for rounds, asked in ((1, True), (1, False), (2, True)):
             teacher = Teacher()
             desk = hard_world.seat(firm, library, log=log, **seats(teacher))
             await compile_coaching(desk, replace(OPTIONS, rounds=rounds)).ainvoke({})
-            assert bool(teacher.asked) is (rounds == 1) and general_of(library) == [KIND]
+            assert bool(teacher.asked) is asked and general_of(library) == [KIND]
+
+
+async def test_a_full_library_is_asked_for_no_more(firm, library):
+    texts = [f"Begin with word{number} in the answer." for number in range(MOST_GENERAL)]
+    library.add(entry(ANY_CUSTOMER, *texts), "me")
+    teacher = Teacher()
+    desk = hard_world.seat(firm, library, **seats(teacher))
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert not teacher.asked and general_of(library) == texts
 
 
 async def test_of_few_scenarios_nothing_is_said_of_every_customer(firm, library):
