@@ -52,8 +52,8 @@ async def general_step(
     The candidates (those, the handbook's tactics that fit best, and what the rubric asks for and was
     missed most, as orders) are compared in one state each of half of the scenarios; the best is
     accepted, by the same test as any strategy, in states of the other half and in the openings of
-    scenarios that nobody has met. It is tried beside what the library gives there already, general ones too. Whatever is
-    learned for one scenario later has to be better with it in place.
+    scenarios that nobody has met. It is tried beside what the library gives there already, general
+    ones too. Whatever is learned for one scenario later has to be better with it in place.
 
     Args:
         desk: the agents; its library takes what is kept, as proposed.
