@@ -28,7 +28,7 @@ from tutelage.strategy_store import Library
 
 OPTIONS = CoachingOptions(
     rounds=4, dialogues=6, validation_dialogues=6, states_per_round=6, concurrency=4,
-    max_exchanges=3,
+    max_exchanges=3, general=False,
 )  # fmt: skip
 
 
