@@ -81,7 +81,7 @@ async def general_step(
     name = general_name(round_number)
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
     offered = await _proposals(desk, weak, met, options.alternatives, at)
-    candidates, refused = screened(desk, [*_asked_for(met), *_offers(desk, offered)])
+    candidates, refused = screened(desk, [*_offers(desk, offered), *_asked_for(met)])
     candidates = [
         one for one in candidates if not any(same_order(one.texts[0], text) for text in general)
     ]

@@ -637,6 +637,15 @@ def test_usage_is_added_over_the_processes_of_a_resumed_run():
     assert folded([STORY[0], used, more]).rates["student"].per_second == 40.0
 
 
+def test_the_workshop_says_for_whom_something_was_written_that_no_state_was_examined_for():
+    picture = folded([
+        ev.StrategyProposed(proposal="r1.general", dialogue="r1.general", turn=0, attempt=0,
+                            scenario="any customer", texts=["Be kind."], source="rubric")
+    ])  # fmt: skip
+    (card,) = workshop(picture)
+    assert "state  any customer\n" in card.text.plain and "Be kind." in card.text.plain
+
+
 def test_the_workshop_is_bounded():
     picture = folded(
         event

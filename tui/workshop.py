@@ -43,7 +43,12 @@ def _case(case: Case) -> Content:
             _preference(seen.preference, "the teacher's is better", seen.weak),
         ]
     else:
-        parts.append(Content.styled(where, "$quiet"))
+        written = [one.proposed for one in case.attempts.values() if one.proposed is not None]
+        scenario = clean(written[0].scenario) if written else ""
+        parts += [
+            Content.assemble(("state  ", "bold $judge"), (scenario, "bold")),
+            Content.styled(f"       {where}", "$quiet"),
+        ]
     for name, attempt in case.attempts.items():
         parts += _attempt(name, attempt)
     return Content("\n").join(parts)
