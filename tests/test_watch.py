@@ -29,6 +29,7 @@ from tutelage.tui.help import Help
 from tutelage.tui.replay import Replay, falls
 from tutelage.tui.rounds import _settled
 from tutelage.tui.shell import ScreenFault
+from tutelage.tui.workshop import workshop
 from typer.testing import CliRunner
 
 from tutelage.main import app as cli
