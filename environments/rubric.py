@@ -175,6 +175,11 @@ def check_mean(
     return weighted_mean(items, passed)
 
 
+def check_weight(items: Sequence[RubricItem]) -> float:
+    """How many checks by code a rubric has, each counted by its weight: what a share is a share of."""
+    return float(sum(check.weight for check in _checks(items)))
+
+
 def state_score(check: StateCheck, state: Mapping[str, Any]) -> float:
     """1 where the state holds the expected value at the check's path, else 0."""
     return float(same(at_path(state, check.path), check.equals))

@@ -16,9 +16,11 @@ MIN_SPREAD = 0.02
 """Least preference away from one half (0-0.5) that counts in full, however quiet the judge is."""
 MIN_GAIN = 0.1
 """Least mean gain (0-1) that is worth an entry, however certain it is."""
-CODE_COUNTS = 6.0
-"""Clear preferences that winning all code checks is worth: code does not err, judges do. A rubric has
-about eight, so one more that holds counts nearly as much as a clear preference."""
+ONE_CHECK = 0.75
+"""What one more check by code that holds is worth, in clear preferences, however many the rubric has:
+code does not err, judges do."""
+USUAL_CHECKS = 8.0
+"""Checks by code of a rubric, where an older log does not say how many."""
 LEAST_LOOKED_AT = 4
 """Pairs before a strategy whose mean gain is not above zero is given up."""
 
@@ -35,6 +37,8 @@ class Pair:
     preference: float
     checks_before: float | None = None
     checks_after: float | None = None
+    checks: float = USUAL_CHECKS
+    """How many checks the shares are of, each counted by its weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,11 @@ def spread(null: Sequence[Pair]) -> float:
 
 def merit(pair: Pair, unit: float) -> float:
     """How much one pair says for the strategy: the judge's preference in units of the null's spread
-    (one at most, either way), and the share of code checks won or lost, which counts CODE_COUNTS
-    times.
+    (one at most, either way), and the code checks won or lost, each worth ONE_CHECK.
     """
     checks = 0.0
     if pair.checks_before is not None and pair.checks_after is not None:
-        checks = CODE_COUNTS * (pair.checks_after - pair.checks_before)
+        checks = ONE_CHECK * pair.checks * (pair.checks_after - pair.checks_before)
     return float(np.clip((pair.preference - 0.5) / unit, -1.0, 1.0)) + checks
 
 

@@ -192,6 +192,7 @@ class StrategyTried(_Event):
     preference: float = Field(ge=0, le=1, description="Probability that `after` is better.")
     checks_before: float | None = None
     checks_after: float | None = None
+    checks: float = Field(default=8.0, description="How many checks by code the shares are of.")
 
 
 class NullCompared(_Event):
@@ -203,6 +204,7 @@ class NullCompared(_Event):
     preference: float
     checks_before: float | None = None
     checks_after: float | None = None
+    checks: float = Field(default=8.0, description="How many checks by code the shares are of.")
 
 
 class EntryNarrowed(_Event):

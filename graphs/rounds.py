@@ -106,7 +106,7 @@ async def null_pairs(log: Log) -> list[Pair]:
     """
     events = [logged.event for logged in await log.read(kinds=("null_compared",))]
     return [
-        Pair("", "", "", event.preference, event.checks_before, event.checks_after)
+        Pair("", "", "", event.preference, event.checks_before, event.checks_after, event.checks)
         for event in events
         if isinstance(event, NullCompared)
     ]
@@ -136,7 +136,10 @@ async def no_use(desk: Desk, log: Log, null: Null) -> str:
         if isinstance(logged.event, StrategyTried) and logged.event.phase != "elsewhere"
     ]
     gains = [
-        gain(Pair("", e.before, e.after, e.preference, e.checks_before, e.checks_after), unit)
+        gain(
+            Pair("", e.before, e.after, e.preference, e.checks_before, e.checks_after, e.checks),
+            unit,
+        )
         for e in tried
     ]
     same = sum(event.before.strip() == event.after.strip() for event in tried)

@@ -11,7 +11,7 @@ from typing import Literal
 from tutelage.agents.judge import checks_held
 from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Reply, Turn, as_messages, with_actions
-from tutelage.environments import Tactic
+from tutelage.environments import Tactic, check_weight
 from tutelage.strategy_store import (
     ANY_CUSTOMER,
     Entry,
@@ -97,7 +97,7 @@ async def compare(desk: Desk, name: str, phase: Phase, drawn: Drawn) -> Pair:
             before=drawn.before.text, after=drawn.after.text,
             tools_before=drawn.before.tools, tools_after=drawn.after.tools,
             preference=pair.preference,
-            checks_before=pair.checks_before, checks_after=pair.checks_after,
+            checks_before=pair.checks_before, checks_after=pair.checks_after, checks=pair.checks,
         )
     )  # fmt: skip
     return pair
@@ -112,6 +112,7 @@ async def extend_null(desk: Desk, state: State, plain: Sequence[Reply], null: Nu
             NullCompared(
                 dialogue=state.dialogue, turn=state.turn, preference=pair.preference,
                 checks_before=pair.checks_before, checks_after=pair.checks_after,
+                checks=pair.checks,
             )
         )  # fmt: skip
 
@@ -123,6 +124,7 @@ async def _pair(desk: Desk, state: State, before: Reply, after: Reply) -> Pair:
     return Pair(
         state.customer_says, *shown, preference,
         checks_of(desk, state, before.text), checks_of(desk, state, after.text),
+        check_weight(desk.environment.rubric_for(scenario)),
     )  # fmt: skip
 
 

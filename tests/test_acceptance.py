@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tutelage.graphs.acceptance import (
     ALPHA,
+    ONE_CHECK,
     SATISFACTION,
     Pair,
     decide,
     example_of,
     gain,
     mean_interval,
+    merit,
     null_threshold,
     spread,
 )
@@ -117,6 +119,13 @@ def test_what_a_preference_is_worth_depends_on_how_loud_the_judge_is():
     assert gain(pair(0.56), spread(loud)) < 0.25
     assert gain(pair(0.44), 0.1) == pytest.approx(-gain(pair(0.56), 0.1))
     assert null_threshold(loud, spread(loud), 4) > null_threshold(loud, spread(loud), 40)
+
+
+def test_one_more_check_counts_the_same_in_a_long_rubric_as_in_a_short_one():
+    short = Pair("", "b", "a", 0.5, 3 / 5, 4 / 5, 5)
+    long = Pair("", "b", "a", 0.5, 9 / 15, 10 / 15, 15)
+    assert merit(short, 0.1) == pytest.approx(ONE_CHECK)
+    assert merit(long, 0.1) == pytest.approx(ONE_CHECK)
 
 
 def test_a_hopeless_case_is_given_up_and_a_short_plan_can_keep_nothing():

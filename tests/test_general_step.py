@@ -79,6 +79,7 @@ async def test_what_helps_every_customer_is_kept_once_and_given_beside_the_cure(
         "the cures are still better with it in place"
     )
     tried = [e.event for e in await desk.log.read(kinds=("strategy_tried",))]
+    assert {e.checks for e in tried} == {1.0}, "the world's rubric has one check by code"
     own = [e for e in tried if e.proposal != general_name(1) and e.phase == "accept"]
     assert own and all("velvet" in e.before and "velvet" in e.after for e in own)
     late = Turn(speaker="customer", text=hard_world.KINDS["damp"][1])
