@@ -170,6 +170,22 @@ def test_the_same_order_in_other_words_is_tried_once(tmp_path):
     assert said[0] in texts and said[1] not in texts and said[2] in texts
 
 
+@pytest.mark.parametrize("more", [False, True], ids=["fit", "too long together"])
+def test_the_orders_of_the_rules_that_decide_are_tried_all_together_too(tmp_path, more):
+    rule = "A stranded train passenger gets candlelight. A dark platform is lit by staff at once."
+    if more:
+        for first in "bcdfgh":
+            words = " ".join(f"{first}{vowel}ndering{first}" for vowel in "aeiouaeiou")
+            rule += f" Stranded {words} passengers get a seat."
+    firm = load_environment(world.build_firm(tmp_path / "world", policy=f"- R1: {rule}"))
+    offered = [Proposal((), ("Offer the stranded customer a seat on the next train.",))]
+    candidates, _ = vetted(world.seat(firm, None), _weak(firm, "stranded_0"), offered)
+    single = [one.texts[0] for one in candidates if one.source == "policy" and len(one.texts) == 1]
+    assert len(single) >= (6 if more else 2)
+    together = [one.texts for one in candidates if len(one.texts) > 1]
+    assert together == ([] if more else [tuple(single)])
+
+
 def _weak(firm, scenario, tactics=()):
     turns = tuple(_opening(firm.scenarios[scenario]))
     state = State("d", 0, scenario, "anyone", turns, world.DULL, 2.0, "", ())
