@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from .events import USUAL_CHECKS
 from .sequential import e_value
 
 ALPHA = 0.05
@@ -19,8 +20,6 @@ MIN_GAIN = 0.1
 ONE_CHECK = 0.75
 """What one more check by code that holds is worth, in clear preferences, however many the rubric has:
 code does not err, judges do."""
-USUAL_CHECKS = 8.0
-"""Checks by code of a rubric, where an older log does not say how many."""
 LEAST_LOOKED_AT = 4
 """Pairs before a strategy whose mean gain is not above zero is given up."""
 

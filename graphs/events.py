@@ -14,6 +14,10 @@ EndReason = Literal["goal_met", "patience_spent", "turn_limit", "broken_customer
 Verdict = Literal["kept", "dropped"]
 
 
+USUAL_CHECKS = 8.0
+"""Checks by code of a rubric, where an older log does not say how many."""
+
+
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -175,36 +179,37 @@ class StrategyProposed(_Event):
     refused: list[str] = Field(default_factory=list, description="Texts refused, with the reason.")
 
 
-class StrategyTried(_Event):
+class _Compared(_Event):
+    """Two replies to one state, compared by the judge and by code."""
+
+    dialogue: str
+    turn: int
+    preference: float = Field(ge=0, le=1, description="Probability that the second is better.")
+    checks_before: float | None = None
+    checks_after: float | None = None
+    checks: float = Field(
+        default=USUAL_CHECKS, description="How many checks by code the shares are of."
+    )
+
+
+class StrategyTried(_Compared):
     """The student answered a state again, with the strategies, and the judge compared blind."""
 
     kind: Literal["strategy_tried"] = "strategy_tried"
     proposal: str
     phase: Literal["choose", "accept", "elsewhere"]
-    dialogue: str
-    turn: int
     seed: int
     customer_says: str = Field(default="", description="What both replies answer.")
     before: str
     after: str
     tools_before: list[ToolUse] = Field(default_factory=list)
     tools_after: list[ToolUse] = Field(default_factory=list)
-    preference: float = Field(ge=0, le=1, description="Probability that `after` is better.")
-    checks_before: float | None = None
-    checks_after: float | None = None
-    checks: float = Field(default=8.0, description="How many checks by code the shares are of.")
 
 
-class NullCompared(_Event):
+class NullCompared(_Compared):
     """The judge compared two replies of the same student to the same state: what chance does."""
 
     kind: Literal["null_compared"] = "null_compared"
-    dialogue: str
-    turn: int
-    preference: float
-    checks_before: float | None = None
-    checks_after: float | None = None
-    checks: float = Field(default=8.0, description="How many checks by code the shares are of.")
 
 
 class EntryNarrowed(_Event):

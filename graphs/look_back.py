@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from tutelage.agents.transcript import Reply, Turn
@@ -72,18 +73,20 @@ async def look_back(
         if desk.meter.spent:
             break
         name = f"r{round_number}.back.{id_}"
-        drawn = [one for gift in gifts if (one := await _without(desk, gift)) is not None]
+        answered = await desk.side_by_side(gifts, lambda gift: _without(desk, gift))
+        drawn = [one for one in answered if one is not None]
         for one in drawn[: max(0, LEAST_NULL - len(null.pairs))]:
             again = await reply(desk, one.state, one.seed + 1)
             await extend_null(desk, one.state, [one.after, again], null)
         unit = spread(null.pairs)
-        pairs = [await compare(desk, name, "elsewhere", one) for one in drawn]
+        pairs = await desk.side_by_side(drawn, partial(compare, desk, name, "elsewhere"))
         gains = [gain(pair, unit) for pair in pairs]
         if not gains or np.mean(gains) > 0:
             continue
         entry = held[id_]
         home = _home(entry, met)
-        own = [one for _, one in await reached(desk, entry, home, _siblings(home, met))]
+        siblings = [state for state in met if state.scenario == home.scenario]
+        own = [one for _, one in await reached(desk, entry, home, siblings)]
         found = await told_apart(desk, entry, home, own, [one.state for one in drawn])
         if found is None:
             continue
@@ -150,7 +153,3 @@ def _home(entry: Entry, met: Sequence[State]) -> State:
         turns=(Turn(speaker="customer", text=line),),
         reply="", score=3.0, ending="", reasons=(),
     )  # fmt: skip
-
-
-def _siblings(home: State, met: Sequence[State]) -> list[State]:
-    return [state for state in met if state.scenario == home.scenario]

@@ -100,16 +100,15 @@ async def closed_states(log: Log) -> set[tuple[str, int, int]]:
     return {(e.dialogue, e.turn, e.round) for e in events if isinstance(e, StateClosed)}
 
 
+def _scored(event: StrategyTried | NullCompared) -> Pair:
+    """What a comparison came to, without the words."""
+    return Pair("", "", "", event.preference, event.checks_before, event.checks_after, event.checks)
+
+
 async def null_pairs(log: Log) -> list[Pair]:
-    """What a run that goes on knows of chance: the comparisons of the student with itself so far, whose
-    words nobody needs.
-    """
+    """What a run that goes on knows of chance: the comparisons of the student with itself so far."""
     events = [logged.event for logged in await log.read(kinds=("null_compared",))]
-    return [
-        Pair("", "", "", event.preference, event.checks_before, event.checks_after, event.checks)
-        for event in events
-        if isinstance(event, NullCompared)
-    ]
+    return [_scored(event) for event in events if isinstance(event, NullCompared)]
 
 
 async def decided_in(log: Log, number: int) -> list[StrategyDecided]:
@@ -135,13 +134,7 @@ async def no_use(desk: Desk, log: Log, null: Null) -> str:
         for logged in await log.read(kinds=("strategy_tried",))
         if isinstance(logged.event, StrategyTried) and logged.event.phase != "elsewhere"
     ]
-    gains = [
-        gain(
-            Pair("", e.before, e.after, e.preference, e.checks_before, e.checks_after, e.checks),
-            unit,
-        )
-        for e in tried
-    ]
+    gains = [gain(_scored(event), unit) for event in tried]
     same = sum(event.before.strip() == event.after.strip() for event in tried)
     return of_no_use(gains, same)
 
