@@ -1,4 +1,4 @@
-"""What code tells of an agent's reply: too long, cold, figures from nowhere, asks for what was told."""
+"""What code tells of an agent's reply: too long, cold, parroted, figures from nowhere, asks again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,25 @@ LONG_FROM = 80
 MOST_FIGURES = 2
 """Figures from nowhere that count; one more of them makes a reply no worse."""
 
+RUN = 4
+"""Words in a row that are the customer's own where they stand in a line of the customer's as well."""
+PARROT_FROM = 0.65
+"""Share of a reply's words in such runs from which it says back what it was told and no more. Of 195
+replies of the bundled model none reached it; of 42 for which it had been told to begin with "I am sorry
+that", nine did."""
+
 SIGN = 0.5
 """What a sign counts that may mislead: of a cold reply, or of a question that was answered."""
 
 _THANKS = re.compile(r"\W*(?:thank you|thanks|many thanks)\b", re.IGNORECASE)
 _PERSON = re.compile(r"\b(?:i|me|my|we|us|our|you|yours?)\b", re.IGNORECASE)
 _ENGLISH = re.compile(r"\b(?:the|is|are|was|to|of|and|for)\b", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_SPEAKERS = {
+    "i": "you", "me": "you", "we": "you", "us": "you", "my": "your", "our": "your", "am": "are",
+    "was": "were", "i'm": "you're", "i've": "you've", "i'd": "you'd", "i'll": "you'll",
+}  # fmt: skip
+"""Words that change with the speaker: "my flight" said back is "your flight"."""
 _FIGURE = re.compile(r"\d{1,2}[:.]\d\d\b|\d+(?:[.,]\d+)*|\b(?=[A-Za-z-]*\d)[A-Za-z0-9-]{3,}\b")
 _TIME = re.compile(r"0?(\d{1,2})[:.](\d\d)")
 _ASKS = re.compile(
@@ -49,7 +62,7 @@ def reply_faults(
         known: the other texts that the agent may quote (the policy, the day).
 
     Returns:
-        `too_long`, `from_nowhere`, `asks_again`, and, of English replies, `impersonal` (neither the
+        `too_long`, `parroted`, `from_nowhere`, `asks_again`, and, of English replies, `impersonal` (neither the
         customer nor the firm is in the first sentence) and `stock_thanks` (thanks for writing in place
         of taking up what was told). What is a sign only was chosen on the development half of the
         calibration set: see docs/judge.md.
@@ -58,11 +71,37 @@ def reply_faults(
     case = [*records, scenario.expected, *(turn.text for turn in turns)]
     return {
         "too_long": max(0.0, len(reply.split()) / LONG_FROM - 1),
+        "parroted": float(_said_back(reply, turns) >= PARROT_FROM),
         "from_nowhere": float(min(len(_from_nowhere(reply, case, known)), MOST_FIGURES)),
         "asks_again": _asks_again(reply, turns, scenario),
         "impersonal": SIGN * _impersonal(reply),
         "stock_thanks": SIGN * _thanks_for_nothing(reply, turns),
     }
+
+
+def _said_back(reply: str, turns: Sequence[Turn]) -> float:
+    """The share of a reply's words that stand in a row in what the customer said."""
+    runs = {
+        run for turn in turns if turn.speaker == "customer" for run in _runs(_turned(turn.text))
+    }
+    words = _turned(reply)
+    told = {
+        place + step
+        for place, run in enumerate(_runs(words))
+        if run in runs
+        for step in range(RUN)
+    }
+    return len(told) / len(words) if words else 0.0
+
+
+def _turned(text: str) -> list[str]:
+    """The words of a text, those that change with the speaker alike."""
+    words = _WORD.findall(text.casefold().replace("\u2019", "'"))
+    return [_SPEAKERS.get(word, word) for word in words]
+
+
+def _runs(words: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(words[at : at + RUN]) for at in range(len(words) - RUN + 1)]
 
 
 def _impersonal(reply: str) -> bool:

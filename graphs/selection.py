@@ -57,8 +57,8 @@ async def choose(
 
     All are tried against the first reply, and after each the better half goes on to the next (sequential
     halving: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits").
-    A candidate with whose first reply fewer checks hold than without it is out before the judge is
-    asked, for no test would pass it. The best two of the first seed go on as one candidate more: what
+    The first halving is by code as far as that tells them apart, before the judge is asked; a candidate
+    with whose first reply fewer checks hold than without it is out, for no test would pass it. The best two of the first seed go on as one candidate more: what
     each does may add up.
     """
     candidates = list(candidates)
@@ -80,7 +80,7 @@ async def choose(
 
         tried = await desk.side_by_side(left, drawn)
         if number == 0:
-            standing = [at for at, one in enumerate(tried) if not _fell(desk, one)]
+            standing = better_by_code([_checks_won(desk, one) for one in tried])
             if not standing:
                 return []
             left, tried = [left[at] for at in standing], [tried[at] for at in standing]
@@ -196,9 +196,20 @@ class Attempt:
         )
 
 
-def _fell(desk: Desk, drawn: Drawn) -> bool:
-    """Whether fewer checks by code hold with the strategy than without it."""
+def _checks_won(desk: Desk, drawn: Drawn) -> float:
+    """The share of the checks by code that the strategy wins at a state (-1 to 1); 0 where there are
+    none.
+    """
     before, after = (
-        checks_of(desk, drawn.state, said.text) for said in (drawn.before, drawn.after)
+        checks_of(desk, drawn.state, said.text) or 0.0 for said in (drawn.before, drawn.after)
     )
-    return before is not None and after is not None and after < before
+    return after - before
+
+
+def better_by_code(won: Sequence[float]) -> list[int]:
+    """The places of those that lose no check, less those with fewer checks than the better half."""
+    standing = [place for place, share in enumerate(won) if share >= 0]
+    if not standing:
+        return []
+    least = sorted((won[place] for place in standing), reverse=True)[(len(standing) - 1) // 2]
+    return [place for place in standing if won[place] >= least - 1e-9]

@@ -15,6 +15,7 @@ from tutelage.environments import Policy, Tactic, load_environment
 from tutelage.graphs import events as ev
 from tutelage.graphs.candidates import vetted, within_policy
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
+from tutelage.graphs.selection import better_by_code
 from tutelage.graphs.states import State
 from tutelage.graphs.trials import Candidate, Weak, teachers_reply
 from tutelage.strategy_store import Library, vet
@@ -249,6 +250,21 @@ async def test_what_costs_a_check_is_out_before_the_judge_is_asked(tmp_path):
     proposed = await desk.log.read(kinds=("strategy_proposed",))
     assert any(world.HARM in text for one in proposed for text in one.event.texts)
     assert not [page for page in pages if world.HARM in page]
+
+
+@pytest.mark.parametrize(
+    ("won", "judged"),
+    [
+        ([0.0, 0.1, -0.1, 0.0, 0.2], [1, 4]),
+        ([0.0, 0.0, 0.0], [0, 1, 2]),
+        ([0.1, 0.0, 0.0], [0, 1, 2]),
+        ([-0.1, -0.2], []),
+        ([0.0], [0]),
+        ([], []),
+    ],
+)
+def test_the_judge_is_asked_of_the_better_half_as_far_as_code_tells(won, judged):
+    assert better_by_code(won) == judged
 
 
 async def test_of_the_teachers_replies_the_one_with_most_checks_is_its_reply(tmp_path):

@@ -36,6 +36,14 @@ GAVE = (*OPENING, Turn(speaker="student", text="Which booking is it?"),
             "Thank you for your message.",
             "With a baby that is hard on you.",
         ),
+        (
+            "parroted",
+            OPENING,
+            "I am sorry that your bag did not come. The nappies, the formula and all the clothes for "
+            "your baby are in it.",
+            "I am sorry that your bag did not come. Buy the nappies, the formula and the clothes that "
+            "you need: we pay up to 200 euros for them.",
+        ),
         ("stock_thanks", OPENING, "Thanks! The bag is found.", "I thank you for telling us early."),
     ],
 )
