@@ -62,10 +62,10 @@ def reply_faults(
         known: the other texts that the agent may quote (the policy, the day).
 
     Returns:
-        `too_long`, `parroted`, `from_nowhere`, `asks_again`, and, of English replies, `impersonal` (neither the
-        customer nor the firm is in the first sentence) and `stock_thanks` (thanks for writing in place
-        of taking up what was told). What is a sign only was chosen on the development half of the
-        calibration set: see docs/judge.md.
+        `too_long`, `parroted`, `from_nowhere`, `asks_again`, and, of English replies, `impersonal`
+        (neither the customer nor the firm is in the first sentence) and `stock_thanks` (thanks for
+        writing in place of taking up what was told). What is a sign only was chosen on the development
+        half of the calibration set: see docs/judge.md.
     """
     records = [f"{key} {value}" for key, value in scenario.records.items()]
     case = [*records, scenario.expected, *(turn.text for turn in turns)]
@@ -86,10 +86,7 @@ def _said_back(reply: str, turns: Sequence[Turn]) -> float:
     }
     words = _turned(reply)
     told = {
-        place + step
-        for place, run in enumerate(_runs(words))
-        if run in runs
-        for step in range(RUN)
+        place + step for place, run in enumerate(_runs(words)) if run in runs for step in range(RUN)
     }
     return len(told) / len(words) if words else 0.0
 

@@ -58,8 +58,8 @@ async def choose(
     All are tried against the first reply, and after each the better half goes on to the next (sequential
     halving: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits").
     The first halving is by code as far as that tells them apart, before the judge is asked; a candidate
-    with whose first reply fewer checks hold than without it is out, for no test would pass it. The best two of the first seed go on as one candidate more: what
-    each does may add up.
+    with whose first reply fewer checks hold than without it is out, for no test would pass it. The best
+    two of the first seed go on as one candidate more: what each does may add up.
     """
     candidates = list(candidates)
     pairs: list[list[Pair]] = [[] for _ in candidates]
