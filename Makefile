@@ -24,6 +24,7 @@ LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
 
 # Of these, what takes longest and calls nothing that the others do not.
 LOWEST_QUICK := not (keys_move or every_view or themes or filter_and_order or long_run or cursor_stays or \
+	keys_and_mouse or filtered_and_ordered or saved_as_a_picture or firm_has_gone or \
 	being_stopped or cut_off or replayed or arms_are_not_mixed)
 
 .PHONY: demo test test-lowest check constraints-lowest clean

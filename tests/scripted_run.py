@@ -61,7 +61,7 @@ async def main(folder: Path, pause: float) -> None:
         )
         desk.speech = speech
         await log.append(ev.RunStarted(command="coach", environment="world", models=desk.models))
-        options = CoachingOptions(rounds=2, dialogues=6, validation_dialogues=2, concurrency=4,
+        options = CoachingOptions(rounds=1, dialogues=6, validation_dialogues=1, concurrency=4,
                                   max_exchanges=3, general=False)  # fmt: skip
         await compile_coaching(desk, options).ainvoke({})
         await log.append(ev.RunEnded(reason="done"))

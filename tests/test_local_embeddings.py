@@ -23,6 +23,7 @@ def embeddings() -> LocalEmbeddings:
     return LocalEmbeddings(smoke_model())
 
 
+@pytest.mark.weights
 def test_a_text_has_one_vector_and_different_matters_differ(embeddings):
     died, mother, bag = embeddings.embed_documents(
         ["My father died last week.", "My mother passed away.", "Where is my suitcase?"]
@@ -36,12 +37,14 @@ def test_a_text_has_one_vector_and_different_matters_differ(embeddings):
     assert nearness(died, mother) > nearness(died, bag)
 
 
+@pytest.mark.weights
 def test_what_was_read_is_not_read_again(embeddings, monkeypatch):
     first = embeddings.embed_query("I waited four hours.")
     monkeypatch.setattr("tutelage.agents.local_embeddings.vector_server", pytest.fail)
     assert embeddings.embed_query("I waited four hours.") == first
 
 
+@pytest.mark.weights
 def test_the_weights_are_loaded_once_for_all_and_sized_as_the_user_asked(embeddings, monkeypatch):
     weights = weights_path(smoke_model())
     embeddings.embed_query("Hello")
@@ -61,11 +64,13 @@ def test_the_weights_are_loaded_once_for_all_and_sized_as_the_user_asked(embeddi
     local_server.unload(weights)
 
 
+@pytest.mark.weights
 def test_a_text_beyond_the_context_is_cut(embeddings):
     for long in ("a customer who waits " * LONGEST, "顧客は待っている。" * 200):
         assert embeddings.embed_query(long) == embeddings.embed_query(long[-LONGEST:])
 
 
+@pytest.mark.weights
 def test_an_index_finds_by_meaning(embeddings):
     entries = [
         Entry.new(
@@ -116,6 +121,7 @@ def test_a_provider_that_fails_in_the_middle_is_one_sentence(monkeypatch):
             ask()
 
 
+@pytest.mark.weights
 def test_a_model_is_coached_by_meaning_from_a_spec(tmp_path):
     smoke = f"local:{smoke_model()}"
     with Library.open(tmp_path / "l.db", create=True) as library:

@@ -64,7 +64,7 @@ async def test_one_dialogue_on_imported_tau2_tasks(tau2_airline, tmp_path):
     domain.chmod(0o700)
     # Every token of the policy is read several times, and its beginning is read as all of it is.
     policy = domain / "policy.md"
-    policy.write_text(policy.read_text(encoding="utf-8")[:2000], encoding="utf-8")
+    policy.write_text(policy.read_text(encoding="utf-8")[:800], encoding="utf-8")
     made, _ = import_tau2(domain, tmp_path / "firm")
     firm = load_environment(made)
     desk = seat(firm)
