@@ -217,9 +217,12 @@ class EntryNarrowed(_Event):
 
     kind: Literal["entry_narrowed"] = "entry_narrowed"
     entry: str
-    scenario: str
+    scenario: str = Field(description="Where it is not given any more.")
     how: str
     gain: float
+    dialogue: str = Field("", description="Where it was learned, as `turn`; empty where elsewhere.")
+    turn: int = 0
+    learned_for: str = Field("", description="The entry's scenario, in words.")
 
 
 class StrategyDecided(_Event):

@@ -100,8 +100,11 @@ async def look_back(
             continue
         narrowed += 1
         await desk.record(
-            EntryNarrowed(entry=id_, scenario=scenario, how=how, gain=float(np.mean(gains)))
-        )
+            EntryNarrowed(
+                entry=id_, scenario=scenario, how=how, gain=float(np.mean(gains)),
+                dialogue=home.dialogue, turn=home.turn, learned_for=entry.scenario,
+            )
+        )  # fmt: skip
     return narrowed
 
 
@@ -149,7 +152,7 @@ def _home(entry: Entry, met: Sequence[State]) -> State:
             return state
     line = entry.cues[0] if entry.cues else entry.scenario
     return State(
-        dialogue=entry.id, turn=0, scenario="", persona="",
+        dialogue="", turn=0, scenario="", persona="",
         turns=(Turn(speaker="customer", text=line),),
         reply="", score=3.0, ending="", reasons=(),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from .events import (
     DialogueEnded,
     DialogueJudged,
     DialogueStarted,
+    EntryNarrowed,
     Fault,
     LibrarySettled,
     RoundEnded,
@@ -33,7 +34,9 @@ _OUTLINE = (
     "run_started", "dialogue_started", "dialogue_judged", "dialogue_ended", "strategy_decided",
     "round_ended", "library_settled", "budget_used", "run_ended",
 )  # fmt: skip
-_WORKSHOP = ("state_examined", "strategy_proposed", "strategy_tried", "strategy_decided")
+_WORKSHOP = (
+    "state_examined", "strategy_proposed", "strategy_tried", "strategy_decided", "entry_narrowed",
+)  # fmt: skip
 _MOOD_STEP = 20_000
 
 
@@ -83,12 +86,15 @@ class Attempt:
 
 @dataclass(slots=True)
 class Case:
-    """One state in the workshop: the look at it, and the proposals by name."""
+    """One state in the workshop: the look at it, the proposals by name, and where what was learned there
+    turned out to do no good. What was learned elsewhere stands under the entry's id.
+    """
 
     dialogue: str
     turn: int
     examined: StateExamined | None = None
     attempts: dict[str, Attempt] = field(default_factory=dict)
+    narrowed: list[EntryNarrowed] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -151,6 +157,9 @@ class RunPicture:
                 one.ended = event
             case StateExamined() | StrategyProposed() | StrategyTried() | StrategyDecided():
                 self._fold_workshop(event)
+            case EntryNarrowed():
+                self.workshop_changed = True
+                self._case(event.dialogue or event.entry, event.turn).narrowed.append(event)
             case RoundEnded():
                 self.rounds[event.round] = event
             case LibrarySettled():

@@ -53,6 +53,7 @@ async def test_an_entry_is_kept_from_the_scenario_where_it_harms_and_stays_where
     assert len(chance) >= LEAST_NULL and len(await null_pairs(desk.log)) == len(chance)
     found = await narrowed(desk)
     assert found and all(event.scenario.startswith("gift") and event.gain <= 0 for event in found)
+    assert {(event.dialogue, event.learned_for) for event in found} == {("", entry.scenario)}
 
 
 async def test_what_a_person_approved_stays_as_it_is(firm, library):

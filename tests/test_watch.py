@@ -647,6 +647,18 @@ def test_the_workshop_says_for_whom_something_was_written_that_no_state_was_exam
     assert "state  any customer\n" in card.text.plain and "Be kind." in card.text.plain
 
 
+@pytest.mark.parametrize("home", ["d", ""])
+def test_the_workshop_says_from_where_an_entry_was_kept_afterwards(home):
+    back = ev.EntryNarrowed(entry="e1", scenario="gift_1", how="by 2 counter-examples", gain=-0.4,
+                            dialogue=home, turn=0, learned_for="a late parcel")  # fmt: skip
+    written = ev.StrategyProposed(proposal="p", dialogue="d", turn=0, attempt=0,
+                                  scenario="late", texts=["Say when."], source="teacher")  # fmt: skip
+    cards = [card.text.plain for card in workshop(folded([written, back]))]
+    assert len(cards) == (1 if home else 2)
+    assert "given in gift_1 it did no good there (-0.40)" in cards[0]
+    assert ("Say when." if home else "state  a late parcel\n") in cards[0]
+
+
 def test_the_workshop_is_bounded():
     picture = folded(
         event

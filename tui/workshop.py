@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from textual.content import Content
-from tutelage.graphs.events import StrategyTried
+from tutelage.graphs.events import EntryNarrowed, StrategyTried
 from tutelage.graphs.picture import Attempt, Case, RunPicture
 from tutelage.graphs.plain_text import clean, one_line
 
@@ -27,6 +27,8 @@ def _verdict(case: Case) -> str:
         return "kept"
     if verdicts:
         return "dropped"
+    if case.narrowed:
+        return "kept"
     return "fine" if case.examined and not case.examined.weak else "open"
 
 
@@ -43,14 +45,16 @@ def _case(case: Case) -> Content:
             _preference(seen.preference, "the teacher's is better", seen.weak),
         ]
     else:
-        written = [one.proposed for one in case.attempts.values() if one.proposed is not None]
-        scenario = clean(written[0].scenario) if written else ""
+        written = [one.proposed.scenario for one in case.attempts.values() if one.proposed]
+        told = [*written, *(one.learned_for for one in case.narrowed), ""]
+        scenario = clean(told[0])
         parts += [
             Content.assemble(("state  ", "bold $judge"), (scenario, "bold")),
             Content.styled(f"       {where}", "$quiet"),
         ]
     for name, attempt in case.attempts.items():
         parts += _attempt(name, attempt)
+    parts += [_narrowed(one) for one in case.narrowed]
     return Content("\n").join(parts)
 
 
@@ -87,6 +91,14 @@ def _attempt(name: str, attempt: Attempt) -> Iterable[Content]:
         yield Content.assemble(
             (f"   {mark}", style), f": {clean(decided.reason)}", _interval(decided)
         )
+
+
+def _narrowed(event: EntryNarrowed) -> Content:
+    return Content.assemble(
+        ("   ◇ narrowed", "bold $judge"),
+        f": given in {one_line(event.scenario, 60)} it did no good there ({event.gain:+.2f}); kept from"
+        f" it {one_line(event.how, 60)}",
+    )
 
 
 def _tries(tried: list[StrategyTried]) -> Content:
