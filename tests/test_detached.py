@@ -18,7 +18,8 @@ from tutelage.main import app
 
 REQUESTS = {
     "coach": coach_run.CoachRequest(
-        environment="airline", student="openai:x", rounds=2, budget_usd=1.5, library="/l.db", seed=7
+        environment="airline", student="openai:x", rounds=2, budget_usd=1.5, library="/l.db", seed=7,
+        general=False,
     ),
     "simulate": simulate_run.SimulateRequest(
         environment="airline", persona="rude", split="test", dialogues=9, exchanges=2, seed=3

@@ -46,6 +46,7 @@ class CoachRequest(BaseModel):
     states: int = 4
     pairs: int = 24
     refinements: int = 1
+    general: bool = True
     exchanges: int = 6
     concurrency: int | None = None
     library: str | None = None
@@ -63,6 +64,7 @@ class CoachRequest(BaseModel):
             concurrency=self.concurrency,
             max_exchanges=self.exchanges,
             seed=self.seed,
+            general=self.general,
             step=StepOptions(refinements=self.refinements, accept_pairs=self.pairs),
         )
 

@@ -31,10 +31,10 @@ def arguments_of(request: BaseModel) -> list[str]:
             words += ["--arms", ",".join(value)]
         elif isinstance(value, list):
             words += [word for one in value for word in (f"--{name.removesuffix('s')}", str(one))]
-        elif value is True:
-            words.append(f"--{name.strip('_').replace('_', '-')}")
         else:
-            words += [f"--{name.strip('_').replace('_', '-')}", str(value)]
+            option = name.strip("_").replace("_", "-")
+            said = [] if isinstance(value, bool) else [str(value)]
+            words += [f"--no-{option}" if value is False else f"--{option}", *said]
     return words
 
 

@@ -31,6 +31,10 @@ def coach(
     refinements: Annotated[
         int, typer.Option(min=0, max=10, help="Times a dropped strategy is written anew.")
     ] = 1,
+    general: Annotated[
+        bool,
+        typer.Option(help="Also look for strategies that help every customer, whatever is asked."),
+    ] = True,
     exchanges: o.Exchanges = 6,
     concurrency: o.Concurrency = None,
     library: o.LibraryFile = None,
@@ -66,6 +70,7 @@ def coach(
         states=states,
         pairs=pairs,
         refinements=refinements,
+        general=general,
         exchanges=exchanges,
         concurrency=concurrency,
         library=str(library.resolve()) if library else None,
