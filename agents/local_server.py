@@ -31,6 +31,12 @@ BATCH_TOKENS = 128
 (1.5 s for 1.5B weights on two cores), and the other slots go on speaking between stretches."""
 
 
+SAME_PROMPT_FROM = 0.95
+"""Share of a prompt that a slot must hold to be given the call as it stands; else what the slot holds is
+put aside, and the prompt is looked for among those that were. The roles of a firm share the policy, most of
+their prompts: with less asked for, each would throw away what another had read, and read its own anew."""
+
+
 @dataclass(eq=False)
 class _Generation:
     """One call on its way: where its chunks go, and whether they are still wanted."""
@@ -106,6 +112,8 @@ def _load(path: Path, size: MachineSize, *, embeds: bool = False) -> Any:
     # A vector is read in one stretch.
     params.n_batch = params.n_ubatch = size.context if embeds else BATCH_TOKENS
     params.cache_ram_mib = size.cache_mib
+    if size.cache_mib:
+        params.slot_prompt_similarity = SAME_PROMPT_FROM
     if embeds:
         params.embedding = True
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_LAST

@@ -127,6 +127,23 @@ def test_max_tokens_and_usage_agree(model: ChatLocal) -> None:
     assert again.usage_metadata["input_token_details"]["cache_read"] > 5
 
 
+def test_two_roles_that_share_a_beginning_keep_what_each_has_read(model: ChatLocal) -> None:
+    told = model.bind(max_tokens=1, temperature=0)
+    shared = "The firm mends clocks and watches, and takes back what it cannot mend. " * 8
+
+    def asked(tail: str) -> tuple[int, int]:
+        usage = told.invoke(shared + tail * 12).usage_metadata
+        assert usage is not None
+        return usage["input_tokens"], usage["input_token_details"].get("cache_read", 0)
+
+    student, judge = "Answer the customer. ", "Which of two replies is better? "
+    for tail in (student, judge):
+        asked(tail)
+    for tail in (student, judge, student):
+        tokens, cached = asked(tail)
+        assert cached >= tokens - 8, f"{tail!r} was read anew: {cached} of {tokens} tokens kept"
+
+
 def test_streamed_pieces_make_the_same_message(model: ChatLocal) -> None:
     bound = model.bind(temperature=0, logprobs=True, top_logprobs=2)
     whole = bound.invoke(LONG)
