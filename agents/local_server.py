@@ -32,9 +32,9 @@ BATCH_TOKENS = 128
 
 
 SAME_PROMPT_FROM = 0.95
-"""Share of a prompt that a slot must hold to be given the call as it stands; else what the slot holds is
-put aside, and the prompt is looked for among those that were. The roles of a firm share the policy, most of
-their prompts: with less asked for, each would throw away what another had read, and read its own anew."""
+"""Share of a prompt that a slot must hold to be given the call as it stands; else what the slot holds
+is put aside, and the prompt is looked for among those that were. The roles of a firm share the policy,
+most of their prompts: with less asked for, each would throw away what another had read."""
 
 
 @dataclass(eq=False)
