@@ -157,10 +157,24 @@ class Desk:
             query_of(as_messages(turns)),
             top=self.retrieval.top,
             threshold=self.retrieval.threshold,
-            token_budget=self.retrieval.token_budget,
-            exclude_scenarios=(scenario_id,) if self.retrieval.leave_out_own else (),
-            exclude_sources=self.retrieval.leave_out_sources,
+            **self._limits(scenario_id),
         )
+
+    async def general_beside(self, given: Retrieved, scenario_id: str) -> list[Retrieved]:
+        """The general strategies that are given after this entry; nothing is searched for."""
+        if self.fixed is not None:
+            return [one for one in self.fixed if one.entry.general]
+        if self.library is None or not self.retrieval.top:
+            return []
+        index = await self.library.aindex(self.retrieval.statuses, self.embeddings)
+        return index.beside(given.strategies, **self._limits(scenario_id))
+
+    def _limits(self, scenario_id: str) -> dict[str, Any]:
+        return {
+            "token_budget": self.retrieval.token_budget,
+            "exclude_scenarios": (scenario_id,) if self.retrieval.leave_out_own else (),
+            "exclude_sources": self.retrieval.leave_out_sources,
+        }
 
 
 def _stream(event: Event | Speaking) -> None:

@@ -73,11 +73,11 @@ async def reply(desk: Desk, state: State, seed: int, given: Retrieved | None = N
     what is retrieved, another in the place of what is nearest.
     """
     scenario = desk.environment.scenarios[state.scenario]
-    retrieved = await desk.retrieve(state.turns, state.scenario)
-    if given is not None:
-        found = retrieved or []
-        general = [one for one in found if one.entry.general]
-        retrieved = [*found, given] if given.entry.general else [given, *general]
+    if given is None or given.entry.general:
+        retrieved = await desk.retrieve(state.turns, state.scenario)
+        retrieved = retrieved if given is None else [*(retrieved or []), given]
+    else:
+        retrieved = [given, *await desk.general_beside(given, state.scenario)]
     return await desk.student.reply(scenario, state.turns, retrieved, seed)
 
 

@@ -64,6 +64,29 @@ def always(texts: Sequence[str]) -> tuple[Retrieved, ...]:
     return (Retrieved(entry, strategies, 1.0, 1.0, None),)
 
 
+@dataclass
+class _Room:
+    """What may still be given: characters left, and whose strategies are left out."""
+
+    left: int
+    exclude_scenarios: Sequence[str]
+    exclude_sources: Sequence[str]
+
+    def take(self, entry: Entry) -> list[Strategy]:
+        """The strategies of an entry that may be given and fit; they take their room."""
+        fits: list[Strategy] = []
+        for strategy in entry.strategies:
+            origin = strategy.provenance
+            if origin.source in self.exclude_sources:
+                continue
+            if origin.scenario and origin.scenario in self.exclude_scenarios:
+                continue
+            if len(strategy.text) <= self.left:
+                fits.append(strategy)
+                self.left -= len(strategy.text)
+        return fits
+
+
 class Index:
     """A search index over entries; made once, then read by any number of threads."""
 
@@ -119,22 +142,7 @@ class Index:
             math.sqrt(word if dense is None else (word + dense[position]) / 2)
             for position, word in enumerate(lexical)
         ]
-        left = token_budget * CHARS_PER_TOKEN
-
-        def given(entry: Entry) -> list[Strategy]:
-            nonlocal left
-            fits: list[Strategy] = []
-            for strategy in entry.strategies:
-                origin = strategy.provenance
-                if origin.source in exclude_sources:
-                    continue
-                if origin.scenario and origin.scenario in exclude_scenarios:
-                    continue
-                if len(strategy.text) <= left:
-                    fits.append(strategy)
-                    left -= len(strategy.text)
-            return fits
-
+        room = _Room(token_budget * CHARS_PER_TOKEN, exclude_scenarios, exclude_sources)
         found: list[Retrieved] = []
         for position in sorted(range(len(self.entries)), key=lambda i: -nearness[i]):
             entry, similarity = self.entries[position], nearness[position]
@@ -144,13 +152,25 @@ class Index:
                 continue
             if entry.unless and nearness[position + len(self.entries)] >= similarity:
                 continue
-            if strategies := given(entry):
+            if strategies := room.take(entry):
                 near = dense[position] if dense else None
                 found.append(Retrieved(entry, strategies, similarity, lexical[position], near))
-        for entry in self.general:
-            if strategies := given(entry):
-                found.append(Retrieved(entry, strategies, 1.0, 1.0, None))
-        return found
+        return [*found, *self._general(room)]
+
+    def beside(
+        self,
+        given: Sequence[Strategy],
+        token_budget: int = TOKEN_BUDGET,
+        exclude_scenarios: Sequence[str] = (),
+        exclude_sources: Sequence[str] = (),
+    ) -> list[Retrieved]:
+        """The general entries that `search` would give after these strategies; nothing is searched."""
+        left = token_budget * CHARS_PER_TOKEN - sum(len(one.text) for one in given)
+        return self._general(_Room(left, exclude_scenarios, exclude_sources))
+
+    def _general(self, room: _Room) -> list[Retrieved]:
+        taken = [(entry, room.take(entry)) for entry in self.general]
+        return [Retrieved(entry, given, 1.0, 1.0, None) for entry, given in taken if given]
 
     async def asearch(
         self,

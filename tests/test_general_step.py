@@ -143,3 +143,14 @@ def test_a_general_entry_comes_last_within_the_budget_and_counts_for_none():
     assert given("my parcel is late", top=0) == []
     assert given("my parcel is late", token_budget=3) == ["Say when."]
     assert given("my parcel is late", exclude_sources=["teacher"]) == []
+
+    def beside(text: str, **options) -> list[str]:
+        first = entry("a parcel", text).strategies
+        return [s.text for one in index.beside(first, **options) for s in one.strategies]
+
+    assert beside("Say why.") == ["Be kind."]
+    assert (
+        beside("Say when it comes.", token_budget=5)
+        == beside("x", exclude_sources=["teacher"])
+        == []
+    )
