@@ -1,4 +1,4 @@
-"""What code tells of an agent's reply: too long, cold, parroted, figures from nowhere, asks again."""
+"""What code tells of an agent's reply: too long, cold, parroted, figures from nowhere, and so on."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ SIGN = 0.5
 _THANKS = re.compile(r"\W*(?:thank you|thanks|many thanks)\b", re.IGNORECASE)
 _PERSON = re.compile(r"\b(?:i|me|my|we|us|our|you|yours?)\b", re.IGNORECASE)
 _ENGLISH = re.compile(r"\b(?:the|is|are|was|to|of|and|for)\b", re.IGNORECASE)
+_THE_CUSTOMER = re.compile(
+    r"\b(?:the|our|your) customer(?:'s|s'?)?\b(?!'?s? (?:care|service|services|support|team|desk)\b)"
+    r"|\[(?:customer|your|agent)'?s?(?: full)? name\]",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _SPEAKERS = {
     "i": "you", "me": "you", "we": "you", "us": "you", "my": "your", "our": "your", "am": "are",
@@ -62,7 +67,8 @@ def reply_faults(
         known: the other texts that the agent may quote (the policy, the day).
 
     Returns:
-        `too_long`, `parroted`, `from_nowhere`, `asks_again`, and, of English replies, `impersonal`
+        `too_long`, `parroted`, `from_nowhere`, `asks_again`, and, of English replies, `third_person`
+        (speaks of the customer as of somebody else, or leaves a name to be filled in), `impersonal`
         (neither the customer nor the firm is in the first sentence) and `stock_thanks` (thanks for
         writing in place of taking up what was told). What is a sign only was chosen on the development
         half of the calibration set: see docs/judge.md.
@@ -71,6 +77,7 @@ def reply_faults(
     case = [*records, scenario.expected, *(turn.text for turn in turns)]
     return {
         "too_long": max(0.0, len(reply.split()) / LONG_FROM - 1),
+        "third_person": float(_THE_CUSTOMER.search(reply) is not None),
         "parroted": float(_said_back(reply, turns) >= PARROT_FROM),
         "from_nowhere": float(min(len(_from_nowhere(reply, case, known)), MOST_FIGURES)),
         "asks_again": _asks_again(reply, turns, scenario),

@@ -37,6 +37,18 @@ GAVE = (*OPENING, Turn(speaker="student", text="Which booking is it?"),
             "With a baby that is hard on you.",
         ),
         (
+            "third_person",
+            OPENING,
+            "I will tell the customer that up to 200 euros are repaid.",
+            "Up to 200 euros are repaid. Our customer care team answers by Friday.",
+        ),
+        (
+            "third_person",
+            OPENING,
+            "Dear [Customer's Name], your bag is on its way.",
+            "As a customer of ours you get your bag home.",
+        ),
+        (
             "parroted",
             OPENING,
             "I am sorry that your bag did not come. The nappies, the formula and all the clothes for "
