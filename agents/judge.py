@@ -31,9 +31,7 @@ _RATE_REPLY = (
     "How good is the AGENT's last reply, from 1 (useless or harmful) to 5 (excellent)? "
     "Answer with one digit."
 )
-_OVERALL = "Which reply is better for this CUSTOMER and keeps to the policy?"
-_WARMER = "Which reply takes up what the CUSTOMER feels, in a warmer way?"
-_CLOSER = "Which reply comes closer to what a good agent does here?"
+_WHICH = "Which reply is better for this CUSTOMER and keeps to the policy?"
 FAULT_LOGIT = 1.0
 """What a whole fault that code finds takes from a reply's log-odds of being the better one. The
 bundled model's own log-odds lie between 0.02 and 0.6, and favour the longer reply."""
@@ -119,15 +117,10 @@ class Judge:
     ) -> float:
         """The probability that reply B is better, in this one order.
 
-        Where the model tells its probabilities, several questions are asked of the same page and
-        their answers averaged: a small model reads no single one well, and all but the last line
-        of each comes from the cache. Faults that code finds are taken off in log-odds, and what the
-        rubric's checks by code say of either reply is added.
+        Faults that code finds are taken off in log-odds, and what the rubric's checks by code say of
+        either reply is added.
         """
-        questions = [_OVERALL]
-        if self.voice.tells_probabilities:
-            questions += [_WARMER, *([_CLOSER] if scenario.expected else [])]
-        read = await self._read_pair(scenario, turns, shown_a, shown_b, questions)
+        read = await self._read_pair(scenario, turns, shown_a, shown_b)
         faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
         held = [
             checks_held(self.environment, scenario, turns, reply) or 0.0
@@ -137,23 +130,15 @@ class Judge:
         return _from_logit(_logit(read) + by_code)
 
     async def _read_pair(
-        self,
-        scenario: Scenario,
-        turns: Sequence[Turn],
-        shown_a: str,
-        shown_b: str,
-        questions: Sequence[str],
+        self, scenario: Scenario, turns: Sequence[Turn], shown_a: str, shown_b: str
     ) -> float:
-        """The mean probability of B over the questions, each asked of the same page."""
-        read: list[float] = []
-        for question in questions:
-            task = (
-                f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\n"
-                f"Reply B: {shown_b}\n\n{question} Answer A or B."
-            )
-            page = self._messages(scenario, turns, task)
-            read.append((await self.voice.weigh(page, ("A", "B"), for_odds=True))[1])
-        return fmean(read)
+        """The model's own probability that B is better."""
+        task = (
+            f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\n"
+            f"Reply B: {shown_b}\n\n{_WHICH} Answer A or B."
+        )
+        page = self._messages(scenario, turns, task)
+        return (await self.voice.weigh(page, ("A", "B"), for_odds=True))[1]
 
     def _faults(
         self,
@@ -209,8 +194,8 @@ class Judge:
         *before, last = turns
         if self._anchored(scenario):
             asked = (scenario, before)
-            forward = await self._read_pair(*asked, scenario.expected, last.text, [_OVERALL])
-            backward = await self._read_pair(*asked, last.text, scenario.expected, [_OVERALL])
+            forward = await self._read_pair(*asked, scenario.expected, last.text)
+            backward = await self._read_pair(*asked, last.text, scenario.expected)
             rated = 1 + 4 * _from_logit(ANCHOR_GAIN * _logit((forward + 1 - backward) / 2))
         else:
             rated = await self.rate(scenario, turns, _RATE_REPLY)
