@@ -100,7 +100,7 @@ def _said_back(reply: str, turns: Sequence[Turn]) -> float:
 
 def _turned(text: str) -> list[str]:
     """The words of a text, those that change with the speaker alike."""
-    words = _WORD.findall(text.casefold().replace("\u2019", "'"))
+    words: list[str] = _WORD.findall(text.casefold().replace("\u2019", "'"))
     return [_SPEAKERS.get(word, word) for word in words]
 
 
