@@ -19,7 +19,7 @@ LOWEST := .venv-lowest
 # What touches others' APIs, one file for each. Left out is what would only prove the same once more:
 # files on our own logic, on the embedded model, and examples and commands that start many processes.
 LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
-	app_student baselines chat_models chats coached environments exports library map serve \
+	app_student baselines chat_models chats coached exports map serve \
 	studio tool_use tools tracing watch))
 
 # Of these, what takes longest and calls nothing that the others do not.

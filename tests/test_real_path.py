@@ -45,12 +45,11 @@ async def test_one_dialogue_and_one_strategy_step(bakery, tmp_path):
         )
         assert len(description.scenario) >= 10
         weak = Weak(states[0], description, "Sorry for the wait.", ())
-        options = StepOptions(0, choose_pairs=1, accept_pairs=2, fresh_states=1)
+        options = StepOptions(0, alternatives=1, choose_pairs=1, accept_pairs=2, fresh_states=1)
         await strategy_step(desk, weak, states, Null(), options, round_number=1)
         decided = await desk.log.read(kinds=("strategy_decided",))
         assert len(decided) == 1
         proposed = (await desk.log.read(kinds=("strategy_proposed",)))[0].event
-        # Several drafts side by side: the event holds the texts of all, each within a draft's bounds.
         assert proposed.texts
         for text in proposed.texts:
             assert Draft(strategies=[text]).strategies
