@@ -13,6 +13,9 @@ MOST_SLOTS = 8
 """Slots by default are one a core, up to this many. More add little (1.5B weights on two cores
 spoke about 30 tokens/s from one slot and 39 from four) and cost much: each slot reads a prefix that
 all dialogues share anew, at about 85 tokens/s."""
+MOST_CACHE_MIB = 4096
+"""Memory for prompts that were read before, by default: a hundred of 1,200 tokens with 1.5B weights, more
+than the roles of a few dialogues come back to."""
 _ASSUMED_MEMORY = 4096 * MIB
 """Taken where the system does not tell how much memory is free."""
 
@@ -157,7 +160,7 @@ def size_for_machine(
         )
     cache = _asked(environ, "TUTELAGE_LOCAL_CACHE_MIB")
     if cache is None:
-        cache = min(8192, _mib(left - slots * context * per_token) // 2)
+        cache = min(MOST_CACHE_MIB, _mib(left - slots * context * per_token) // 2)
     threads = _asked(environ, "TUTELAGE_LOCAL_THREADS") or min(cores, 16)
     return MachineSize(threads=threads, slots=slots, context=context, cache_mib=cache)
 
