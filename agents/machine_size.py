@@ -14,8 +14,8 @@ MOST_SLOTS = 8
 spoke about 30 tokens/s from one slot and 39 from four) and cost much: each slot reads a prefix that
 all dialogues share anew, at about 85 tokens/s."""
 MOST_CACHE_MIB = 4096
-"""Memory for prompts that were read before, by default: a hundred of 1,200 tokens with 1.5B weights, more
-than the roles of a few dialogues come back to."""
+"""Memory for prompts that were read before, by default: a hundred of 1,200 tokens with 1.5B weights,
+more than the roles of a few dialogues come back to."""
 _ASSUMED_MEMORY = 4096 * MIB
 """Taken where the system does not tell how much memory is free."""
 
