@@ -31,7 +31,10 @@ _RATE_REPLY = (
     "How good is the AGENT's last reply, from 1 (useless or harmful) to 5 (excellent)? "
     "Answer with one digit."
 )
-_WHICH = "Which reply is better for this CUSTOMER and keeps to the policy?"
+_BETTER = "Which reply is better for this CUSTOMER and keeps to the policy?"
+_CLOSER = "Which reply comes closer to what a good agent does here?"
+"""The bundled model leans to reply B by 1.3 in log-odds where it is asked which is better, and by 0.1
+where it is asked this (`benchmarks/judge/questions.py`)."""
 FAULT_LOGIT = 1.0
 """What a whole fault that code finds takes from a reply's log-odds of being the better one. The
 bundled model's own log-odds lie between 0.02 and 0.6, and favour the longer reply."""
@@ -120,7 +123,8 @@ class Judge:
         Faults that code finds are taken off in log-odds, and what the rubric's checks by code say of
         either reply is added.
         """
-        read = await self._read_pair(scenario, turns, shown_a, shown_b)
+        question = _CLOSER if scenario.expected else _BETTER
+        read = await self._read_pair(scenario, turns, shown_a, shown_b, question)
         faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
         held = [
             checks_held(self.environment, scenario, turns, reply) or 0.0
@@ -130,12 +134,12 @@ class Judge:
         return _from_logit(_logit(read) + by_code)
 
     async def _read_pair(
-        self, scenario: Scenario, turns: Sequence[Turn], shown_a: str, shown_b: str
+        self, scenario: Scenario, turns: Sequence[Turn], shown_a: str, shown_b: str, question: str
     ) -> float:
-        """The model's own probability that B is better."""
+        """The model's own probability that the answer to a question about two replies is B."""
         task = (
             f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\n"
-            f"Reply B: {shown_b}\n\n{_WHICH} Answer A or B."
+            f"Reply B: {shown_b}\n\n{question} Answer A or B."
         )
         page = self._messages(scenario, turns, task)
         return (await self.voice.weigh(page, ("A", "B"), for_odds=True))[1]
@@ -194,8 +198,8 @@ class Judge:
         *before, last = turns
         if self._anchored(scenario):
             asked = (scenario, before)
-            forward = await self._read_pair(*asked, scenario.expected, last.text)
-            backward = await self._read_pair(*asked, last.text, scenario.expected)
+            forward = await self._read_pair(*asked, scenario.expected, last.text, _BETTER)
+            backward = await self._read_pair(*asked, last.text, scenario.expected, _BETTER)
             rated = 1 + 4 * _from_logit(ANCHOR_GAIN * _logit((forward + 1 - backward) / 2))
         else:
             rated = await self.rate(scenario, turns, _RATE_REPLY)

@@ -29,11 +29,12 @@ from tutelage.graphs.desk import voice_of
 
 READ = Path(__file__).parent / "questions.json"
 QUESTIONS = ("overall", "warm", "expected")
-Odds = dict[str, float]
+Odds = dict[str, list[float]]
+"""Of each question the log-odds of the second reply: the good one second, then the flawed one."""
 
 
 async def read(judge: Judge, item: CalibrationItem) -> Odds:
-    """For each question the model's log-odds that the good reply is better, both orders averaged."""
+    """What the model answers to each question, in both orders."""
     scenario = judge.environment.scenarios[item.scenario]
     turns = [
         Turn(speaker="customer" if line.startswith("C:") else "student", text=line[3:])
@@ -50,11 +51,10 @@ async def read(judge: Judge, item: CalibrationItem) -> Odds:
         return logit((await judge.voice.weigh(page, ("A", "B"), for_odds=True))[1])
 
     return {
-        one: (
-            await says_second(item.bad, item.good, one)
-            - await says_second(item.good, item.bad, one)
-        )
-        / 2
+        one: [
+            await says_second(item.bad, item.good, one),
+            await says_second(item.good, item.bad, one),
+        ]
         for one in QUESTIONS
     }
 
@@ -64,9 +64,23 @@ def right(odds: list[float]) -> str:
     return f"{fmean(0.5 if abs(one) < 1e-9 else float(one > 0) for one in odds):.2f}"
 
 
+def same(pairs: list[tuple[float, float]]) -> str:
+    """The share of pairs of which both orders say the same, from the log-odds of the second reply."""
+    return f"{fmean((first > 0) == (second < 0) for first, second in pairs):.2f}"
+
+
 def table(rows: dict[str, Odds], judges: dict[str, Judge]) -> Table:
     """Every set of questions, by the model alone and with code, on either half."""
-    shown = Table("half", "n", "questions", "model alone", "with code", box=None)
+    shown = Table(
+        "half",
+        "n",
+        "questions",
+        "model alone",
+        "with code",
+        "both orders agree",
+        "leans to B",
+        box=None,
+    )
     for half, held_out in (("development", False), ("held-out", True)):
         own = [
             (rows[item.id], sum(ahead(judge, item)))
@@ -76,10 +90,21 @@ def table(rows: dict[str, Odds], judges: dict[str, Judge]) -> Table:
         ]
         for many in range(len(QUESTIONS) + 1):
             for asked in combinations(QUESTIONS, many):
-                model = [fmean(odds[one] for one in asked) if asked else 0.0 for odds, _ in own]
+                said = [
+                    [fmean(odds[one][order] for one in asked) if asked else 0.0 for order in (0, 1)]
+                    for odds, _ in own
+                ]
+                model = [(first - second) / 2 for first, second in said]
                 both = [by_model + code for by_model, (_, code) in zip(model, own, strict=True)]
-                named = ", ".join(asked) or "none"
-                shown.add_row(half, str(len(own)), named, right(model), right(both))
+                orders = [
+                    (first + code, second - code)
+                    for (first, second), (_, code) in zip(said, own, strict=True)
+                ]
+                lean = fmean((first + second) / 2 for first, second in said)
+                shown.add_row(
+                    half, str(len(own)), ", ".join(asked) or "none", right(model), right(both),
+                    same(orders), f"{lean:+.2f}",
+                )  # fmt: skip
     return shown
 
 
