@@ -37,7 +37,7 @@ _CLOSER = "Which reply comes closer to what a good agent does here?"
 where it is asked this (`benchmarks/judge/questions.py`)."""
 FAULT_LOGIT = 1.0
 """What a whole fault that code finds takes from a reply's log-odds of being the better one. The
-bundled model's own log-odds lie between 0.02 and 0.6, and favour the longer reply."""
+bundled model's own, both orders averaged, are 0.2 in the mean and 0.9 at most."""
 CHECK_LOGIT = 6.0
 """What holding all of the rubric's checks by code, against none, adds to a reply's log-odds. On 63 pairs
 that nothing was chosen on it took the bundled model from 0.68 right to 0.89 (docs/judge.md)."""
@@ -124,7 +124,7 @@ class Judge:
         either reply is added.
         """
         question = _CLOSER if scenario.expected else _BETTER
-        read = await self._read_pair(scenario, turns, shown_a, shown_b, question)
+        read = await self.weigh_pair(scenario, turns, shown_a, shown_b, question)
         faults = [self._faults(scenario, turns, reply) for reply in (shown_a, shown_b)]
         held = [
             checks_held(self.environment, scenario, turns, reply) or 0.0
@@ -133,10 +133,10 @@ class Judge:
         by_code = FAULT_LOGIT * (faults[0] - faults[1]) + CHECK_LOGIT * (held[1] - held[0])
         return _from_logit(_logit(read) + by_code)
 
-    async def _read_pair(
+    async def weigh_pair(
         self, scenario: Scenario, turns: Sequence[Turn], shown_a: str, shown_b: str, question: str
     ) -> float:
-        """The model's own probability that the answer to a question about two replies is B."""
+        """The model's own probability (0-1) that the answer to a question about two replies is B."""
         task = (
             f"Two possible next replies of the AGENT:\n\nReply A: {shown_a}\n\n"
             f"Reply B: {shown_b}\n\n{question} Answer A or B."
@@ -198,8 +198,8 @@ class Judge:
         *before, last = turns
         if self._anchored(scenario):
             asked = (scenario, before)
-            forward = await self._read_pair(*asked, scenario.expected, last.text, _BETTER)
-            backward = await self._read_pair(*asked, last.text, scenario.expected, _BETTER)
+            forward = await self.weigh_pair(*asked, scenario.expected, last.text, _BETTER)
+            backward = await self.weigh_pair(*asked, last.text, scenario.expected, _BETTER)
             rated = 1 + 4 * _from_logit(ANCHOR_GAIN * _logit((forward + 1 - backward) / 2))
         else:
             rated = await self.rate(scenario, turns, _RATE_REPLY)

@@ -30,7 +30,6 @@ BATCH_TOKENS = 128
 """Prompt tokens read at a stretch. A cancelled call lets go of its slot after at most one stretch
 (1.5 s for 1.5B weights on two cores), and the other slots go on speaking between stretches."""
 
-
 SAME_PROMPT_FROM = 0.95
 """Share of a prompt that a slot must hold to be given the call as it stands; else what the slot holds
 is put aside, and the prompt is looked for among those that were. The roles of a firm share the policy,

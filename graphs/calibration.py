@@ -100,7 +100,7 @@ async def read_item(judge: Judge, item: CalibrationItem) -> Reading:
         ModelFault: where the judge fails.
     """
     scenario = judge.environment.scenarios[item.scenario]
-    turns = [_turn(line) for line in item.turns]
+    turns = [turn_of(line) for line in item.turns]
     forward = await judge.prefer_shown(scenario, turns, item.good, item.bad)
     backward = await judge.prefer_shown(scenario, turns, item.bad, item.good)
     rated = []
@@ -108,7 +108,7 @@ async def read_item(judge: Judge, item: CalibrationItem) -> Reading:
         whole = [*turns, Turn(speaker="student", text=reply)]
         rating = await judge.rate_reply(scenario, whole)
         if item.closing:
-            whole.append(_turn(item.closing))
+            whole.append(turn_of(item.closing))
         rated.append(await judge.satisfaction(scenario, whole, [rating]))
     return Reading(
         id=item.id,
@@ -216,5 +216,6 @@ def _alpha(readings: Sequence[Reading]) -> float | None:
     return float(krippendorff.alpha([verdicts, labels], level_of_measurement="nominal"))
 
 
-def _turn(line: str) -> Turn:
+def turn_of(line: str) -> Turn:
+    """A turn as a labelled set writes it: "C: ..." is the customer's, any other the student's."""
     return Turn(speaker="customer" if line.startswith("C:") else "student", text=line[3:])

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from tutelage.agents.customer import known_of, script_of
 from tutelage.agents.fidelity import breaks
-from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
+from tutelage.graphs.calibration import turn_of
 
 HERE = Path(__file__).parent
 FAULTS = (
@@ -41,10 +41,7 @@ def found(item: dict[str, Any]) -> set[str]:
     environment = load_environment(item["firm"])
     persona = environment.personas[item["persona"]]
     scenario = environment.scenarios[item["scenario"]]
-    turns = [
-        Turn(speaker="customer" if line.startswith("C:") else "student", text=line[3:])
-        for line in item["turns"]
-    ]
+    turns = [turn_of(line) for line in item["turns"]]
     known = known_of(script_of(environment, persona, scenario), scenario)
     reasons = breaks(
         item["line"], item["goal_met"], turns, known, samples=persona.lines,

@@ -25,6 +25,7 @@ from tutelage.agents.templates import render
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.environments.calibration_set import CalibrationItem, calibrated_firms, calibration_set
+from tutelage.graphs.calibration import turn_of
 from tutelage.graphs.desk import voice_of
 
 HERE = Path(__file__).parent
@@ -56,10 +57,7 @@ SATISFIED = (
 async def read(judge: Judge, item: CalibrationItem) -> dict[str, Any]:
     """Every question's answer on one item, as probabilities."""
     config, scenario = judge.environment.config, judge.environment.scenarios[item.scenario]
-    turns = [
-        Turn(speaker="customer" if line.startswith("C:") else "student", text=line[3:])
-        for line in item.turns
-    ]
+    turns = [turn_of(line) for line in item.turns]
     system = SystemMessage(
         render(
             "judge", title=config.title, sells=config.sells, today=config.today,
@@ -107,10 +105,7 @@ async def read(judge: Judge, item: CalibrationItem) -> dict[str, Any]:
 
 def faults(judge: Judge, item: CalibrationItem, reply: str) -> float:
     """How many faults code finds in a reply."""
-    turns = [
-        Turn(speaker="customer" if line.startswith("C:") else "student", text=line[3:])
-        for line in item.turns
-    ]
+    turns = [turn_of(line) for line in item.turns]
     known = (judge.environment.policy.text, judge.environment.config.today)
     scenario = judge.environment.scenarios[item.scenario]
     return sum(reply_faults(reply, turns, scenario, known).values())

@@ -22,10 +22,9 @@ from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.judge import CHECK_LOGIT, FAULT_LOGIT, Judge, checks_held
 from tutelage.agents.meter import Meter
 from tutelage.agents.reply_faults import reply_faults
-from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.environments.calibration_set import CalibrationItem, calibrated_firms, calibration_set
-from tutelage.graphs.calibration import Reading, figures_of, read_item
+from tutelage.graphs.calibration import Reading, figures_of, read_item, turn_of
 from tutelage.graphs.desk import voice_of
 
 from tutelage.plots import BAD, GOOD, INK, SOFT, as_svg
@@ -37,10 +36,7 @@ RAW = HERE / "readings.json"
 
 def by_code(judge: Judge, item: CalibrationItem, reply: str) -> tuple[float, float]:
     """What code adds to a reply's log-odds: for its faults, and for the rubric's checks."""
-    turns = [
-        Turn(speaker="customer" if line.startswith("C:") else "student", text=line[3:])
-        for line in item.turns
-    ]
+    turns = [turn_of(line) for line in item.turns]
     known = (judge.environment.policy.text, judge.environment.config.today)
     scenario = judge.environment.scenarios[item.scenario]
     faults = sum(reply_faults(reply, turns, scenario, known).values())
