@@ -169,7 +169,9 @@ async def settle_library(desk: Desk, log: Log, run: str) -> None:
     own = [v.version for v in history if v.author == by]
     # Before the first round the library stood where this run had not yet written.
     version = versions.get(best) or (min(own) - 1 if own else 0)
-    reason = f"the library after round {last} did best on the validation dialogues, within noise"
+    reason = (
+        f"none did better on the validation dialogues than that after round {last}, but for noise"
+    )
     rolled_back = False
     if best != last:
         change = step_between(measured[best], measured[last])
