@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -103,7 +105,7 @@ async def test_a_judge_that_padding_wins_is_found_out(tmp_path):
     assert "do not trust comparisons" in " ".join(warnings_of(found.figures))
 
 
-async def test_figures_are_remembered_for_the_prompts_they_hold_for(tmp_path, monkeypatch):
+async def test_figures_are_remembered(tmp_path, monkeypatch):
     monkeypatch.setattr("tutelage.judge_run.user_data_path", lambda _: tmp_path)
     found = await calibration_of(tmp_path, "honest")
     assert remembered(found.judge) is None
@@ -114,7 +116,21 @@ async def test_figures_are_remembered_for_the_prompts_they_hold_for(tmp_path, mo
     assert remembered("quick:judge") is None, "a sample is no calibration"
     assert remembered("quick:judge", "14 of bakery") == found.figures
     assert remembered(found.judge, "14 of bakery") == found.figures, "the whole one is better"
-    monkeypatch.setattr("tutelage.judge_run._prompts", lambda: "other prompts")
+
+
+@pytest.mark.parametrize("changed", ["judge.py", "reply_faults.py", "prompts/judge.md"])
+async def test_figures_hold_for_the_way_of_judging_they_were_found_with(
+    tmp_path, monkeypatch, changed
+):
+    monkeypatch.setattr("tutelage.judge_run.user_data_path", lambda _: tmp_path / "data")
+    found = await calibration_of(tmp_path, "honest")
+    remember(found)
+    other = tmp_path / "agents"
+    shutil.copytree(resources.files("tutelage.agents"), other)
+    monkeypatch.setattr("tutelage.judge_run.resources.files", lambda _: other)
+    assert remembered(found.judge) == found.figures
+    with (other / changed).open("a", encoding="utf-8") as file:
+        file.write("\n")
     assert remembered(found.judge) is None
 
 

@@ -215,7 +215,7 @@ async def test_the_report_shows_the_curve_and_which_library_stays(firm, library,
     assert kept == len(summary.kept) and decided == len(summary.decided)
     assert f"From the teacher: {kept} of {decided} kept." in text
     table = coach_table(summary, {}, tmp_path, tmp_path / "l.db", page, 3)
-    assert "library kept as it is: the library after round" in table
+    assert "library kept as it is: none did better on the validation dialogues" in table
 
 
 async def test_a_teacher_that_fails_at_one_state_costs_that_state_only(firm, library):

@@ -140,13 +140,17 @@ def chosen_items(firms: Sequence[str], count: int | None) -> list[tuple[str, Cal
     return [pair for pair in items if id(pair) in picked]
 
 
+_WAY = ("judge.py", "reply_faults.py", "facts.py", "prompts/judge.md", "prompts/judge_transcript.md",
+        "prompts/transcript.md")  # fmt: skip
+
+
 class _Remembered(BaseModel):
-    prompts: str
+    judged_by: str
     figures: Figures
 
 
 def remember(found: Calibration, sample: str = "") -> None:
-    """Keep a judge's figures for the reports to come, with the prompts they hold for.
+    """Keep a judge's figures for the reports to come, with the way of judging they hold for.
 
     Args:
         found: the calibration.
@@ -154,12 +158,12 @@ def remember(found: Calibration, sample: str = "") -> None:
     """
     path = _place(found.judge, sample)
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = _Remembered(prompts=_prompts(), figures=found.figures)
+    kept = _Remembered(judged_by=_judged_by(), figures=found.figures)
     path.write_text(kept.model_dump_json(indent=2), encoding="utf-8")
 
 
 def remembered(spec: str, sample: str = "") -> Figures | None:
-    """The figures of a judge as last calibrated; None where there are none for today's prompts.
+    """The figures of a judge as last calibrated; None where there are none of today's way of judging.
 
     Args:
         spec: the judge's model.
@@ -171,7 +175,7 @@ def remembered(spec: str, sample: str = "") -> Figures | None:
             kept = _Remembered.model_validate_json(text)
         except (OSError, ValidationError):
             continue
-        if kept.prompts == _prompts():
+        if kept.judged_by == _judged_by():
             return kept.figures
     return None
 
@@ -259,12 +263,8 @@ def _place(spec: str, sample: str) -> Path:
     return user_data_path("tutelage") / "judges" / f"{slug[:60]}-{digest}.json"
 
 
-def _prompts() -> str:
-    """A digest of all that a judge is told: the templates, and the tasks beside them."""
+def _judged_by() -> str:
+    """A digest of the way of judging: what a judge is told, and the faults that code finds beside it."""
     folder = resources.files("tutelage.agents")
-    texts = [
-        (folder / "judge.py").read_text(encoding="utf-8"),
-        *((folder / "prompts" / f"{n}.md").read_text(encoding="utf-8")
-          for n in ("judge", "judge_transcript", "transcript")),
-    ]  # fmt: skip
+    texts = [folder.joinpath(*name.split("/")).read_text(encoding="utf-8") for name in _WAY]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
