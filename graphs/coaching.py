@@ -257,12 +257,15 @@ def compile_coaching(
         await gather(weak, teach, concurrency, desk)
         return {"weak": []}
 
+    async def cut_off() -> dict[str, Any]:
+        """What is half done is not closed: a run that goes on does the rest of it."""
+        await desk.record_usage()
+        return {"stop": "the budget is spent"}
+
     async def close_round(state: CoachingState) -> dict[str, Any]:
         """The student plays the validation dialogues where the library changed; the sums are drawn."""
         if desk.meter.spent:
-            # What is half done is not closed: a run that goes on does the rest of it.
-            await desk.record_usage()
-            return {"stop": "the budget is spent"}
+            return await cut_off()
         number = state.get("round", 1)
         decided = await decided_in(log, number)
         kept = sum(event.verdict == "kept" for event in decided)
@@ -270,6 +273,8 @@ def compile_coaching(
         improved: bool | None = None
         if kept:
             await play_validation(number)
+            if desk.meter.spent:
+                return await cut_off()
             validation = await validation_means(log, number) or validation
             scores = await validation_scores(log)
             earlier = {n: cells for n, cells in scores.items() if n < number}

@@ -69,11 +69,12 @@ def best_round(scores: Mapping[int, Mapping[str, float]]) -> int:
 
 
 def of_no_use(gains: Sequence[float], same: int) -> str:
-    """Why coaching this student is of no use, or "" where that is not shown.
+    """Why coaching is of no use here, or "" where that is not shown.
 
     Shown where the interval of the mean gain over all trials, which holds however often one looks
     (`sequential.sequential`), lies within NO_MATTER of zero. Harmful advice does not show it: there
-    the interval lies below.
+    the interval lies below. It is the student's doing only where most replies stayed word
+    for word as they were; else it may as well be the teacher's.
 
     Args:
         gains: of all trials so far, -1 to 1, of every candidate and not of the best only.
@@ -82,5 +83,8 @@ def of_no_use(gains: Sequence[float], same: int) -> str:
     low, high = sequential(gains, 1.0)
     if not (low > -NO_MATTER and high < NO_MATTER):
         return ""
-    told = f"coaching does not help this student: {len(gains)} replies with strategies were worth"
-    return f"{told} as much as those without ({same} were the same, word for word)"
+    whose = "nothing that was tried helps here; a stronger teacher may"
+    if same > len(gains) / 2:
+        whose = "coaching does not help this student"
+    told = f"{whose}: {len(gains)} replies with strategies were worth as much as those without"
+    return f"{told} ({same} were the same, word for word)"

@@ -32,6 +32,9 @@ class RunStarted(_Event):
     options: dict[str, object] = Field(default_factory=dict)
     version: str = ""
     resumed: bool = False
+    library_version: int | None = Field(
+        default=None, description="Where the library stood, in a coaching run."
+    )
 
 
 class DialogueStarted(_Event):

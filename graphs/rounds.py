@@ -12,6 +12,7 @@ from .events import (
     LibrarySettled,
     NullCompared,
     RoundEnded,
+    RunStarted,
     StateClosed,
     StrategyDecided,
     StrategyTried,
@@ -151,12 +152,15 @@ async def settle_library(desk: Desk, log: Log, run: str) -> None:
     """Roll the library back to its best round where the last is worse beyond noise.
 
     Nothing is undone where somebody else has changed the library meanwhile: that is a person's to
-    decide, and the event says so.
+    decide, and the event says so. Nothing is settled where the budget ended after this run has changed
+    the library once more, which no validation dialogue has seen: a run that goes on measures it.
     """
     scores = await validation_scores(log)
-    events = [logged.event for logged in await log.read(kinds=("round_ended", "library_settled"))]
+    kinds = ("run_started", "round_ended", "library_settled")
+    events = [logged.event for logged in await log.read(kinds=kinds)]
     rounds = [event for event in events if isinstance(event, RoundEnded)]
-    if desk.library is None or not rounds or isinstance(events[-1], LibrarySettled):
+    ends = [event for event in events if not isinstance(event, RunStarted)]
+    if desk.library is None or not rounds or isinstance(ends[-1], LibrarySettled):
         return
     versions = {event.round: event.library_version for event in rounds}
     measured = {n: cells for n, cells in scores.items() if n == 0 or versions.get(n) is not None}
@@ -166,9 +170,15 @@ async def settle_library(desk: Desk, log: Log, run: str) -> None:
     library = desk.library
     history = await asyncio.to_thread(library.versions)
     by = f"run {run}".strip()
-    own = [v.version for v in history if v.author == by]
-    # Before the first round the library stood where this run had not yet written.
-    version = versions.get(best) or (min(own) - 1 if own else 0)
+    begun = [e.library_version for e in events if isinstance(e, RunStarted)]
+    start = begun[0] if begun else None
+    # Another run may have the same name, and a graph of one's own says nothing of its beginning.
+    own = [v.version for v in history if v.author == by and v.version > (start or 0)]
+    if own and max(own) > (rounds[-1].library_version or 0):
+        return
+    if start is None:
+        start = min(own) - 1 if own else 0
+    version = versions.get(best) or start
     reason = (
         f"none did better on the validation dialogues than that after round {last}, but for noise"
     )

@@ -19,12 +19,14 @@ from tutelage.graphs.coaching import (
     compile_coaching,
 )
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
-from tutelage.graphs.events import DialogueEnded
+from tutelage.graphs.events import DialogueEnded, RunStarted
 from tutelage.graphs.rollouts import plan_round, play
-from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
 from tutelage.strategy_store import Library
+
+from tutelage.coach_run import CoachRequest, resumed_request
 
 OPTIONS = CoachingOptions(
     rounds=4, dialogues=6, validation_dialogues=6, states_per_round=6, concurrency=4,
@@ -168,6 +170,61 @@ async def test_a_round_that_the_budget_cut_off_goes_on_where_it_ended(firm, tmp_
             ended = [one.event.dialogue for one in await log.read(kinds=("dialogue_ended",))]
             assert planned <= set(ended) and len(ended) == len(set(ended))
             assert len(await log.read(kinds=("round_ended",))) == 1 and final["kept"] >= 2
+
+
+async def test_a_round_whose_validation_the_budget_cut_off_is_not_closed(firm, tmp_path):
+    """Judged by two dialogues of six, the round would stand in the curve as if it were measured."""
+
+    options = replace(OPTIONS, rounds=1, concurrency=1)
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        async with await RunLog.open(tmp_path / "run") as log:
+            meter = Meter(budget_tokens=10**9)
+            desk = world.seat(firm, library, log=log, meter=meter)
+
+            async def spend() -> None:
+                while sum(id_.startswith("v1.") for id_ in await played(log)) < 3:
+                    await asyncio.sleep(0)
+                meter.budget_tokens = 1
+
+            spending = asyncio.create_task(spend())
+            final = await compile_coaching(desk, options).ainvoke({})
+            await spending
+            assert final["stop"] == "the budget is spent"
+            first = [one for id_, one in (await played(log)).items() if id_.startswith("v1.")]
+            assert 0 < sum(one.valid for one in first) < 6
+            assert not await log.read(kinds=("round_ended", "library_settled"))
+            desk = world.seat(firm, library, log=log)
+            final = await compile_coaching(desk, options).ainvoke({})
+            last = [one for id_, one in (await played(log)).items() if id_.startswith("v1.")]
+            assert sum(one.valid for one in last) == 6
+            assert len(await log.read(kinds=("round_ended",))) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "rounds"), [(1, None, 1), (None, None, None), (1, 4, 4), (5, 2, 2)]
+)
+async def test_a_run_goes_on_for_as_many_rounds_as_it_was_begun_with(tmp_path, asked, now, rounds):
+    begun = CoachRequest(environment="airline", rounds=asked)
+    async with await RunLog.open(tmp_path) as log:
+        await log.append(
+            RunStarted(
+                command="coach", environment="airline", models={}, options=begun.model_dump()
+            )
+        )
+    request = CoachRequest(environment="airline", rounds=now, budget_usd=2.0)
+    found = await asyncio.to_thread(resumed_request, tmp_path, request)
+    assert found.rounds == rounds and found.budget_usd == 2.0
+    assert found.options().rounds == (rounds or 3)
+
+
+async def test_a_run_does_not_go_on_with_another_firm(tmp_path):
+    begun = CoachRequest(environment="airline").model_dump()
+    async with await RunLog.open(tmp_path) as log:
+        await log.append(
+            RunStarted(command="coach", environment="airline", models={}, options=begun)
+        )
+    with pytest.raises(RunFault, match="coaches a student of airline, not of furniture"):
+        await asyncio.to_thread(resumed_request, tmp_path, CoachRequest(environment="furniture"))
 
 
 async def test_a_teacher_that_cannot_be_reached_is_a_fault_and_no_convergence(firm, tmp_path):

@@ -5,11 +5,49 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
+import world
+from tutelage.environments import load_environment
+from tutelage.graphs import events as ev
 from tutelage.graphs.convergence import best_round, of_no_use, step_between
+from tutelage.graphs.rounds import settle_library
+from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
 
 def cells(*values):
     return {f"c{n}": value for n, value in enumerate(values)}
+
+
+def entry(scenario: str, text: str) -> Entry:
+    return Entry.new(scenario, strategies=[Strategy.new(text, Provenance(source="teacher"))])
+
+
+async def validated(log, number: int, satisfaction: float) -> None:
+    """Four validation dialogues of a round, all worth the same."""
+    for cell in range(4):
+        name = f"v{number}.{cell}"
+        for event in (
+            ev.DialogueStarted(
+                dialogue=name, round=number, purpose="validation", scenario=f"s{cell}", persona="p"
+            ),
+            ev.DialogueJudged(dialogue=name, satisfaction=satisfaction, rubric=0.5),
+            ev.DialogueEnded(dialogue=name, reason="goal_met", turns=2),
+        ):
+            await log.append(event)
+
+
+def round_ended(number: int, version: int) -> ev.RoundEnded:
+    return ev.RoundEnded(
+        round=number,
+        dialogues=4,
+        invalid=0,
+        proposed=1,
+        kept=1,
+        dropped=0,
+        csat=None,
+        rubric=None,
+        library_version=version,
+    )
 
 
 def test_a_step_counts_beyond_one_standard_error_only():
@@ -32,8 +70,58 @@ def test_the_last_library_stays_unless_an_earlier_one_was_better_beyond_noise():
     assert best_round({3: start}) == 3
 
 
+@pytest.mark.parametrize(
+    ("later", "author", "stays"),
+    [
+        ("", "", "rolled back"),
+        ("learned after it", "run r", "not settled"),
+        ("changed by hand", "ann", "not rolled back"),
+    ],
+)
+async def test_what_was_learned_after_the_last_measured_round_is_not_undone(
+    tmp_path, later, author, stays
+):
+    environment = load_environment(world.build_firm(tmp_path / "world"))
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(environment, library)
+        await validated(desk.log, 0, 4.0)
+        library.add(entry("late parcels", "Name the harbour."), "run r")
+        await validated(desk.log, 1, 2.0)
+        await desk.log.append(round_ended(1, library.version))
+        if later:
+            library.add(entry(later, "Name the lantern."), author)
+        await settle_library(desk, desk.log, "r")
+        texts = [one.text for found in library.entries() for one in found.strategies]
+        settled = [one.event for one in await desk.log.read(kinds=("library_settled",))]
+    if stays == "rolled back":
+        assert not texts and settled[0].rolled_back
+    else:
+        assert len(texts) == 2 and bool(settled) is (stays == "not rolled back")
+        assert not any(one.rolled_back for one in settled)
+
+
+async def test_another_run_of_the_same_name_is_not_undone(tmp_path):
+    environment = load_environment(world.build_firm(tmp_path / "world"))
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        library.add(entry("late parcels", "Name the harbour."), "run coach")
+        desk = world.seat(environment, library)
+        begun = ev.RunStarted(
+            command="coach", environment="world", models={}, library_version=library.version
+        )
+        await desk.log.append(begun)
+        await validated(desk.log, 0, 4.0)
+        library.add(entry("spoilt gifts", "Name the lantern."), "run coach")
+        await validated(desk.log, 1, 2.0)
+        await desk.log.append(round_ended(1, library.version))
+        await settle_library(desk, desk.log, "coach")
+        assert [found.scenario for found in library.entries()] == ["late parcels"]
+
+
 def test_no_use_is_said_of_deaf_students_and_not_of_harm_help_or_too_little():
-    assert "does not help" in of_no_use([0.0] * 30, 30)
+    assert "does not help this student" in of_no_use([0.0] * 30, 30)
+    rng = np.random.default_rng(1)
+    mixed = of_no_use(list(rng.choice([-1.0, -0.4, 0.0, 0.4, 1.0], 400)), 0)
+    assert "does not help" not in mixed and "nothing that was tried" in mixed
     assert of_no_use([0.0] * 5, 5) == "", "five trials show nothing"
     assert of_no_use([-1.0] * 40, 0) == "" and of_no_use([1.0] * 40, 0) == ""
     rng = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from io import StringIO
 import pytest
 import world
 from rich.console import Console
+from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.agents.transcript import Turn
@@ -219,6 +220,12 @@ async def test_a_resumed_evaluation_plays_what_failed_and_nothing_twice(firm, tm
         ({"library": "a.db"}, {"library": "b.db"}, r"library 'a.db', not 'b.db'"),
         ({"arms": ["none"]}, {"arms": ["none", "library"], "library": "b.db"}, ""),
         ({"dialogues": 4, "concurrency": 1}, {"dialogues": 8, "budget_usd": 2.0}, ""),
+        ({"students": ["a"]}, {"students": ["b"]}, r"student a, not b"),
+        ({}, {"students": ["a"]}, rf"student {DEFAULT_MODEL}, not a"),
+        ({"students": ["a"]}, {"students": ["a", "b"]}, r"student a, not a and b"),
+        ({"students": ["a", "b"]}, {"students": ["b"]}, r"students a and b, not b"),
+        ({"students": ["a", "b"]}, {"students": ["b", "c"]}, ""),
+        ({}, {"students": [DEFAULT_MODEL]}, ""),
     ],
 )
 async def test_what_was_played_otherwise_is_not_gone_on_with(tmp_path, before, now, told):

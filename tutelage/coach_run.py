@@ -21,7 +21,7 @@ from tutelage.graphs.coaching import (
 )
 from tutelage.graphs.desk import Desk, Retrieval, open_desk, placement_of
 from tutelage.graphs.events import RunStarted
-from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.strategy_step import StepOptions
 from tutelage.graphs.summary import coach_json, summarise
@@ -29,6 +29,8 @@ from tutelage.report import coach_table, write_report
 from tutelage.session import TalkingLog, asked_in, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library
 from tutelage.talking_log import A_STATE
+
+ROUNDS = 3
 
 
 class CoachRequest(BaseModel):
@@ -40,7 +42,8 @@ class CoachRequest(BaseModel):
     customer: str | None = None
     judge: str | None = None
     embeddings: str | None = None
-    rounds: int = 3
+    rounds: int | None = None
+    """`ROUNDS` where None; in a run that goes on, as many as it was begun with."""
     dialogues: int = 8
     validation: int = 4
     states: int = 4
@@ -57,7 +60,7 @@ class CoachRequest(BaseModel):
     def options(self) -> CoachingOptions:
         """The same for the coaching graph."""
         return CoachingOptions(
-            rounds=self.rounds,
+            rounds=self.rounds or ROUNDS,
             dialogues=self.dialogues,
             validation_dialogues=self.validation,
             states_per_round=self.states,
@@ -73,15 +76,19 @@ def resumed_request(run: Path, now: CoachRequest) -> CoachRequest:
     """The request of the run to go on with; only rounds, budget and concurrency may be changed.
 
     Raises:
-        RunFault: where the folder holds no coaching run.
+        RunFault: where the folder holds no coaching run, or one of another firm.
     """
     request = asked_in(run, "coach", CoachRequest)
+    if request.environment != now.environment:
+        raise RunFault(
+            f"{run}: coaches a student of {request.environment}, not of {now.environment}", 2
+        )
     changed = {
         name: getattr(now, name)
-        for name in ("budget_tokens", "budget_usd", "concurrency")
+        for name in ("rounds", "budget_tokens", "budget_usd", "concurrency")
         if getattr(now, name) is not None
     }
-    return request.model_copy(update={**changed, "rounds": max(now.rounds, request.rounds)})
+    return request.model_copy(update=changed)
 
 
 def watch_coaching(request: CoachRequest, run: Path | None, resume: bool) -> None:
@@ -139,6 +146,7 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
             options=request.model_dump(),
             version=tutelage.__version__,
             resumed=resume,
+            library_version=desk.library.version,
         )
         talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
         if not environment.split("validation"):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tutelage
@@ -235,6 +235,9 @@ async def _refuse_another(folder: Path, request: EvaluateRequest) -> None:
         if not started.options:
             continue
         before = request_of(folder, started, EvaluateRequest)
+        _refuse_another_student(
+            folder, *(one.students or [DEFAULT_MODEL] for one in (before, request))
+        )
         fixed = list(_ALIKE)
         for arms, names in _ALIKE_WITH.items():
             if arms & set(before.arms) and arms & set(request.arms):
@@ -248,6 +251,19 @@ async def _refuse_another(folder: Path, request: EvaluateRequest) -> None:
                     "compare what is not alike; give the same, or another --run",
                     2,
                 )
+
+
+def _refuse_another_student(folder: Path, before: Sequence[str], now: Sequence[str]) -> None:
+    """Dialogues are named after their student where there are several, so a single one's would be taken
+    for any other's.
+    """
+    if 1 in (len(before), len(now)) and list(before) != list(now):
+        many = "s" if len(before) > 1 else ""
+        raise RunFault(
+            f"{folder}: was played with student{many} {' and '.join(before)}, not {' and '.join(now)}; "
+            "give the same, or another --run",
+            2,
+        )
 
 
 def _refuse_leaks(

@@ -16,7 +16,12 @@ def coach(
     customer: o.Customer = None,
     judge: o.Judge = None,
     embeddings: o.Embeddings = None,
-    rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds at most.")] = 3,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, show_default="3, or as the run was begun with", help="Rounds at most."
+        ),
+    ] = None,
     dialogues: Annotated[int, typer.Option(min=1, help="Training dialogues a round.")] = 8,
     validation: Annotated[
         int, typer.Option(min=0, help="Validation dialogues, before and after; 0 for none.")
