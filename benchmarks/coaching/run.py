@@ -1,13 +1,13 @@
 """The result table: what coaching gives, beside other ways to learn, on the test split of a firm.
 
 For each firm, stage by stage: play the test split without strategies; coach on the train split; play
-the same cells with what was learned; play them with generic advice, by the teacher, and with strategies
-that a person wrote (`by_hand/`), which show what student, retrieval and judge make of good advice; learn
-each baseline on at most as many calls as coaching took, and play it. Libraries are retrieved from by
-meaning as well as by words, and what was written by hand once more by words alone. Every step is a
-command that users have. A stage that was cut off goes on, and the result file grows with each: one that
-is in it already is not played again, so that a table of many hours can be made in several sittings, each
-on a fresh checkout with the same options.
+the same cells with what was learned, and with what of it no handbook gave; play them with generic
+advice, by the teacher, and with strategies that a person wrote (`by_hand/`), which show what student,
+retrieval and judge make of good advice; learn each baseline on at most as many calls as coaching took,
+and play it. Libraries are retrieved from by meaning as well as by words, and what was written by hand
+once more by words alone. Every step is a command that users have. A stage that was cut off goes on, and
+the result file grows with each: one that is in it already is not played again, so that a table of many
+hours can be made in several sittings, each on a fresh checkout with the same options.
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
@@ -31,7 +31,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from tutelage.graphs.evaluation import outcomes_of
-from tutelage.graphs.experiment import Outcome, Paired, arm_figures, paired
+from tutelage.graphs.experiment import Metric, Outcome, Paired, arm_figures, paired
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
 
@@ -41,12 +41,12 @@ HERE = Path(__file__).resolve().parent
 WORK = Path(os.path.relpath(HERE.parents[1] / "build" / "coaching"))
 """As seen from where it is called: the results tell the commands, and a reader has other folders."""
 RESULTS = Path(os.path.relpath(HERE / "result"))
-SIDE_BY_SIDE = ("none", "library", "generic", "teacher")
+SIDE_BY_SIDE = ("none", "library", "invented", "generic", "teacher")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
 WRITTEN = {"hand": "by hand", "words": "by hand, by words"}
 """Stages that play the arm library with what a person wrote, by their name in the table."""
-LEARNED = ("coach", "library", *BASELINES)
+LEARNED = ("coach", "library", "invented", *BASELINES)
 OF_PLAY = ("exchanges", "cases", "repeats")
 OF_COACHING = ("rounds", "dialogues", "states", "validation", "pairs", "refinements")
 FIRMS = ("airline", "broadband", "furniture")
@@ -98,15 +98,19 @@ def by_hand(firm: str, work: Path) -> Path:
     return library
 
 
-def arm(name: str, firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
-    """An arm in the run that the report is made of, beside those that were played in it before."""
+def arm(name: str, firm: str, asked: argparse.Namespace, work: Path, before: Stages) -> Stage:
+    """An arm in the run that the report is made of, beside those that were played in it before.
+
+    A fresh checkout has only the results of those; its report is one more then, and replaces none.
+    """
     run = work / "evaluate"
     there = {one.arm for one in outcomes(run)} | {name} if resumed(run) else {name}
+    page = f"{firm}.html" if there >= before.keys() & set(SIDE_BY_SIDE) else f"{firm}.{name}.html"
     given: list[object] = []
-    if "library" in there:
+    if there & {"library", "invented"}:
         given = ["--library", learned(firm, work), "--proposed", "--embeddings", EMBEDDINGS]
     arms = [one for one in SIDE_BY_SIDE if one in there]
-    told = evaluated(firm, asked, run, arms, *given, "--report", RESULTS / f"{firm}.html")
+    told = evaluated(firm, asked, run, arms, *given, "--report", RESULTS / page)
     return told, [one for one in outcomes(run) if one.arm == name]
 
 
@@ -157,7 +161,7 @@ def hand(
 
 STAGES = {
     "none": partial(arm, "none"), "coach": coach, "library": partial(arm, "library"),
-    "generic": partial(arm, "generic"), "teacher": partial(arm, "teacher"),
+    **{name: partial(arm, name) for name in ("invented", "generic", "teacher")},
     "hand": partial(hand, "hand", ("--embeddings", EMBEDDINGS)),
     **{name: partial(baseline, name) for name in BASELINES},
     "words": partial(hand, "words", ()),
@@ -190,8 +194,18 @@ def play(firm: str, asked: argparse.Namespace) -> None:
         if name not in done:
             told, found = STAGES[name](firm, asked, work, done)
             cells = [one.model_dump(mode="json") for one in found]
-            done[name] = {"options": options(name, asked), "told": told, "outcomes": cells}
+            done[name] = {
+                "options": options(name, asked), "version": version(), "told": told, "outcomes": cells
+            }  # fmt: skip
             path.write_text(json.dumps(done, indent=1) + "\n")
+
+
+def version() -> str:
+    """The commit that plays, "" where this is no checkout: what judges changes between versions."""
+    named = subprocess.run(
+        ["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True
+    )
+    return named.stdout.strip()
 
 
 def options(stage: str, asked: argparse.Namespace) -> dict[str, Any]:
@@ -227,7 +241,7 @@ def costs(firms: Mapping[str, Stages]) -> dict[str, tuple[str, str]]:
         arm = "library" if name in WRITTEN else name
         own = [stages[name]["told"]["costs"][arm] for stages in played_in]
         calls = [one["learning_calls"] for one in own]
-        if name == "library":
+        if name in ("library", "invented"):
             calls = [stages["coach"]["told"]["calls"] for stages in played_in]
         learned = "by a person" if name in WRITTEN else f"{sum(calls):,}"
         tokens = fmean(one["tokens_a_turn"] for one in own)
@@ -246,12 +260,12 @@ def said(found: Paired) -> str:
 
 def table(firms: Mapping[str, Stages], found: Sequence[Outcome]) -> Table:
     """Every arm with its cost, its paired differences from none, and how much of the way from none to
-    the teacher it goes by the checks by code.
+    the teacher it goes.
     """
     shown = Table(title=f"test split of {', '.join(firms)}", box=None, title_justify="left")
     shown.add_column("arm")
-    for name in ("n", "calls to learn", "tokens/turn", "satisfaction", "against none", "by code",
-                 "against none", "of the gap", "win", "loss"):  # fmt: skip
+    for name in ("n", "calls to learn", "tokens/turn", "satisfaction", "against none", "of gap",
+                 "by code", "against none", "of gap", "win", "loss"):  # fmt: skip
         shown.add_column(name, justify="right", no_wrap=True)
     by_arm: dict[str, list[Outcome]] = {}
     for one in found:
@@ -262,22 +276,23 @@ def table(firms: Mapping[str, Stages], found: Sequence[Outcome]) -> Table:
         csat, checks = (paired(none, own, metric) for metric in ("csat", "checks"))
         shown.add_row(
             arm, str(figures.n), *cost[arm], f"{figures.csat.mean or 0:.2f}", said(csat),
-            f"{figures.checks.mean or 0:.3f}", said(checks), closed(by_arm, arm),
+            closed(by_arm, arm, "csat"), f"{figures.checks.mean or 0:.3f}", said(checks),
+            closed(by_arm, arm, "checks"),
             f"{csat.win:.2f}", f"{csat.loss:.2f}",
         )  # fmt: skip
     return shown
 
 
-def closed(by_arm: Mapping[str, list[Outcome]], arm: str) -> str:
-    """How much of the gap between none and teacher an arm closes by the checks by code, over the
-    scenarios that all three have played; nothing where the teacher is not clearly better.
+def closed(by_arm: Mapping[str, list[Outcome]], arm: str, metric: Metric) -> str:
+    """How much of the gap between none and teacher an arm closes by a metric, over the scenarios that
+    all three have played; nothing where the teacher is not clearly better.
     """
     own, teacher = by_arm[arm], by_arm.get("teacher", [])
     both = {one.scenario for one in own} & {one.scenario for one in teacher}
     none, own, teacher = (
         [one for one in found if one.scenario in both] for found in (by_arm["none"], own, teacher)
     )
-    gap, won = (paired(none, found, "checks") for found in (teacher, own))
+    gap, won = (paired(none, found, metric) for found in (teacher, own))
     if gap.diff is None or won.diff is None or gap.ci95 is None or gap.ci95[0] <= 0:
         return ""
     return f"{won.diff / gap.diff:.0%}"
@@ -311,7 +326,10 @@ def main() -> None:
     firms = documents()
     if not (found := pooled(firms)):
         raise SystemExit("no result yet: name a firm to play")
-    Console(width=150).print(table(firms, found))
+    screen = Console(width=160)
+    screen.print(table(firms, found))
+    by = {stage.get("version") or "unknown" for one in firms.values() for stage in one.values()}
+    screen.print(f"played by version {', '.join(sorted(by))}")
 
 
 if __name__ == "__main__":
