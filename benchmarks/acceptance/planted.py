@@ -3,7 +3,8 @@
 A reply is good or bad. The plain student is good with the chance `plain`, with the strategy with
 `coached`. The judge tells a good reply from a bad one with the given accuracy, in both orders
 averaged, and speaks as quietly as a small model read by its log-probabilities (mostly within 0.1 of
-one half); on two equal replies it says something all the same. One check by code sees quality too.
+one half); on two equal replies it says something all the same. One check by code of eight sees quality
+too: it holds with every good reply, and fails with a bad one as often as it sees that it is bad.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy import stats
-from tutelage.graphs.acceptance import Pair, decide, spread
+from tutelage.graphs.acceptance import USUAL_CHECKS, Pair, decide, spread
 
 PLANTED = {
     "very harmful": (0.6, 0.1),
@@ -33,7 +34,7 @@ QUIET = 0.3
 
 @dataclass(frozen=True)
 class World:
-    """A judge's accuracy (0.5-1), how loud it speaks, and how often the code check sees quality."""
+    """A judge's accuracy (0.5-1), how loud it speaks, and how often the code check sees a bad reply."""
 
     accuracy: float
     quiet: float = QUIET
@@ -48,10 +49,8 @@ class World:
         """One comparison where the replies are good with these chances."""
         first, second = rng.random() < before, rng.random() < after
         seen = (int(second) - int(first)) * self.signal + rng.normal()
-        checks = [
-            0.5 + (0.25 if good else -0.25) if rng.random() < self.code_sees else 0.5
-            for good in (first, second)
-        ]
+        held = [good or rng.random() >= self.code_sees for good in (first, second)]
+        checks = [(USUAL_CHECKS - 1 + holds) / USUAL_CHECKS for holds in held]
         preference = 1 / (1 + math.exp(-self.quiet * seen))
         return Pair("", "before", "after", preference, *checks)
 
