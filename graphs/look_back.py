@@ -92,12 +92,13 @@ async def look_back(
             continue
         new, how = found
         try:
-            held[id_] = await asyncio.to_thread(
-                desk.library.revise, id_, f"run {run}".strip(), seen=entry,
-                unless=new.unless, threshold=new.threshold,
+            await asyncio.to_thread(
+                desk.library.replace, id_, lambda _, new=new: new, f"run {run}".strip(),
+                f"narrowed {id_} {how}", seen=entry,
             )  # fmt: skip
         except ChangedMeanwhile:
             continue
+        held[id_] = new
         narrowed += 1
         await desk.record(
             EntryNarrowed(

@@ -33,10 +33,13 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """All that were tried, the usual first, and the one to use."""
+    """All that were tried, the usual first, and the one to use, where the measurement is `complete`:
+    every dialogue was played, and each placement has some that count.
+    """
 
     tried: list[Placed]
     best: Placement
+    complete: bool
 
     @property
     def usual(self) -> Placement:
@@ -107,8 +110,9 @@ async def measure_placements(
             concurrency or fitting_concurrency(desk),
         )  # fmt: skip
     scores: dict[str, dict[str, float]] = {placement: {} for placement in every}
-    for one in (await played(log)).values():
-        if one.started.round == PLACING_ROUND and one.valid and one.judged is not None:
+    begun = [one for one in (await played(log)).values() if one.started.round == PLACING_ROUND]
+    for one in begun:
+        if one.valid and one.judged is not None:
             cell = f"{one.started.scenario}.{one.started.persona}.{one.started.seed}"
             scores[one.started.arm][cell] = one.judged.satisfaction
     tried = [
@@ -122,4 +126,5 @@ async def measure_placements(
     ]
     better = [one for one in tried if one.step.up and one.csat is not None]
     best = max(better, key=lambda one: one.csat or 0.0).placement if better else usual
-    return Placing(tried, best)
+    complete = len(begun) == len(every) * len(plan) and all(one.n for one in tried)
+    return Placing(tried, best, complete)

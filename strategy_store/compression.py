@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 
 from rapidfuzz import fuzz
 
 from .entry import Entry, Strategy
+from .history import only
 from .library import Library
 from .lint import DUPLICATE_FROM, measured_against
-from .retrieval import CHARS_PER_TOKEN
+from .reshaping import has_approved
+from .retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET, Room
 from .wording import same_order
 
 IN_USE = ("proposed", "approved")
@@ -19,10 +22,13 @@ IN_USE = ("proposed", "approved")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Entries and strategies in use, and the tokens that an entry adds to a turn in the mean."""
+    """Entries and strategies in use, how many of these were measured to help, and the tokens that are
+    added to a turn where an entry fits, in the mean: its own, and those of what is general.
+    """
 
     entries: int
     strategies: int
+    helping: int
     tokens_a_turn: float
 
 
@@ -37,12 +43,23 @@ class Step:
 
 def size_of(entries: Sequence[Entry]) -> Size:
     """The size of a library, counting strategies in use only."""
-    texts = [[s.text for s in entry.strategies if s.status in IN_USE] for entry in entries]
-    used = [of_entry for of_entry in texts if of_entry]
-    letters = sum(len(text) for of_entry in used for text in of_entry)
+    cut = [only(entry, IN_USE) for entry in entries]
+    used = [entry for entry in cut if entry.strategies]
+    every = [strategy for entry in used for strategy in entry.strategies]
+    general = [entry for entry in used if entry.general]
+    turns = [[entry, *general] for entry in used if not entry.general] or [general]
     return Size(
-        len(used), sum(map(len, used)), letters / CHARS_PER_TOKEN / len(used) if used else 0.0
+        len(used),
+        len(every),
+        sum(map(_helps, every)),
+        fmean(map(_letters, turns)) / CHARS_PER_TOKEN,
     )
+
+
+def _letters(turn: Sequence[Entry]) -> int:
+    """The letters that a turn is given of entries, the first having the first of the room."""
+    room = Room(TOKEN_BUDGET * CHARS_PER_TOKEN)
+    return sum(len(strategy.text) for entry in turn for strategy in room.take(entry))
 
 
 def plan(entries: Sequence[Entry]) -> list[Step]:
@@ -51,7 +68,9 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
     What was measured to harm or to add nothing; and of two strategies that say the same in nearly
     the same words for scenarios described alike, the one that is less well measured. One that was
     measured to help stays, whatever it resembles, unless its twin was as well; and one that is
-    approved stays unless its twin is, for else customers would be served without it.
+    approved stays unless its twin is, for else customers would be served without it. Either stays
+    where its twin's entry would not reach its states: approved twins of other limits stay apart. Of a
+    general strategy and its twin the general one goes first.
     """
     steps: list[Step] = []
     gone: set[str] = set()
@@ -60,16 +79,18 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
         if reason := measured_against(strategy):
             steps.append(Step(strategy.id, reason))
             gone.add(strategy.id)
-    for (entry_a, a), (entry_b, b) in combinations(used, 2):
-        if gone & {a.id, b.id} or not same_order(a.text, b.text):
+    for first, second in combinations(used, 2):
+        (entry, keep), (other, leave) = sorted((first, second), key=_standing, reverse=True)
+        if gone & {keep.id, leave.id} or not same_order(keep.text, leave.text):
             continue
-        alike = fuzz.token_set_ratio(entry_a.scenario, entry_b.scenario) >= DUPLICATE_FROM
-        if entry_a.id != entry_b.id and not alike:
+        alike = fuzz.token_set_ratio(entry.scenario, other.scenario) >= DUPLICATE_FROM
+        if entry.id != other.id and not alike:
             continue
-        keep, leave = sorted((a, b), key=_standing, reverse=True)
         if _helps(leave) and not _helps(keep):
             continue
         if leave.status == "approved" and keep.status != "approved":
+            continue
+        if (_helps(leave) or leave.status == "approved") and not _covers(entry, other, leave):
             continue
         steps.append(Step(leave.id, f"says the same as {keep.id}", keep.id))
         gone.add(leave.id)
@@ -77,8 +98,9 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
 
 
 def apply(library: Library, entries: Sequence[Entry], steps: Sequence[Step], by: str) -> None:
-    """Retire what a plan leaves out; wordings, cues and limits of what was merged join what stands
-    for it, so that it reaches the states of both and none that either was kept from.
+    """Retire what a plan leaves out; its wordings join what stands for it. What nobody approved then
+    reaches the states of both and none that either was kept from, and so do two that were approved;
+    whom something approved reaches is not changed by a twin that was not.
 
     Every step is a version, and nothing is erased.
 
@@ -102,7 +124,20 @@ def _helps(strategy: Strategy) -> bool:
     return strategy.uplift is not None and strategy.uplift.helps is True
 
 
-def _standing(strategy: Strategy) -> tuple[bool, bool, int]:
-    """How well a strategy stands: measured to help, approved, pairs of evidence."""
+def _covers(entry: Entry, other: Entry, leave: Strategy) -> bool:
+    """Whether an entry reaches all that another does, once it stands for `leave` of it (see
+    `reshaping.standing_for`).
+    """
+    if entry.general or entry.id == other.id:
+        return True
+    if leave.status != "approved":
+        return not has_approved(entry)
+    return (entry.threshold, {*entry.unless}) == (other.threshold, {*other.unless})
+
+
+def _standing(one: tuple[Entry, Strategy]) -> tuple[bool, bool, bool, int]:
+    """How well a strategy stands: general, measured to help, approved, pairs of evidence."""
+    entry, strategy = one
     evidence = strategy.provenance.evidence
-    return _helps(strategy), strategy.status == "approved", evidence.pairs if evidence else 0
+    pairs = evidence.pairs if evidence else 0
+    return entry.general, _helps(strategy), strategy.status == "approved", pairs

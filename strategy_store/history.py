@@ -150,7 +150,7 @@ class History:
             found = [Entry.model_validate_json(payload) for (payload,) in rows]
         if set(statuses) == set(ALL_STATUSES):
             return found
-        cut = [_only(entry, statuses) for entry in found]
+        cut = [only(entry, statuses) for entry in found]
         return [entry for entry in cut if entry.strategies]
 
     def entry(self, id_: str) -> Entry:
@@ -478,7 +478,8 @@ class History:
         return LibraryFault(f"{self.path}: holds nothing with the id {id_!r}{hint}", 2)
 
 
-def _only(entry: Entry, statuses: Sequence[Status]) -> Entry:
+def only(entry: Entry, statuses: Sequence[Status]) -> Entry:
+    """An entry with its strategies of the given statuses."""
     kept = [strategy for strategy in entry.strategies if strategy.status in statuses]
     return entry.model_copy(update={"strategies": kept})
 

@@ -130,7 +130,8 @@ class Library(History):
     def edit(
         self, id_: str, text: str, by: str, *, approve: bool = False, seen: str | None = None
     ) -> Strategy:
-        """Change a strategy's text. It is proposed again unless the person approves at once.
+        """Change a strategy's text. It is proposed again unless the person approves at once, and has no
+        evidence and no measured uplift any more: both are of the old text.
 
         Args:
             id_: which.
@@ -151,9 +152,8 @@ class Library(History):
             if approve:
                 self._vetted_scenario(entry.id, entry.scenario)
             status = "approved" if approve else "proposed"
-            new = old.model_copy(
-                update={"text": text, "status": status, "reason": "", "uplift": None}
-            )
+            new = old if text == old.text else reshaping.reworded(old, text)
+            new = new.model_copy(update={"status": status, "reason": ""})
             state[entry.id] = reshaping.with_strategy(entry, new)
             return f"edited {id_}"
 
@@ -170,7 +170,7 @@ class Library(History):
         **fields: Any,
     ) -> Entry:
         """Change the words of an entry as one version; strategies whose text changes are proposed
-        again.
+        again, as by `edit`.
 
         Args:
             id_: which entry.
@@ -266,7 +266,8 @@ class Library(History):
         """Merge one entry into another, which stays; returns it.
 
         Of two strategies with the same text the one of the entry that stays is kept. The other's
-        scenario becomes a cue.
+        scenario becomes a cue. Where one of them alone has approved strategies its limits stand, else
+        those of both.
 
         Args:
             id_: the entry that stays.
@@ -292,7 +293,15 @@ class Library(History):
         self._change(by, change)
         return self.entry(id_)
 
-    def replace(self, id_: str, change: Callable[[Entry], Entry], by: str, action: str) -> None:
+    def replace(
+        self,
+        id_: str,
+        change: Callable[[Entry], Entry],
+        by: str,
+        action: str,
+        *,
+        seen: Entry | None = None,
+    ) -> None:
         """Put another entry in the place of one, as one version.
 
         Args:
@@ -301,12 +310,15 @@ class Library(History):
                 that back, there is no version.
             by: who.
             action: what is done, and why, for the version.
+            seen: the entry as it was seen, which must stand there still, with all its verdicts.
 
         Raises:
+            ChangedMeanwhile: where another, or none, stands there by now.
             LibraryFault: where there is none of that id, or a new text may not enter a prompt.
         """
 
         def put(state: dict[str, Entry]) -> str:
+            self._unchanged(id_, seen, state.get(id_))
             old = self._entry_in(state, id_)
             new = state[id_] = change(old)
             if new.scenario != old.scenario:
@@ -321,7 +333,8 @@ class Library(History):
         self, strategy: Strategy, by: str, reason: str, *, into: Strategy | None = None
     ) -> None:
         """Retire a strategy that is not needed, as one version. Where another stands for it, its
-        wordings join that one, and the cues and limits of its entry join the other's entry.
+        wordings join that one, and the cues and limits of its entry join the other's entry, unless a
+        person approved that and not this (see `reshaping.standing_for`).
 
         Args:
             strategy: what goes, as it was seen.

@@ -30,7 +30,8 @@ class Finding:
 
 def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> list[Finding]:
     """Near-duplicates, contradictions, texts that may not enter a prompt, strategies that were
-    measured to do harm or nothing, strategies without evidence, entries that give nothing.
+    measured to do harm or nothing, strategies without evidence, entries of which nothing is approved
+    yet. What was rejected or retired is done with.
 
     Args:
         entries: the library's.
@@ -64,10 +65,11 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
         elif opposed(a.text, b.text):
             told = f"contradicts {b.id}: {b.text!r}"
             findings.append(Finding(a.id, told, "keep the one that was measured to help"))
-    for i, j in _alike([entry.scenario for entry in entries]):
-        a, b = entries[i], entries[j]
+    used = list({entry.id: entry for entry, _ in alive}.values())
+    for i, j in _alike([entry.scenario for entry in used]):
+        a, b = used[i], used[j]
         findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
-    for entry in entries:
+    for entry in used:
         if not any(s.status == "approved" for s in entry.strategies):
             findings.append(Finding(entry.id, "has no approved strategy", "approve or reject"))
     return findings

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from .entry import Strategy, mask
+from .entry import mask
 from .vetting import hostile
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
     from langchain_core.messages import BaseMessage
 
-    from .entry import Entry
+    from .entry import Entry, Strategy
     from .retrieval import Retrieved
 
 Placement = Literal["after", "note", "system", "example"]
@@ -34,7 +34,8 @@ def strategies_text(
     """The text that carries the strategies, byte for byte; "" where there are none.
 
     As an `example` a strategy is shown by the exchange that it was kept for, masked, and by its own
-    words where it has none, or where that exchange may not enter a prompt.
+    words where it has none, where that exchange may not enter a prompt, or where it is general: what
+    every customer is given would else tell each of another's matter.
 
     Args:
         retrieved: what the library's index or its retriever gave.
@@ -42,11 +43,7 @@ def strategies_text(
     """
     texts: list[str] = []
     shown: list[str] = []
-    for said in (one for found in retrieved for one in _given(found)):
-        text = said.text if isinstance(said, Strategy) else said
-        example = ""
-        if placement == "example" and isinstance(said, Strategy):
-            example = _example(said)
+    for text, example in (one for found in retrieved for one in _given(found, placement)):
         (shown if example else texts).append(example or " ".join(text.split()))
     parts = list(dict.fromkeys(shown))
     if texts:
@@ -170,8 +167,13 @@ def _plain(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _given(found: Retrieved | Document) -> Sequence[Strategy | str]:
-    """The strategies of an entry; of a document their texts, for it holds no more."""
+def _given(found: Retrieved | Document, placement: Placement) -> Iterator[tuple[str, str]]:
+    """The texts of an entry, each with the example in its place, "" where there is none; a document
+    holds texts alone.
+    """
     if hasattr(found, "page_content"):
-        return found.page_content.splitlines()  # type: ignore[union-attr]
-    return found.strategies  # type: ignore[union-attr]
+        yield from ((text, "") for text in found.page_content.splitlines())  # type: ignore[union-attr]
+        return
+    shows = placement == "example" and not found.entry.general  # type: ignore[union-attr]
+    for strategy in found.strategies:  # type: ignore[union-attr]
+        yield strategy.text, _example(strategy) if shows else ""

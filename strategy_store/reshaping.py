@@ -74,15 +74,33 @@ def extended(old: Entry | None, entry: Entry, taken: set[str]) -> Entry:
         new.append(strategy.model_copy(update={"id": id_}))
     if old is None:
         return clean.model_copy(update={"strategies": new})
-    if any(strategy.status == "approved" for strategy in old.strategies):
-        if limited(old, clean) != old:
-            told = _limits_left_out(clean)
-            new = [s.model_copy(update={"reason": told}) for s in new]
+    if has_approved(old):
+        new = _told_of_limits(new, clean, old)
         return old.model_copy(update={"strategies": [*old.strategies, *new]})
     cues = list(dict.fromkeys([*old.cues, *clean.cues]))[: max(MAX_CUES, len(old.cues))]
     return limited(old, clean).model_copy(
         update={"strategies": [*old.strategies, *new], "cues": cues}
     )
+
+
+def has_approved(entry: Entry) -> bool:
+    """Whether customers are served by an entry, so that a person has approved whom it reaches."""
+    return any(strategy.status == "approved" for strategy in entry.strategies)
+
+
+def _told_of_limits(strategies: Sequence[Strategy], own: Entry, wide: Entry) -> list[Strategy]:
+    """The strategies of one entry as they come to stand in another: those that are in use, or may
+    come to be, say so where that one is wider.
+    """
+    if (own.threshold or 0) <= (wide.threshold or 0) and {*own.unless} <= {*wide.unless}:
+        return list(strategies)
+    told = _limits_left_out(own)
+    return [
+        strategy
+        if strategy.status in ("rejected", "retired")
+        else strategy.model_copy(update={"reason": told})
+        for strategy in strategies
+    ]
 
 
 def _limits_left_out(entry: Entry) -> str:
@@ -102,6 +120,18 @@ def with_strategy(entry: Entry, new: Strategy) -> Entry:
     return entry.model_copy(update={"strategies": strategies})
 
 
+def reworded(strategy: Strategy, text: str) -> Strategy:
+    """A strategy with another text, proposed again. What the old words were measured to do, and the
+    exchange that shows them, are not the new ones'; the versions keep them.
+    """
+    origin = strategy.provenance.model_copy(update={"evidence": None})
+    return strategy.model_copy(
+        update={
+            "text": text, "status": "proposed", "reason": "", "uplift": None, "provenance": origin,
+        }
+    )  # fmt: skip
+
+
 def revised(entry: Entry, fields: Mapping[str, Any], texts: Mapping[str, str]) -> Entry:
     """An entry with other words: a strategy whose text changes is proposed again.
 
@@ -117,9 +147,7 @@ def revised(entry: Entry, fields: Mapping[str, Any], texts: Mapping[str, str]) -
         for name, value in fields.items()
     }  # fmt: skip
     strategies = [
-        strategy.model_copy(
-            update={"text": text, "status": "proposed", "reason": "", "uplift": None}
-        )
+        reworded(strategy, text)
         if (text := texts.get(strategy.id, strategy.text)) != strategy.text
         else strategy
         for strategy in entry.strategies
@@ -148,10 +176,16 @@ def worded_also(entry: Entry, id_: str, texts: Sequence[str]) -> Entry:
 
 
 def standing_for(kept: Entry, id_: str, other: Entry, left: Strategy) -> Entry:
-    """`kept`, one of whose strategies stands for one of another entry: it has that one's wordings, and
-    reaches the states of both entries and none that either was kept from.
+    """`kept`, one of whose strategies stands for one of another entry: it has that one's wordings.
+
+    Where nobody approved anything of `kept` it reaches the states of both entries and none that either
+    was kept from, and so where the other strategy is approved, too. Else it goes on reaching what a
+    person approved it for, no less and no more.
     """
-    return limited(worded_also(kept, id_, [*left.also, left.text]), other).model_copy(
+    worded = worded_also(kept, id_, [*left.also, left.text])
+    if has_approved(kept) and left.status != "approved":
+        return worded
+    return limited(worded, other).model_copy(
         update={"cues": list(dict.fromkeys([*kept.cues, *other.cues]))}
     )
 
@@ -184,14 +218,23 @@ def merged(kept: Entry, other: Entry) -> Entry:
     """One entry out of two: all of `kept`, and what only the other holds.
 
     Of two strategies with the same text, or the same id, the one of `kept` stays. The other's
-    scenario becomes a cue, so that states it described are still found.
+    scenario becomes a cue, so that states it described are still found. It has the limits of both;
+    where one alone has approved strategies those of that one, and proposed strategies that were kept
+    within narrower ones say so in their reason.
     """
     ids = {strategy.id for strategy in kept.strategies}
     known = {_plain(strategy) for strategy in kept.strategies}
     new = [s for s in other.strategies if s.id not in ids and _plain(s) not in known]
-    return limited(kept, other).model_copy(
+    approved = [entry for entry in (kept, other) if has_approved(entry)]
+    limits = approved[0] if len(approved) == 1 else limited(kept, other)
+    return kept.model_copy(
         update={
-            "strategies": [*kept.strategies, *new],
+            "unless": limits.unless,
+            "threshold": limits.threshold,
+            "strategies": [
+                *_told_of_limits(kept.strategies, kept, limits),
+                *_told_of_limits(new, other, limits),
+            ],
             "cues": list(dict.fromkeys([*kept.cues, *other.cues, other.scenario])),
             "rules": list(dict.fromkeys([*kept.rules, *other.rules])),
         }

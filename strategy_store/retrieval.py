@@ -65,12 +65,12 @@ def always(texts: Sequence[str]) -> tuple[Retrieved, ...]:
 
 
 @dataclass
-class _Room:
+class Room:
     """What may still be given: characters left, and whose strategies are left out."""
 
     left: int
-    exclude_scenarios: Sequence[str]
-    exclude_sources: Sequence[str]
+    exclude_scenarios: Sequence[str] = ()
+    exclude_sources: Sequence[str] = ()
 
     def take(self, entry: Entry) -> list[Strategy]:
         """The strategies of an entry that may be given and fit; they take their room."""
@@ -142,7 +142,7 @@ class Index:
             math.sqrt(word if dense is None else (word + dense[position]) / 2)
             for position, word in enumerate(lexical)
         ]
-        room = _Room(token_budget * CHARS_PER_TOKEN, exclude_scenarios, exclude_sources)
+        room = Room(token_budget * CHARS_PER_TOKEN, exclude_scenarios, exclude_sources)
         found: list[Retrieved] = []
         for position in sorted(range(len(self.entries)), key=lambda i: -nearness[i]):
             entry, similarity = self.entries[position], nearness[position]
@@ -166,9 +166,9 @@ class Index:
     ) -> list[Retrieved]:
         """The general entries that `search` would give after these strategies; nothing is searched."""
         left = token_budget * CHARS_PER_TOKEN - sum(len(one.text) for one in given)
-        return self._general(_Room(left, exclude_scenarios, exclude_sources))
+        return self._general(Room(left, exclude_scenarios, exclude_sources))
 
-    def _general(self, room: _Room) -> list[Retrieved]:
+    def _general(self, room: Room) -> list[Retrieved]:
         taken = [(entry, room.take(entry)) for entry in self.general]
         return [Retrieved(entry, given, 1.0, 1.0, None) for entry, given in taken if given]
 

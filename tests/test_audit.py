@@ -21,7 +21,15 @@ from tutelage.agents.student import desk_text
 from tutelage.agents.transcript import Turn, as_messages
 from tutelage.environments import load_environment
 from tutelage.graphs.desk import open_desk
-from tutelage.strategy_store import Deployment, Library, coach_messages
+from tutelage.strategy_store import (
+    Deployment,
+    Entry,
+    Evidence,
+    Library,
+    Provenance,
+    Strategy,
+    coach_messages,
+)
 from typer.testing import CliRunner
 
 import tutelage
@@ -148,6 +156,56 @@ async def test_where_a_student_was_measured_to_follow_is_where_every_door_puts_i
         through = ChatOpenAI(model=name, base_url=url, api_key=SecretStr("x"), max_retries=0)
         through.invoke(messages)
         assert received(endpoint) == expected, "proxy"
+
+
+PROMISE = "I promise you full cash today."
+
+
+@pytest.fixture
+def promising(library):
+    """A library with one approved strategy, whose exchange promises cash."""
+    evidence = Evidence(customer="My card was charged twice.", after=PROMISE)
+    origin = Provenance(source="teacher", evidence=evidence)
+    told = Strategy.new("Promise the cash back today.", origin)
+    library.add(Entry.new("a customer whose card was charged twice", strategies=[told]), "run x")
+    library.approve([library.entries()[-1].strategies[0].id], "ann")
+    return library
+
+
+CHARGED = [{"role": "user", "content": "My card was charged twice for it."}]
+NEVER = "Never promise cash."
+
+
+@pytest.mark.parametrize("how", ["edit", "revise", "undo"])
+def test_what_a_person_edited_is_not_shown_by_the_exchange_of_the_old_words(
+    promising, tmp_path, how
+):
+    assert PROMISE in audited(promising, CHARGED, "example", tmp_path)
+    entry = promising.entries()[-1]
+    (old,) = entry.strategies
+    if how == "revise":
+        promising.revise(entry.id, "ann", texts={old.id: NEVER}, seen=entry)
+        promising.approve([old.id], "ann")
+    else:
+        promising.edit(old.id, NEVER, "ann", approve=True)
+    sent = audited(promising, CHARGED, "example", tmp_path)
+    assert NEVER in sent and PROMISE not in sent
+    if how == "undo":
+        promising.undo("ann")
+        assert PROMISE in audited(promising, CHARGED, "example", tmp_path), "no version is lost"
+
+
+def test_what_is_approved_in_the_words_it_has_keeps_its_exchange(promising, tmp_path):
+    (old,) = promising.entries()[-1].strategies
+    promising.edit(old.id, old.text, "ann", approve=True)
+    assert promising.strategy(old.id)[1] == old
+
+
+def test_what_is_given_always_is_an_order_and_no_other_customer_s_exchange(promising, tmp_path):
+    entry = promising.entries()[-1]
+    promising.revise(entry.id, "ann", general=True)
+    sent = audited(promising, CHARGED, "example", tmp_path)
+    assert entry.strategies[0].text in sent and PROMISE not in sent
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import hard_world
 import pytest
@@ -62,6 +64,41 @@ async def test_what_a_person_approved_stays_as_it_is(firm, library):
     desk = hard_world.seat(firm, library)
     await compile_coaching(desk, OPTIONS).ainvoke({})
     assert not library.entries()[0].unless and not await narrowed(desk)
+
+
+class Meanwhile(hard_world.Judge):
+    """Somebody changes the library while the judge compares."""
+
+    change: Any
+
+    def answer(self, system, page, messages):
+        if "Reply A:" in page:
+            self.change()
+        return super().answer(system, page, messages)
+
+
+@pytest.mark.parametrize("what", ["it", "one beside it"])
+async def test_what_a_person_approves_meanwhile_stays_as_it_is(firm, library, what):
+    library.add(late_entry("Speak of ribbon in the first sentence of the answer."), "me")
+
+    def approve():
+        if what == "one beside it":
+            library.add(late_entry("Say when it comes."), "me")
+        library.approve([library.entries()[0].strategies[-1].id], "me")
+
+    desk = hard_world.seat(firm, library, judge=Meanwhile(change=approve))
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    (entry,) = library.entries()
+    assert entry.strategies[-1].status == "approved"
+    assert not entry.unless and entry.threshold is None and not await narrowed(desk)
+
+
+async def test_an_entry_that_is_gone_meanwhile_ends_no_run(firm, library):
+    library.add(late_entry("Speak of ribbon in the first sentence of the answer."), "me")
+    roll_back = partial(library.rollback, 0, "me")
+    desk = hard_world.seat(firm, library, judge=Meanwhile(change=roll_back))
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert library.entries() == [] and not await narrowed(desk)
 
 
 async def test_in_its_own_scenario_it_is_not_looked_at_and_once_a_round(firm, library, tmp_path):

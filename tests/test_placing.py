@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import pytest
 import world
+from tutelage.agents.chat_models import model_name
 from tutelage.environments import load_environment
 from tutelage.graphs.convergence import step_between
 from tutelage.graphs.placing import Placed, Placing, measure_placements
 from tutelage.graphs.rounds import validation_scores
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+from typer.testing import CliRunner
 
+from tutelage.main import app
 from tutelage.place_run import PlaceRequest, place_run
 
 
@@ -72,7 +75,7 @@ def test_what_was_never_paired_has_no_error(tmp_path, monkeypatch, capsys, as_js
 
     def measured_so(work, kept):
         work.close()
-        return "openai:x", Placing(tried, "after")
+        return "openai:x", Placing(tried, "after", complete=True)
 
     monkeypatch.setattr("tutelage.place_run.run_until_done", measured_so)
     place_run(PlaceRequest(library="l", environment="airline"), tmp_path / "r", as_json=as_json)
@@ -86,3 +89,48 @@ def test_an_unknown_placement_is_named_with_the_nearest():
     with pytest.raises(Exception, match="did you mean 'note'") as caught:
         PlaceRequest(library="l", environment="e", placements=["notes"]).checked()
     assert caught.value.exit_code == 2
+
+
+@pytest.fixture
+def seated(monkeypatch):
+    """What a desk of scripted agents was asked for, by the command."""
+    asked = {}
+
+    def seat(environment, *, library, meter, **options):
+        asked.update(options)
+        return world.seat(environment, library, meter=meter, student=ReadsNotes())
+
+    monkeypatch.setattr("tutelage.place_run.open_desk", seat)
+    return asked
+
+
+def placed(library, tmp_path, *options):
+    firm = world.build_firm(tmp_path / "world")
+    return CliRunner().invoke(
+        app,
+        ["library", "place", str(library.path), str(firm), "--dialogues", "2", "--exchanges", "2",
+         "--run", str(tmp_path / "run"), *options],
+    )  # fmt: skip
+
+
+# A call counts 15 tokens.
+@pytest.mark.parametrize("budget", ["--budget-usd=0", "--budget-tokens=1", "--budget-tokens=400"])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_measurement_that_was_cut_off_sets_nothing(library, seated, tmp_path, budget, as_json):
+    spec = model_name(ReadsNotes())
+    library.set_placement(spec, "example", "run y", "satisfaction on 8 dialogues: example 4.00")
+    version = library.version
+    done = placed(library, tmp_path, budget, *(["--json"] if as_json else []))
+    assert done.exit_code == 0, done.output
+    assert library.placement_for(spec) == "example" and library.version == version
+    assert "nothing was set" in " ".join(done.stderr.split())
+    assert "from now on" not in done.output
+    if as_json:
+        assert json.loads(done.stdout)["placement"] is None
+
+
+def test_a_measurement_that_is_whole_sets_what_is_best(library, seated, tmp_path):
+    done = placed(library, tmp_path, "--dialogues", "6", "--embeddings", "openai:meaning")
+    assert "gets strategies as `note` from now on" in " ".join(done.stdout.split()), done.output
+    assert library.placement_for(model_name(ReadsNotes())) == "note"
+    assert seated["embeddings"] == "openai:meaning"

@@ -467,6 +467,32 @@ def test_what_is_added_changes_nothing_of_where_approved_strategies_are_given(li
     assert library.entry(one.id).strategies[2].reason == ""
 
 
+@pytest.mark.parametrize("stays", ["the approved", "the other"])
+def test_a_merge_with_what_nobody_approved_changes_no_limits_of_what_is_approved(library, stays):
+    own, narrow = (
+        library.add(entry(s, [t]), "me") for s, t in zip(STATES[:2], TEXTS[:2], strict=True)
+    )
+    library.approve([own.strategies[0].id], "me")
+    narrow = library.revise(narrow.id, "run x", **LIMITS)
+    kept, gone = (own, narrow) if stays == "the approved" else (narrow, own)
+    now = library.merge(kept.id, gone.id, "me")
+    assert now.threshold is None and now.unless == []
+    reasons = {s.text: s.reason for s in now.strategies}
+    assert reasons[TEXTS[0]] == ""
+    assert "narrower limits" in reasons[TEXTS[1]] and "my bag is late" in reasons[TEXTS[1]]
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_merge_of_equals_keeps_the_limits_of_both(library, approved):
+    one, two = (library.add(entry(s, [TEXTS[0]]), "me") for s in STATES[:2])
+    if approved:
+        library.approve(None, "me")
+    library.revise(two.id, "me", **LIMITS)
+    now = library.merge(one.id, two.id, "me")
+    assert (now.threshold, now.unless) == (0.7, ["my bag is late"])
+    assert [s.reason for s in now.strategies] == [""]
+
+
 @pytest.mark.parametrize("going", [[], "all"])
 def test_a_split_leaves_something_on_both_sides(library, going):
     one = library.add(entry(), "me")

@@ -272,13 +272,121 @@ def test_compression_retires_nothing_that_customers_are_served_by_for_what_they_
     assert (step.strategy, step.into) == (approved.id, measured.id)
 
 
-def test_what_compression_keeps_reaches_the_states_of_both(library):
+def compress(library):
+    steps = compression.plan(library.entries())
+    compression.apply(library, library.entries(), steps, "me")
+    return steps
+
+
+@pytest.mark.parametrize("status", ["proposed", "approved"])
+def test_what_compression_keeps_reaches_the_states_of_both(library, status):
     kept, _ = twins(library)
     entries = library.entries()
-    library.approve([kept.id], "me")
-    compression.apply(library, library.entries(), compression.plan(library.entries()), "me")
+    if status == "approved":
+        library.approve(None, "me")
+    compress(library)
     cues = library.strategy(kept.id)[0].cues
     assert set(cues) == {cue for entry in entries for cue in entry.cues} and len(cues) == 16
+
+
+NARROW = {"threshold": 0.95, "unless": ["cue ac of mine"]}
+
+
+def found(library):
+    """Whom the approved strategies reach, by what they write."""
+    lines = ["a customer who waited for hours", *(f"cue a{letter} of mine" for letter in "abc")]
+    return {
+        line: [s.text for one in library.index().search(line) for s in one.strategies]
+        for line in lines
+    }
+
+
+def test_no_twin_that_nobody_approved_changes_whom_an_approved_strategy_reaches(library):
+    kept, left = twins(library)
+    library.approve([kept.id], "me")
+    library.revise(library.strategy(left.id)[0].id, "run x", **NARROW)
+    before, entry = found(library), library.strategy(kept.id)[0]
+    assert all(before.values())
+    (step,) = compress(library)
+    assert (step.strategy, step.into) == (left.id, kept.id)
+    assert found(library) == before
+    after = library.strategy(kept.id)[0]
+    assert after.strategies[0].also == [left.text]
+    assert after.model_copy(update={"strategies": entry.strategies}) == entry
+
+
+def test_what_was_measured_to_help_where_no_approved_twin_is_given_stays(library):
+    approved, measured = twins(library)
+    library.approve([approved.id], "me")
+    library.measured({approved.id: HELPS, measured.id: HELPS}, "run r")
+    assert compress(library) == []
+
+
+def test_approved_twins_of_other_limits_stay_apart(library):
+    _, narrow = twins(library)
+    library.approve(None, "me")
+    library.revise(library.strategy(narrow.id)[0].id, "me", **NARROW)
+    assert compress(library) == []
+
+
+def test_what_is_given_always_is_not_left_out_for_what_is_given_sometimes(library):
+    some, always = twins(library)
+    library.approve(None, "me")
+    library.measured({some.id: HELPS, always.id: HELPS}, "run r")
+    library.revise(library.strategy(always.id)[0].id, "me", general=True)
+    (step,) = compression.plan(library.entries())
+    assert (step.strategy, step.into) == (some.id, always.id)
+
+
+def test_the_tokens_of_a_turn_are_those_that_it_is_given(library):
+    """General strategies are given beside what fits, and all within what a turn may hold."""
+    origin = Provenance(source="person")
+
+    def made(scenario, *texts, general=False):
+        strategies = [Strategy.new(text, origin) for text in texts]
+        library.add(Entry.new(scenario, strategies=strategies, general=general), "me")
+
+    def tokens():
+        return compression.size_of(library.entries()).tokens_a_turn
+
+    assert tokens() == 0
+    made("any customer", "Be kind to them at once.", "Say what happens next.", general=True)
+    assert tokens() == (24 + 22) / 4
+    made("a customer who waits at the gate", "Name the wait before anything.")
+    made("a customer who mourns", "Condole before anything else is said.")
+    mean = tokens()
+    given = [
+        sum(
+            len(s.text)
+            for one in library.index(("proposed",)).search(line, 1)
+            for s in one.strategies
+        )
+        for line in ("who waits at the gate", "who mourns")
+    ]
+    assert mean == sum(given) / 2 / 4 == (30 + 37) / 2 / 4 + (24 + 22) / 4
+    made(
+        "any customer at all",
+        *(f"Say {'ab'[n % 2]} {'very ' * 20}{n}." for n in range(9)),
+        general=True,
+    )
+    assert mean < tokens() <= 160
+
+
+def test_compression_says_how_many_were_measured_to_help(library):
+    _, measured = twins(library)
+    library.measured({measured.id: HELPS}, "run r")
+    done = CliRunner().invoke(app, ["library", "compress", str(library.path), "--apply"])
+    assert "2 strategies (1 measured to help)" in done.output
+    assert "now 1 entries, 1 strategies (1 measured to help)" in done.output
+
+
+@pytest.mark.parametrize("verdict", ["retire", "reject"])
+def test_lint_leaves_alone_what_people_have_done_with(library, verdict):
+    first, second = twins(library)
+    assert "has no approved strategy" in {f.what for f in lint(library.entries())}
+    library.approve([first.id], "me")
+    getattr(library, verdict)([second.id], "me", "no use")
+    assert not [f for f in lint(library.entries()) if f.where.startswith("e")]
 
 
 @pytest.mark.parametrize("verdict", ["reject", "edit", "reject the other"])

@@ -38,6 +38,7 @@ class PlaceRequest(BaseModel):
     budget_usd: float | None = None
     seed: int = 0
     approved: bool = False
+    embeddings: str | None = None
 
     def checked(self) -> list[Placement]:
         """The placements by name.
@@ -57,7 +58,8 @@ class PlaceRequest(BaseModel):
 
 
 def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False) -> None:
-    """Play the validation dialogues with each placement and keep the best in the library.
+    """Play the validation dialogues with each placement and keep the best in the library, unless the
+    budget or too many dialogues that do not count left something unmeasured.
 
     Raises:
         EnvironmentFault, ModelFault, RunFault, LibraryFault, Stopped: one clear sentence each; the
@@ -72,7 +74,7 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
             {
                 "run": str(folder),
                 "student": student,
-                "placement": placing.best,
+                "placement": placing.best if placing.complete else None,
                 "tried": [
                     {
                         "placement": p.placement,
@@ -96,7 +98,8 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
             f"{one.step.mean:+.2f}", f"{one.step.error:.2f}" if isfinite(one.step.error) else "-",
         )  # fmt: skip
     result_table(table)
-    result(f"{student} gets strategies as `{placing.best}` from now on ({request.library})")
+    if placing.complete:
+        result(f"{student} gets strategies as `{placing.best}` from now on ({request.library})")
 
 
 async def _place(
@@ -114,7 +117,7 @@ async def _place(
             environment, student=request.student, customer=request.customer, judge=request.judge,
             teacher=request.judge or request.student, library=library,
             retrieval=Retrieval(statuses=statuses), placement="after",
-            meter=Meter(request.budget_tokens, request.budget_usd),
+            meter=Meter(request.budget_tokens, request.budget_usd), embeddings=request.embeddings,
         )
     )  # fmt: skip
     student = desk.student.voice.spec
@@ -131,9 +134,13 @@ async def _place(
                 max_exchanges=request.exchanges, concurrency=request.concurrency,
             )  # fmt: skip
             ending.reason = "the budget is spent" if desk.meter.spent else "done"
-    if desk.meter.spent:
-        talk().print("note: the budget was spent, so not every placement was played to the end")
-    await asyncio.to_thread(
-        library.set_placement, student, placing.best, f"run {folder.name}", placing.measured
-    )
+    if placing.complete:
+        await asyncio.to_thread(
+            library.set_placement, student, placing.best, f"run {folder.name}", placing.measured
+        )
+    else:
+        why = "the budget was spent before every placement was played" if desk.meter.spent else (
+            "a placement has no dialogue that counts"
+        )  # fmt: skip
+        talk().print(f"note: {why}, so nothing was set in {request.library}", soft_wrap=True)
     return student, placing

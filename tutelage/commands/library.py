@@ -12,6 +12,7 @@ from . import options as o
 
 if TYPE_CHECKING:
     from tutelage.strategy_store import Library, Placement
+    from tutelage.strategy_store.compression import Size
 
 app = typer.Typer(no_args_is_help=True)
 _SENT = ("prompt", "static")
@@ -393,7 +394,8 @@ def compress(
     """Make the library smaller without losing a measured effect.
 
     Retires what `tutelage evaluate --ablate` measured to harm or to add nothing, and merges
-    strategies that say the same for scenarios described alike. What was measured to help stays.
+    strategies that say the same for scenarios described alike. What was measured to help stays, and
+    approved strategies go on reaching whom they reached.
 
     Example: `tutelage library compress runs/x/library.db --apply`
     """
@@ -414,17 +416,18 @@ def compress(
         return
     for step in steps:
         result(f"{step.strategy}: {step.reason}")
-    result(
-        f"{before.entries} entries, {before.strategies} strategies, {before.tokens_a_turn:.0f} tokens a "
-        "turn where one fits"
-    )
+    result(f"{_told(before)} a turn where one fits")
     if apply:
-        result(
-            f"now {after.entries} entries, {after.strategies} strategies, "
-            f"{after.tokens_a_turn:.0f} tokens"
-        )
+        result(f"now {_told(after)}")
     elif steps:
         result(f"{len(steps)} strategies would be left out: add --apply")
+
+
+def _told(size: Size) -> str:
+    return (
+        f"{size.entries} entries, {size.strategies} strategies ({size.helping} measured to help), "
+        f"{size.tokens_a_turn:.0f} tokens"
+    )
 
 
 @app.command()
@@ -438,6 +441,7 @@ def place(
     dialogues: Annotated[int, typer.Option(min=2, help="Validation dialogues a placement.")] = 8,
     customer: o.Customer = None,
     judge: o.Judge = None,
+    embeddings: o.Embeddings = None,
     exchanges: o.Exchanges = 6,
     concurrency: o.Concurrency = None,
     budget_tokens: o.BudgetTokens = None,
@@ -454,7 +458,8 @@ def place(
     Plays the validation dialogues once for each placement: `after` the transcript as a system
     message, as a `note` in the customer's message, at the end of the `system` text, or as an
     `example` in place of orders. `after` stays unless another is better beyond noise. Whoever uses
-    the library with this student then sends strategies in that way.
+    the library with this student then sends strategies in that way. Where the budget ends before all
+    are played, nothing is set.
 
     Example: `tutelage library place runs/x/library.db airline --student openai:gpt-5-mini`
     """
@@ -465,6 +470,7 @@ def place(
         judge=judge, placements=[name.strip() for name in placements.split(",") if name.strip()],
         dialogues=dialogues, exchanges=exchanges, concurrency=concurrency,
         budget_tokens=budget_tokens, budget_usd=budget_usd, seed=seed, approved=approved,
+        embeddings=embeddings,
     )  # fmt: skip
     place_run(request, run, as_json=json)
 
