@@ -94,13 +94,21 @@ def orders_of(rule: Rule, policy: Policy) -> list[str]:
     ]
 
 
+def rules_said(text: str, policy: Policy) -> list[str]:
+    """The ids of the rules of which a strategy is a sentence, as an order to say it; [] of another."""
+    plain = " ".join(text.casefold().split())
+    return [
+        rule.id
+        for rule in policy.rules.values()
+        if any(plain == order.casefold() for order in orders_of(rule, policy))
+    ]
+
+
 def of_the_policy(text: str, policy: Policy) -> bool:
     """Whether a strategy is a rule's own sentence as an order to say it: such a one breaks no rule,
     however a model reads it.
     """
-    plain = " ".join(text.casefold().split())
-    orders = (order for rule in policy.rules.values() for order in orders_of(rule, policy))
-    return any(plain == order.casefold() for order in orders)
+    return bool(rules_said(text, policy))
 
 
 def _mid_sentence(clause: str, policy: str) -> str:

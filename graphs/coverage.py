@@ -116,7 +116,7 @@ def coverage(
     """
     meetings = [one for one in met if one.scenario in environment.scenarios]
     played = {one.scenario: environment.scenarios[one.scenario] for one in meetings}
-    train = environment.split("train") or list(environment.scenarios.values())
+    train = environment.split("train")
     topics = sorted({topic_of(environment, one) for one in environment.scenarios.values()})
     rules_met = {rule for scenario in played.values() for rule in scenario.rules}
     cells_met = {

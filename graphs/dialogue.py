@@ -282,4 +282,5 @@ def _shown(found: Retrieved, strategy: Strategy) -> StrategyGiven:
     return StrategyGiven(
         id=strategy.id, entry=found.entry.id, text=strategy.text,
         scenario=found.entry.scenario, similarity=found.similarity,
+        learned_in=strategy.provenance.dialogue,
     )  # fmt: skip

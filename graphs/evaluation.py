@@ -26,7 +26,7 @@ from .uplift import ABLATED, coin_of
 
 Arm = Literal["none", "generic", "library", "invented", "teacher", "ablated", "playbook", "global"]
 """`invented` is the library without what came from the handbook; see `desk_of` for the others."""
-_FROM_LIBRARY: frozenset[Arm] = frozenset({"library", "invented", ABLATED})
+FROM_LIBRARY: frozenset[Arm] = frozenset({"library", "invented", ABLATED})
 ARMS: tuple[Arm, ...] = ("none", "generic", "library", "teacher")
 GENERIC_ADVICE = (
     "Show that you understand how the customer feels, answer exactly what was asked within the "
@@ -112,14 +112,18 @@ def plan_cells(environment: Environment, options: EvaluationOptions) -> list[Dia
 def leaks(
     library: Library, statuses: Sequence[Status], environment: Environment, scenarios: set[str]
 ) -> list[str]:
-    """The strategies that were learned in a scenario they would be evaluated on, in words."""
-    return [
-        f"{strategy.id} ({strategy.text!r}, learned in {strategy.provenance.scenario})"
-        for entry in library.entries(tuple(statuses))
-        for strategy in entry.strategies
-        if strategy.provenance.environment == environment.name
-        and strategy.provenance.scenario in scenarios
-    ]
+    """The strategies that were learned in a scenario they would be evaluated on, in words. What is given
+    in every state was learned in all training scenarios, and none of them is named in its provenance.
+    """
+    trained_on = {scenario.id for scenario in environment.split("train")}
+    found: list[str] = []
+    for strategy in (s for entry in library.entries(tuple(statuses)) for s in entry.strategies):
+        origin = strategy.provenance
+        learned_in = {origin.scenario} if origin.scenario else trained_on
+        if origin.environment == environment.name and learned_in & scenarios:
+            where = origin.scenario or "all training scenarios"
+            found.append(f"{strategy.id} ({strategy.text!r}, learned in {where})")
+    return found
 
 
 def desk_of(desk: Desk, arm: Arm, given: Sequence[str] = ()) -> Desk:
@@ -173,7 +177,7 @@ def compile_evaluation(
     environment = desk.environment
     cells = plan_cells(environment, options)
     scenarios = list(dict.fromkeys(cell.get("scenario", "") for cell in cells))
-    if needing := _FROM_LIBRARY & set(options.arms):
+    if needing := FROM_LIBRARY & set(options.arms):
         if desk.library is None:
             arm = sorted(needing)[-1]
             raise EvaluationFault(f"the arm `{arm}` needs a library: name one with --library", 2)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.scenario_writer import (
+    Ruling,
     Wanted,
     impossible,
     rule_on,
@@ -191,8 +192,12 @@ async def _attempt(
         reason = f"it is not new: {nearest} says the same"
         return outcome.model_copy(update={"reason": reason}), None
     ruling = await rule_on(desk.teacher, scenario, seed)
-    if reason := _overruled(ruling.rules, ruling.contradiction, gap):
+    meant = [rule.id for rule in gap.wanted.rules if rule.id in scenario.rules]
+    if reason := _overruled(ruling, meant):
         return outcome.model_copy(update={"reason": reason}), None
+    # What only its author names would count as covered, though nothing in the case is about it.
+    confirmed = [id_ for id_ in scenario.rules if id_ in ruling.rules]
+    scenario = scenario.model_copy(update={"rules": confirmed})
     passed, plays = await _played(desk, scenario, options, seed)
     outcome = outcome.model_copy(update={"passed": passed, "plays": plays})
     if plays < 2:
@@ -210,12 +215,11 @@ async def _attempt(
     )
 
 
-def _overruled(rules: Sequence[str], contradiction: str, gap: Gap) -> str:
-    if contradiction.strip().casefold() not in ("", "none", "nothing", "no"):
-        return f"it contradicts itself: {' '.join(contradiction.split())}"
-    wanted = [rule.id for rule in gap.wanted.rules]
-    if not set(wanted) & set(rules):
-        return f"{', '.join(rules) or 'no rule'} would decide it, not {' or '.join(wanted)}"
+def _overruled(ruling: Ruling, meant: Sequence[str]) -> str:
+    if ruling.contradiction.strip().casefold() not in ("", "none", "nothing", "no"):
+        return f"it contradicts itself: {' '.join(ruling.contradiction.split())}"
+    if not set(meant) & set(ruling.rules):
+        return f"{', '.join(ruling.rules) or 'no rule'} would decide it, not {' or '.join(meant)}"
     return ""
 
 
@@ -254,7 +258,7 @@ def _nearest(scenario: Scenario, others: Sequence[Scenario]) -> tuple[float, str
 
 def _with_neighbours(environment: Environment, wanted: Wanted, said: Sequence[str]) -> Wanted:
     """The gap with the training scenarios nearest to it as examples, and the nearest things said."""
-    train = environment.split("train") or list(environment.scenarios.values())
+    train = environment.split("train")
     text = " ".join([*(rule.text for rule in wanted.rules), wanted.topic])
     rows = points([text, *map(scenario_text, train), *said])
     apart = list(distances(rows[:1], rows[1:])[0])

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from langgraph.graph.state import CompiledStateGraph
 from tutelage.agents.faults import ModelFault
-from tutelage.environments import Environment
+from tutelage.environments import Environment, EnvironmentFault, Problem, Scenario
 
 from .desk import Desk
 from .dialogue import DialogueRequest
@@ -20,13 +20,33 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def training_scenarios(environment: Environment) -> list[Scenario]:
+    """The scenarios that may be learned from.
+
+    Raises:
+        EnvironmentFault: where the firm has none; those of other splits are for measuring.
+    """
+    if scenarios := environment.split("train"):
+        return scenarios
+    problem = Problem(
+        environment.path / "environment.yaml",
+        "names no scenario, and none of another split is learned from",
+        field="splits.train",
+        expected="ids of scenarios to learn from; `tutelage env generate` writes some",
+    )
+    raise EnvironmentFault([problem], 2)
+
+
 def plan_round(
     environment: Environment, number: int, dialogues: int, seed: int
 ) -> list[DialogueRequest]:
     """The dialogues of round `number` (from 1): the training scenarios in a shuffled order, going on
     where the round before left off, each with a persona that fits it.
+
+    Raises:
+        EnvironmentFault: where the firm has no training scenario.
     """
-    scenarios = environment.split("train") or list(environment.scenarios.values())
+    scenarios = training_scenarios(environment)
     rng = random.Random(f"{seed}-plan")  # noqa: S311 - a plan, not a secret
     order = rng.sample(scenarios, len(scenarios))
     requests: list[DialogueRequest] = []

@@ -17,7 +17,15 @@ from .generalisation import generalise
 from .keeping import Kept, keep, provenance_of
 from .selection import ATTEMPT_SEED, Attempt, accept, choose, mean_merit, plain_replies
 from .states import State
-from .trials import Null, Weak, entry_of, extend_null, fresh_states, reached
+from .trials import (
+    Null,
+    Weak,
+    entry_of,
+    extend_null,
+    fresh_states,
+    reached,
+    rules_at_stake,
+)
 
 __all__ = ["Null", "StepOptions", "Weak", "strategy_step"]
 
@@ -146,7 +154,11 @@ async def strategy_step(
             round_number=round_number, run=run,
         )  # fmt: skip
         learned = entry_of(weak, allowed, provenance).model_copy(
-            update={"threshold": gate.entry.threshold, "unless": gate.entry.unless}
+            update={
+                "rules": rules_at_stake(desk, weak, allowed),
+                "threshold": gate.entry.threshold,
+                "unless": gate.entry.unless,
+            }
         )
         kept = await _kept(desk, name, learned, where, before, unit, known, run, at)
         if kept.merged:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 from tutelage.agents.judge import checks_held
+from tutelage.agents.rule_orders import rules_said
 from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Reply, Turn, as_messages, with_actions
 from tutelage.environments import Tactic, check_weight
@@ -210,6 +211,16 @@ def entry_of(weak: Weak, candidate: Candidate, provenance: Provenance | None = N
         cues=[mask(weak.state.customer_says)],
         strategies=[Strategy.new(text, provenance) for text in candidate.texts],
     )
+
+
+def rules_at_stake(desk: Desk, weak: Weak, candidate: Candidate) -> list[str]:
+    """The ids of the rules that a candidate rests on: those it says; of a text that says none, those
+    that the scenario names.
+    """
+    environment = desk.environment
+    named = environment.scenarios[weak.state.scenario].rules
+    told = (rules_said(text, environment.policy) or named for text in candidate.texts)
+    return list(dict.fromkeys(id_ for rules in told for id_ in rules))
 
 
 def general_entry(candidate: Candidate, provenance: Provenance | None = None) -> Entry:

@@ -78,8 +78,9 @@ def extended(old: Entry | None, entry: Entry, taken: set[str]) -> Entry:
         new = _told_of_limits(new, clean, old)
         return old.model_copy(update={"strategies": [*old.strategies, *new]})
     cues = list(dict.fromkeys([*old.cues, *clean.cues]))[: max(MAX_CUES, len(old.cues))]
+    rules = list(dict.fromkeys([*old.rules, *clean.rules]))
     return limited(old, clean).model_copy(
-        update={"strategies": [*old.strategies, *new], "cues": cues}
+        update={"strategies": [*old.strategies, *new], "cues": cues, "rules": rules}
     )
 
 

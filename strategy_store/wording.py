@@ -35,9 +35,29 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _UNITS = {"€": "euro", "£": "pound", "$": "dollar", "%": "percent"}
+_UNIT = "euro|pound|dollar|percent|minute|hour|day|week|month|year|kilo|[€%]"
+_TO_NINETEEN = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen"
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORTH = {
+    **{word: number for number, word in enumerate(_TO_NINETEEN.split())},
+    **{word: 10 * number for number, word in enumerate(_TENS.split(), start=2)},
+    "hundred": 100,
+    "thousand": 1000,
+}
+_WORD = f"(?:{'|'.join(_WORTH)})"
+_IN_WORDS = (
+    rf"\b{_WORD}(?:(?:(?<=ty)[\s-]|(?<=dred|sand)\s(?:and\s)?|\s(?=hundred|thousand)){_WORD})*\b"
+    rf"(?!-(?!{_UNIT}))"
+)
+"""A number in words; "twenty-first" and "two-way" are none."""
+_EVERYDAY = 12
+"""Up to here a number in words counts anything ("two ways", "in three steps")."""
 _MEASURE = re.compile(
-    r"([€£$])?\s?(?<![A-Za-z\d])(\d+(?:[.,:]\d+)*)(?:[\s-]*(?:(?:working|business|calendar|full|whole|more)\s+)?"
-    r"(euro|pound|dollar|percent|minute|hour|day|week|month|year|kilo|[€%])s?(?![a-z]))?",
+    rf"([€£$])?\s?(?<![A-Za-z\d])(\d+(?:[.,:]\d+)*|{_IN_WORDS})"
+    rf"(?:[\s-]*(?:(?:working|business|calendar|full|whole|more)\s+)?({_UNIT})s?(?![a-z]))?",
     re.IGNORECASE,
 )
 """A number, and what it counts where that stands beside it."""
@@ -78,7 +98,7 @@ def too_special(text: str, known: str) -> list[str]:
     reasons: list[str] = []
     allowed = {measure for part in sentences(known) for measure in _implied(_measures(part))}
     numbers = {number for number, _ in allowed}
-    for number, unit in _measures(text):
+    for number, unit in _measures(text, everyday=False):
         if number not in numbers or (unit and (number, unit) not in allowed):
             what = f"{number} {unit}s" if unit else f"the number {number}"
             reasons.append(f"holds {what}, which is not the policy's")
@@ -92,10 +112,34 @@ def too_special(text: str, known: str) -> list[str]:
     return reasons
 
 
-def _measures(text: str) -> list[tuple[str, str]]:
-    """The numbers of a text with their units, "" where they have none, in order."""
-    found = [(m[2], (m[3] or m[1] or "").casefold()) for m in _MEASURE.finditer(text)]
-    return [(number, _UNITS.get(unit, unit)) for number, unit in found]
+def _measures(text: str, *, everyday: bool = True) -> list[tuple[str, str]]:
+    """The numbers of a text in digits with their units, "" where they have none, in order; where
+    `everyday` is false without "one" and other small ones in words that count nothing measured.
+    """
+    found: list[tuple[str, str]] = []
+    for match in _MEASURE.finditer(text):
+        number, unit = match[2], (match[3] or match[1] or "").casefold()
+        if not number[0].isdigit():
+            worth = _worth(number)
+            if not everyday and (worth == 1 or (worth <= _EVERYDAY and not unit)):
+                continue
+            number = str(worth)
+        found.append((number, _UNITS.get(unit, unit)))
+    return found
+
+
+def _worth(words: str) -> int:
+    """What a number in words comes to."""
+    whole = part = 0
+    for word in re.findall(r"[a-z]+", words.casefold()):
+        worth = _WORTH.get(word, 0)
+        if worth == _WORTH["thousand"]:
+            whole, part = whole + max(part, 1) * worth, 0
+        elif worth == _WORTH["hundred"]:
+            part = max(part, 1) * worth
+        else:
+            part += worth
+    return whole + part
 
 
 def _implied(measures: list[tuple[str, str]]) -> list[tuple[str, str]]:

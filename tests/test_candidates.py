@@ -130,6 +130,9 @@ async def test_where_the_teacher_is_vague_the_loop_learns_from_the_rules(tmp_pat
         for strategy in kept:
             assert strategy.provenance.source == "policy" and strategy.text.startswith("Say that ")
             assert any(cure in strategy.text for cure, _ in world.TROUBLES.values())
+        for entry in library.entries():
+            stated = {rule for s in entry.strategies for rule in _saying(firm, s.text)}
+            assert stated and set(entry.rules) == stated
     refused = "; ".join(
         why
         for logged in await desk.log.read(kinds=("strategy_proposed",))
@@ -137,6 +140,12 @@ async def test_where_the_teacher_is_vague_the_loop_learns_from_the_rules(tmp_pat
         for why in logged.event.refused
     )
     assert "repeats a rule of the policy" in refused and "names the rule R2" in refused
+
+
+def _saying(firm, text):
+    """The rules that hold the same cure as a text."""
+    cures = [cure for cure, _ in world.TROUBLES.values() if cure in text]
+    return [id_ for id_, r in firm.policy.rules.items() if any(c in r.text for c in cures)]
 
 
 @pytest.mark.parametrize(

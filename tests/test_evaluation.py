@@ -30,6 +30,7 @@ from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.states import Played, played
 from tutelage.graphs.summary import summarise
 from tutelage.strategy_store import (
+    ANY_CUSTOMER,
     Entry,
     Library,
     Provenance,
@@ -160,6 +161,32 @@ async def test_a_strategy_learned_in_a_scenario_of_the_evaluation_is_an_error(fi
         assert "stranded_5" in str(said.value) or "_5" in str(said.value)
         compile_evaluation(desk, EvaluationOptions(split="validation", dialogues=6))
         compile_evaluation(desk, EvaluationOptions(arms=("none", "teacher"), dialogues=12))
+
+
+@pytest.mark.parametrize(
+    ("origin", "split", "told"),
+    [
+        ({"environment": "world", "run": "r", "round": 1}, "train", True),
+        ({"environment": "world", "run": "r", "round": 1}, "test", False),
+        ({"environment": "another", "run": "r", "round": 1}, "train", False),
+        ({}, "train", False),
+    ],
+    ids=["learned here", "not in the test split", "learned elsewhere", "written by a person"],
+)
+async def test_what_is_given_to_every_customer_was_learned_in_all_training_scenarios(
+    firm, tmp_path, origin, split, told
+):
+    source = "teacher" if origin else "person"
+    strategy = Strategy.new("Speak of velvet first.", Provenance(source=source, **origin))
+    options = EvaluationOptions(arms=("none", "library"), split=split, dialogues=6)
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        library.add(Entry.new(ANY_CUSTOMER, general=True, strategies=[strategy]), "t")
+        library.approve(None, "a person")
+        if not told:
+            compile_evaluation(world.seat(firm, library), options)
+            return
+        with pytest.raises(EvaluationFault, match="learned in all training scenarios"):
+            compile_evaluation(world.seat(firm, library), options)
 
 
 async def test_the_library_arm_needs_a_library_and_a_split_must_be_there(firm):

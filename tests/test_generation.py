@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import world
@@ -124,6 +125,32 @@ async def test_only_possible_new_and_fitting_scenarios_are_taken(firm):
         )
     after = train_coverage(with_scenarios(firm, taken))
     assert (found.rules_met, after.rules_met) == (1, 3)
+
+
+async def test_a_scenario_covers_only_the_rules_that_the_second_look_finds(firm):
+    class Boastful(Author):
+        """Names rules that nothing in the case is about."""
+
+        names: tuple[str, ...] = ()
+
+        def answer(self, system, page, messages):
+            if "You write training cases" in page:
+                return json.dumps(draft("R9", rules=self.names))
+            return super().answer(system, page, messages)
+
+    before = train_coverage(firm)
+    (gap,) = [gap for gap in gaps_to_fill(firm, before) if gap.why == "rule R9"]
+    desk = world.seat(firm, None, teacher=Boastful(names=("R9", "R3", "R4")), student=Wavering())
+    (taken,) = [one async for one in generate(desk, [gap], OPTIONS)]
+    assert taken.rules == ["R9"]
+    after = train_coverage(with_scenarios(firm, [taken]))
+    assert after.rules_met == before.rules_met + 1
+    wanted = replace(gap.wanted, rules=[firm.policy.rules[id_] for id_ in ("R3", "R9")])
+    desk = world.seat(firm, None, teacher=Boastful(names=("R3",)), student=Wavering())
+    gap = replace(gap, wanted=wanted)
+    assert not [one async for one in generate(desk, [gap], replace(OPTIONS, tries=1))]
+    (told,) = await outcomes(desk)
+    assert told.reason == "R9 would decide it, not R3"
 
 
 class Hinting:

@@ -40,6 +40,16 @@ def entry(scenario="a customer whose flight was cancelled", *texts, cues=(), ori
     )
 
 
+def test_an_entry_rests_on_the_rules_of_all_that_was_added_to_it(library):
+    for text, rule in (("Name the wait.", "R3"), ("Offer the next flight.", "R7")):
+        library.add(entry("a", text).model_copy(update={"rules": [rule]}), "me")
+    library.approve(None, "me")
+    (found,) = library.entries()
+    assert found.rules == ["R3", "R7"]
+    library.add(entry("a", "Say when.").model_copy(update={"rules": ["R9"]}), "me")
+    assert library.entries()[0].rules == ["R3", "R7"], "what a person approved stays as it is"
+
+
 def test_only_approved_strategies_are_found(library):
     added = library.add(entry(), "me")
     assert library.index().search("my flight was cancelled") == []

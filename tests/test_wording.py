@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from tutelage.agents.policy_check import breach, nearest_rules, plain_breach
 from tutelage.environments import load_environment
-from tutelage.strategy_store.wording import is_order, opposed, same_words, too_special
+from tutelage.strategy_store.wording import opposed, same_words, too_special
 
 POLICY = (
     "# Larkspur Air\n- R77: Pay 120 euros after 3 hours of delay.\n"
@@ -33,6 +33,14 @@ POLICY = (
         "Say that 3 full hours of delay give 120.",
         "Say that families get needed items repaid up to 90 euros.",
         "Say that from 5 years on children fly alone.",
+        "Say that needed items are repaid up to sixty euros, for families ninety.",
+        "Say that after three hours one hundred and twenty euros are paid.",
+        "Say that a three-hour delay is paid for.",
+        "Offer one more try, and once that failed two other ways.",
+        "Ask for two things at most, the second only after the first is answered.",
+        "Name one day and one euro sum, in three short steps of five words.",
+        "Give the twenty-first caller the patience that the first one had.",
+        "Say what stands on the tenth line in one sentence, often in less.",
     ],
 )
 def test_orders_that_fit_everybody_pass(text):
@@ -57,17 +65,49 @@ def test_orders_that_fit_everybody_pass(text):
         ("Say that 5 euros are repaid.", "5 euros"),
         ("Say that 90 hours are enough.", "90 hours"),
         ("Say that the change to 77 May is free.", "number 77"),
+        ("Offer fifty euros at once.", "50 euros"),
+        ("Offer fifty at once.", "number 50"),
+        ("Say that two euros of taxes are repaid.", "2 euros"),
+        ("Say that it comes within two hundred and forty days.", "240 days"),
+        ("Say that twenty-five percent are taken off.", "25 percents"),
+        ("Offer a fifty-pound voucher.", "50 pounds"),
+        ("Say that it takes two working days.", "2 days"),
     ],
 )
 def test_what_fits_one_customer_or_is_no_order_is_refused(text, reason):
     assert any(reason in why for why in too_special(text, POLICY))
 
 
-def test_all_bundled_tactics_are_orders():
+@pytest.mark.parametrize(
+    ("policy", "text", "fits"),
+    [
+        (
+            "- R1: Slots move free until two working days before.",
+            "Say that 2 days are enough.",
+            True,
+        ),
+        (
+            "- R1: Slots move free until two working days before.",
+            "Say that two days are enough.",
+            True,
+        ),
+        ("- R1: A transfer takes two or three days.", "Say that it takes two days.", True),
+        ("- R1: Up to twenty-five pounds are repaid.", "Say that 25 pounds are repaid.", True),
+        ("- R1: Up to twenty-five pounds are repaid.", "Say that 20 pounds are repaid.", False),
+        ("- R1: A hundred euros are the most.", "Say that one hundred euros are the most.", True),
+        ("- R1: One voucher a booking.", "Say that there are two vouchers a booking.", True),
+    ],
+)
+def test_a_number_is_the_same_in_words_and_in_digits(policy, text, fits):
+    assert (too_special(text, policy) == []) is fits
+
+
+def test_all_bundled_tactics_are_orders_that_fit_everybody():
     for name in ("airline", "furniture", "broadband"):
         firm = load_environment(name)
+        known = f"{firm.policy.text}\n{firm.config.title}"
         for tactic in firm.handbook.values():
-            assert is_order(tactic.do), tactic.do
+            assert too_special(tactic.do, known) == [], tactic.do
 
 
 @pytest.mark.parametrize(

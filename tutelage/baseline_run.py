@@ -18,6 +18,7 @@ from tutelage.graphs.desk import open_desk
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.evolved_prompt import evolve_prompt
 from tutelage.graphs.playbook import grow_playbook
+from tutelage.graphs.rollouts import training_scenarios
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.summary import summarise
@@ -145,6 +146,7 @@ async def _learn(
     request: BaselineRequest, method: Method, calls: int, folder: Path, resume: bool
 ) -> Baseline:
     environment = await asyncio.to_thread(load_environment, request.environment)
+    training_scenarios(environment)
     desk = await asyncio.to_thread(
         lambda: open_desk(
             environment, student=request.student, teacher=request.teacher,

@@ -21,6 +21,7 @@ from tutelage.graphs.coaching import (
 )
 from tutelage.graphs.desk import Desk, Retrieval, open_desk, placement_of
 from tutelage.graphs.events import RunStarted
+from tutelage.graphs.rollouts import training_scenarios
 from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.strategy_step import StepOptions
@@ -95,7 +96,7 @@ def watch_coaching(request: CoachRequest, run: Path | None, resume: bool) -> Non
     """Coach in a process of its own and watch it."""
     folder = run if resume and run is not None else new_run_folder(request.environment, run)
     # Faults of the request are said here, before the screen is taken.
-    load_environment(request.environment)
+    training_scenarios(load_environment(request.environment))
     run_detached("coach", [*arguments_of(request), *(["--resume"] if resume else [])], folder)
 
 
@@ -118,6 +119,7 @@ def coach_run(
 
 async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: bool) -> None:
     environment = await asyncio.to_thread(load_environment, request.environment)
+    training_scenarios(environment)
     library_path = Path(request.library) if request.library else folder / "library.db"
     meter = Meter(request.budget_tokens, request.budget_usd)
     # Seated once without a log, so that a model that cannot be had leaves no empty run behind.

@@ -22,6 +22,7 @@ from tutelage.evaluation_result import (
     Evaluation,
     arm_costs,
     as_document,
+    learning_calls,
     student_result,
 )
 from tutelage.evaluation_tables import arms_table, cost_table, students_table, uplift_table
@@ -93,8 +94,8 @@ def evaluate_run(
     for student in evaluation.students:
         result_table(arms_table(student))
         result("")
-        if evaluation.costs:
-            result_table(cost_table(student, evaluation.costs))
+        if student.costs:
+            result_table(cost_table(student, student.costs))
             result("")
         for difference in student.csat.values():
             result(difference.verdict)
@@ -185,6 +186,7 @@ async def _evaluate(
             ending.reason = "; ".join(dict.fromkeys(stops.values()))
         summary, dialogues = await summarise(log)
     dialogues = {id_: one for id_, one in dialogues.items() if id_ in planned}
+    library_calls = await learning_calls(library) if library is not None else None
     students = [
         student_result(
             spec,
@@ -192,6 +194,7 @@ async def _evaluate(
             options,
             stops[spec],
             len(taken_over_cells(dialogues, names[spec])),
+            arm_costs(dialogues.values(), baselines, library_calls, names[spec]),
         )
         for spec in specs
     ]
@@ -213,7 +216,6 @@ async def _evaluate(
         judge=judge,
         summary=summary,
         uplifts=measured,
-        costs=arm_costs(dialogues.values(), baselines),
     )
     return evaluation, dialogues
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -10,15 +11,23 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, Field
 
+from tutelage.baseline_run import calls_of
 from tutelage.environments import nearest
-from tutelage.graphs.baselines import Baseline
+from tutelage.graphs.baselines import Baseline, BaselineFault
 from tutelage.graphs.calibration import Figures, warnings_of
-from tutelage.graphs.evaluation import Arm, EvaluationFault, EvaluationOptions, contrast
+from tutelage.graphs.evaluation import (
+    FROM_LIBRARY,
+    Arm,
+    EvaluationFault,
+    EvaluationOptions,
+    contrast,
+)
 from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
+from tutelage.graphs.run_log import RunFault
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary
 from tutelage.graphs.uplift import ABLATED
-from tutelage.strategy_store import Uplift
+from tutelage.strategy_store import Library, Uplift
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN
 
 
@@ -99,6 +108,16 @@ class EvaluateRequest(BaseModel):
         )
 
 
+class ArmCost(BaseModel):
+    """What an arm costs beside its replies: calls to learn it (None: not known here), texts given a
+    turn, and the tokens that these add to a turn's prompt (by the rough measure of retrieval).
+    """
+
+    learning_calls: int | None
+    texts_a_turn: float
+    tokens_a_turn: float
+
+
 class StudentResult(BaseModel):
     """One student's arms and their paired differences."""
 
@@ -112,16 +131,7 @@ class StudentResult(BaseModel):
     stop: str
     taken_over: int = 0
     """Cells left out in every arm because a person spoke for the student in one."""
-
-
-class ArmCost(BaseModel):
-    """What an arm costs beside its replies: calls to learn it (None: not known here), texts given a
-    turn, and the tokens that these add to a turn's prompt (by the rough measure of retrieval).
-    """
-
-    learning_calls: int | None
-    texts_a_turn: float
-    tokens_a_turn: float
+    costs: dict[str, ArmCost] = Field(default_factory=dict)
 
 
 class Evaluation(BaseModel):
@@ -137,7 +147,6 @@ class Evaluation(BaseModel):
     summary: RunSummary
     uplifts: dict[str, dict[str, Uplift]] = Field(default_factory=dict)
     """Student to strategy to what it adds by itself; empty without --ablate."""
-    costs: dict[str, ArmCost] = Field(default_factory=dict)
 
     @property
     def fidelity(self) -> float:
@@ -162,6 +171,7 @@ def student_result(
     options: EvaluationOptions,
     stop: str,
     taken_over: int = 0,
+    costs: Mapping[str, ArmCost] | None = None,
 ) -> StudentResult:
     """The figures of one student: each arm, and every arm against the first, library against none
     before all others.
@@ -189,13 +199,49 @@ def student_result(
         questions=differences("questions"),
         stop=stop,
         taken_over=taken_over,
+        costs=dict(costs or {}),
     )
 
 
-def arm_costs(dialogues: Iterable[Played], baselines: Mapping[str, Baseline]) -> dict[str, ArmCost]:
-    """What each arm gave a turn, and what it cost to learn."""
+async def learning_calls(library: Library) -> int | None:
+    """The model calls of the coaching run in whose folder a library lies, where all of it that a run
+    learned is from that run; else None, for nobody knows here what it took.
+    """
+    folder = library.path.resolve().parent
+    entries = await asyncio.to_thread(library.entries)
+    runs = {s.provenance.run for entry in entries for s in entry.strategies} - {""}
+    if runs != {folder.name}:
+        return None
+    try:
+        return await calls_of(folder)
+    except (BaselineFault, RunFault):
+        return None
+
+
+def arm_costs(
+    dialogues: Iterable[Played],
+    baselines: Mapping[str, Baseline],
+    library_calls: int | None = None,
+    student: str = "",
+) -> dict[str, ArmCost]:
+    """What each arm gave a turn, and what it cost to learn.
+
+    Args:
+        dialogues: what was played.
+        baselines: what the arms playbook and global were learned to say.
+        library_calls: model calls to learn the library, where they are known.
+        student: whose dialogues count, by the prefix of their names; those of all where "".
+    """
+    prefix = f"{student}." if student else ""
+    learned: dict[str, int | None] = {
+        **dict.fromkeys(("none", "generic", "teacher"), 0),
+        **dict.fromkeys(FROM_LIBRARY, library_calls),
+        **{arm: baseline.calls for arm, baseline in baselines.items()},
+    }
     given: dict[str, list[list[str]]] = {}
     for one in dialogues:
+        if not one.started.dialogue.startswith(prefix):
+            continue
         for event in one.spoken:
             if event.speaker == "student" and not event.replayed and not event.by:
                 texts = [strategy.text for strategy in event.strategies]
@@ -203,9 +249,8 @@ def arm_costs(dialogues: Iterable[Played], baselines: Mapping[str, Baseline]) ->
     costs: dict[str, ArmCost] = {}
     for arm, turns in given.items():
         letters = sum(len(text) for texts in turns for text in texts)
-        free = 0 if arm in ("none", "generic", "teacher") else None
         costs[arm] = ArmCost(
-            learning_calls=baselines[arm].calls if arm in baselines else free,
+            learning_calls=learned.get(arm),
             texts_a_turn=sum(map(len, turns)) / len(turns),
             tokens_a_turn=letters / CHARS_PER_TOKEN / len(turns),
         )
@@ -229,7 +274,6 @@ def as_document(evaluation: Evaluation) -> dict[str, Any]:
             student: {id_: uplift.model_dump() for id_, uplift in found.items()}
             for student, found in evaluation.uplifts.items()
         },
-        "costs": {arm: cost.model_dump() for arm, cost in evaluation.costs.items()},
         "models": evaluation.models,
         "command": evaluation.command,
         "version": evaluation.version,
@@ -246,6 +290,7 @@ def _student_document(student: StudentResult) -> dict[str, Any]:
         "student": student.student,
         "stop": student.stop,
         "taken_over": student.taken_over,
+        "costs": {arm: cost.model_dump() for arm, cost in student.costs.items()},
         "arms": {
             arm: {
                 "n": figures.n,
