@@ -27,7 +27,7 @@ from pydantic import ConfigDict
 from tutelage.strategy_store import Retrieved, on_trial
 from tutelage.strategy_store.prompt import Placement, coach_messages, strategies_text
 
-from .chat_models import as_taken, chat_model, fitting_placement
+from .chat_models import as_taken, chat_model, clean_url, fitting_placement
 from .faults import ModelFault
 from .transcript import Reply, ToolUse
 
@@ -333,7 +333,7 @@ def _from_spec(spec: str) -> BaseChatModel:
     name, at, address = spec.removeprefix("app:").partition("@http")
     if at:
         model = chat_model(f"openai:{name}@http{address}")
-        return AppStudent(app=model, title=f"{name}@http{address.partition('?')[0]}")
+        return AppStudent(app=model, title=f"{name}@{clean_url('http' + address)}")
     where, colon, attribute = name.rpartition(":")
     if not colon or not where or not attribute:
         raise ModelFault(f"{spec!r} names no app; write {SPEC_HELP}.", exit_code=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class ModelFault(Exception):
     """A model cannot be had, reached or run; str() says what was wrong and what to do.
@@ -16,3 +18,33 @@ class ModelFault(Exception):
         super().__init__(message)
         self.exit_code = exit_code
         self.retryable = retryable
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what caused it, outermost first; groups by their first member."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        inner = link.exceptions[0] if isinstance(link, BaseExceptionGroup) else None
+        link = inner or link.__cause__ or link.__context__
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status of what went wrong with a call.
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        The provider's own status, 504 where it did not answer in time, None where there is none.
+    """
+    chain = list(chain_of(error))
+    # Every client has its own place for it.
+    for holder in [holder for link in chain for holder in (link, getattr(link, "response", None))]:
+        for field in ("status_code", "http_status", "code", "status"):
+            value = getattr(holder, field, None)
+            if isinstance(value, int) and 400 <= value < 600:
+                return value
+    return 504 if any("Timeout" in type(link).__name__ for link in chain) else None

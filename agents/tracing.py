@@ -67,14 +67,14 @@ def model_span(role: str, spec: str, options: Mapping[str, Any]) -> Iterator[Mod
         title,
         kind=SpanKind.CLIENT,
         attributes=attributes,
-        # What a provider's exception says may hold a key; a fault's sentence never does.
+        # What an exception says may hold a key or a customer's words.
         record_exception=False,
         set_status_on_exception=False,
     ) as span:
         try:
             yield ModelSpan(span)
         except ModelFault as fault:
-            cause = fault.__cause__ or fault
-            span.set_attribute("error.type", type(cause).__name__)
-            span.set_status(Status(StatusCode.ERROR, str(fault)))
+            kind = type(fault.__cause__ or fault).__name__
+            span.set_attribute("error.type", kind)
+            span.set_status(Status(StatusCode.ERROR, kind))
             raise

@@ -12,6 +12,7 @@ from typing import IO, Any, Literal
 
 from .faults import EnvironmentFault, Problem, fault
 from .loading import nearest
+from .masking import normal
 from .scenario import SpokenTurn
 
 MAX_LINE_BYTES = 1_000_000
@@ -327,7 +328,7 @@ def _take(line: int, said: Sequence[tuple[str, str]] | None, reading: _Reading) 
     turns: list[tuple[str, str]] = []
     for speaker, text in said:
         plain = " ".join(
-            "".join(c if c.isprintable() else " " for c in text[: 2 * MAX_TEXT]).split()
+            "".join(c if c.isprintable() else " " for c in normal(text[: 2 * MAX_TEXT])).split()
         )
         if not plain or (not turns and speaker != "customer"):
             continue

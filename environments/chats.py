@@ -14,7 +14,7 @@ from .chat_files import Chat, Columns, cut, read_chats
 from .environment import Environment
 from .faults import EnvironmentFault, Problem, fault
 from .firm_folder import write_firm
-from .masking import PLACEHOLDER, Masker, bare, lower_words, words
+from .masking import PLACEHOLDER, Masker, bare, lower_words, normal, words
 from .rubric import StateCheck
 from .scenario import SpokenTurn
 
@@ -174,7 +174,7 @@ def _known_words(
     title: str, firm: Environment | None, keep: Sequence[str]
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Words that are never masked (the firm's and its products' names), and ordinary ones."""
-    named = " ".join([title, *keep])
+    named = normal(" ".join([title, *keep]))
     kept = {*words(named), *named.split()}  # By spaces as well: S24 and X-200 are codes, no words.
     ordinary: set[str] = set()
     if firm is not None:

@@ -350,12 +350,12 @@ def _cross_problems(
                     problems.append(
                         _unknown(path, line, f"{field}.{index}", name, field[:-1], valid)
                     )
-        for index, item in enumerate(scenario.rubric):
-            if item.id in shared:
+        own = [item.id for item in scenario.rubric]
+        for index, item_id in enumerate(own):
+            told = "is an item of the firm" if item_id in shared else "stands twice"
+            if item_id in shared or item_id in own[:index]:
                 line = _line_at(tree, ("rubric", index, "id"))
-                problems.append(
-                    Problem(path, f"{item.id!r} is an item of the firm", line, f"rubric.{index}.id")
-                )
+                problems.append(Problem(path, f"{item_id!r} {told}", line, f"rubric.{index}.id"))
     return problems
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -53,12 +54,25 @@ first number is none: the currency belongs to the second."""
 _SHORT = regex.compile(
     r"\d{1,3}(?:st|nd|rd|th|h|hrs?|am|pm|kg|g|km|m|cm|mm|gb|mb|mbit|x|k|min|d)?", regex.IGNORECASE
 )
+_TOP = r"(?:com|org|net|io|eu|info|biz|shop|store|app|co|uk|us|de|fr|es|it|nl|at|ch|ca|au|in)"
 _LINK = regex.compile(
-    r"\b(?:https?://|www\.)\S+|\b(?:[\w-]{1,63}\.){1,5}"
-    r"(?:com|org|net|io|eu|info|biz|shop|store|app|co|uk|us|de|fr|es|it|nl|at|ch|ca|au|in)\b(?:/\S*)?",
-    regex.IGNORECASE,
+    rf"\b(?:https?://|www\.)\S+|\b(?:[\w-]{{1,63}}\.){{1,5}}{_TOP}\b(?:/\S*)?", regex.IGNORECASE
 )
 """Presidio's own pattern for links takes seconds on a line of dots."""
+_PART = r"[\w%+'’-]++"
+_WRITTEN_DOT = r"(?:\.|\s*+[(\[{]\s*+dot\s*+[)\]}]\s*+|\s+dot\s+)"
+_DOT = rf"(?:{_WRITTEN_DOT}|\s+\.\s*+)"
+_WRITTEN_AT = r"\s*+[(\[{]\s*+(?:at|@)\s*+[)\]}]\s*+"
+_DOMAIN = rf"(?:{_PART}(?:{_DOT}{_PART})*?{_DOT}{_TOP}\b|{_PART}(?:\.{_PART})*\.\p{{L}}{{2,}}\b)"
+_MAIL = regex.compile(
+    rf"(?<![\w%+'’-]){_PART}(?:{_DOT}{_PART})*+"
+    rf"(?:(?:\s*+@\s*+|{_WRITTEN_AT}){_DOMAIN}"
+    rf"|(?:@(?=\p{{L}})|{_WRITTEN_AT}){_PART}(?:{_WRITTEN_DOT}{_PART})*"
+    rf"|\s+at\s+{_PART}(?:{_DOT}{_PART})*?\s+dot\s+{_TOP}\b)",
+    regex.IGNORECASE,
+)
+"""Mail addresses as people write them who know that machines read: anna (at) example dot com. With
+spaces around a plain @ only before a domain: dinner is @ noon."""
 _LONG_NUMBER = regex.compile(r"\+?\d(?:[\s()./-]{0,2}\d){3,}")
 _CODE = regex.compile(r"\b(?=[\w/-]*\d)(?=[\w/-]*\p{L})[\w/-]*\w")
 _AFTER_CUE = regex.compile(
@@ -85,7 +99,7 @@ _STREET = regex.compile(
     r"\s+\d{1,5}\s?[a-z]?\b",
     regex.IGNORECASE,
 )
-_NAME = r"(?P<it>(?:\p{L}[\p{L}'’.-]*)(?:\s+\p{L}[\p{L}'’.-]*){0,3})"
+_NAME = r"(?P<it>(?:\p{L}[\p{L}\p{M}'’.-]*)(?:\s+\p{L}[\p{L}\p{M}'’.-]*){0,3})"
 _NAME_CUE = regex.compile(
     r"\b(?:(?P<sure>my (?:\w+ )?name(?:['’]s| is| was)|(?:last|first|sur|family|full|maiden)\s?names?"
     r"(?: is| was)|name\s*[:=]|names?(?:['’]s| is)|mrs?\.?|ms\.?|dr\.?|herr|frau"
@@ -101,10 +115,10 @@ _AFTER_I_AM = regex.compile(
 """What follows a name in "i'm anna and ..."; in "i'm fed up" no name stands."""
 _HERE = regex.compile(
     r"(?:^|[.,!?\n]|\b(?=it['’]?s\b))(?:[\s,]*+\b(?:hi|hello|hey|it['’]?s)\b)*+[\s,]*+"
-    r"(?P<it>\p{L}[\p{L}'’-]*+(?:\s+\p{L}[\p{L}'’-]*+)?)\s+(?:again\s+)?(?:here|speaking)\b",
+    r"(?P<it>\p{L}[\p{L}\p{M}'’-]*+(?:\s+\p{L}[\p{L}\p{M}'’-]*+)?)\s+(?:again\s+)?(?:here|speaking)\b",
     regex.IGNORECASE,
 )
-_WORD = regex.compile(r"\p{L}[\p{L}'’-]*")
+_WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’-]*")
 _STARTS = regex.compile(r"(?:^|[.!?:;…\n\"“(]|\s[-–—*•])\s*$")
 _KEPT = frozenset(
     regex.findall(
@@ -209,6 +223,15 @@ def _common_words() -> frozenset[str]:
     return frozenset(w.casefold() for w in (*lorem.word_list, *STOP_WORDS)) | _KEPT | _DESK
 
 
+def normal(text: str) -> str:
+    """A text as masking reads it, and as it is written afterwards: each letter in one way (NFKC), and
+    nothing invisible within words, for a soft hyphen or half an accent would part a name in two.
+    """
+    visible = regex.sub(r"\p{Cf}+", "", text)
+    # Left alone is what NFKC would make a code of (m²), or a space and a lone accent (I´m).
+    return regex.sub(r"[^²³´]+", lambda match: unicodedata.normalize("NFKC", match[0]), visible)
+
+
 def words(text: str) -> list[str]:
     """The words of a text as masking takes them: Coca-Cola is one."""
     return _WORD.findall(text)
@@ -286,6 +309,7 @@ class Masker:
     kept: frozenset[str] = frozenset()
     counts: Counter[str] = field(default_factory=Counter)
     _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    _people: set[tuple[str, ...]] = field(default_factory=set)
 
     def mask(self, texts: Sequence[str]) -> list[str]:
         """Mask the texts of the chat, all at once: a name told in one line is known in all others.
@@ -293,6 +317,7 @@ class Masker:
         Raises:
             EnvironmentFault: where the libraries that masking needs are not installed.
         """
+        texts = [normal(text) for text in texts]
         spans = [self._spans(text) for text in texts]
         told = {
             bare(word)
@@ -301,15 +326,16 @@ class Masker:
             if kind == "name"
             for word in words(text[start:end])
         } - self.kept - _common_words()  # fmt: skip
-        masked: list[str] = []
+        whole: list[list[tuple[int, int, str]]] = []
         for text, found in zip(texts, spans, strict=True):
             again = [
                 (match.start(), match.end(), "name")
                 for match in _WORD.finditer(text)
                 if len(match[0]) > 2 and bare(match[0]) in told
             ]
-            masked.append(self._replaced(text, _merged([*found, *again])))
-        return masked
+            whole.append(_merged([*found, *again]))
+            self._people |= {_bare_words(text[s:e]) for s, e, kind in whole[-1] if kind == "name"}
+        return [self._replaced(text, found) for text, found in zip(texts, whole, strict=True)]
 
     def _spans(self, text: str) -> list[tuple[int, int, str]]:
         amounts = [match.span() for match in _AMOUNT.finditer(text)]
@@ -318,6 +344,7 @@ class Masker:
             results: list[Any] = recognizer.analyze(text, recognizer.supported_entities, None) or []  # type: ignore[arg-type]
             found += [(r.start, r.end, _OF_ENTITY[r.entity_type]) for r in results]
         for pattern, kind in (
+            (_MAIL, "mail"),
             (_LINK, "link"),
             (_STREET, "address"),
             (_LONG_NUMBER, "number"),
@@ -389,17 +416,22 @@ class Masker:
         return "".join([*parts, text[at:]])
 
     def _placeholder(self, kind: str, value: str) -> str:
-        plain = regex.sub(r"[^\p{L}\p{N}]+", "", value).casefold()
-        parts = [bare(word) for word in words(value)] if kind == "name" else []
-        number = next(
-            (n for w in (plain, *parts) if (n := self._numbers.get((kind, w))) is not None), None
-        )
-        if number is None:
-            number = 1 + max((n for (k, _), n in self._numbers.items() if k == kind), default=0)
+        plain = regex.sub(r"[^\p{L}\p{M}\p{N}]+", "", value).casefold()
+        if kind == "name":
+            plain = " ".join(self._person(_bare_words(value)))
+        if (kind, plain) not in self._numbers:
             self.counts[kind] += 1
-        for word in (plain, *parts):
-            self._numbers.setdefault((kind, word), number)
-        return f"[{kind} {number}]"
+            self._numbers[kind, plain] = self.counts[kind]
+        return f"[{kind} {self._numbers[kind, plain]}]"
+
+    def _person(self, name: tuple[str, ...]) -> tuple[str, ...]:
+        """Who is meant: a name of one word is that of the only person whose longer name holds it."""
+        bearers = [one for one in self._people if len(one) > 1 and set(name) <= set(one)]
+        return bearers[0] if len(name) == len(bearers) == 1 else name
+
+
+def _bare_words(value: str) -> tuple[str, ...]:
+    return tuple(bare(word) for word in words(value))
 
 
 def _merged(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

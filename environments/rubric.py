@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import regex
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from .faults import fault
 from .state import Json, at_path, same
@@ -17,6 +17,22 @@ PATTERN_SECONDS = 1.0
 """How long one pattern may search one text; a pattern that backtracks without end is named."""
 
 Scope = Literal["reply", "dialogue"]
+
+
+def _as_written(text: str) -> str:
+    # The line break that ends a block of YAML is nobody's.
+    return text.rstrip("\n")
+
+
+def _phrase(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty, and so in every reply")
+    return text
+
+
+Verbatim = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(_as_written)]
+"""Text in which a space means a space: " pin " is not in "shipping"."""
+Phrase = Annotated[Verbatim, AfterValidator(_phrase)]
 
 
 class _Item(Strict):
@@ -44,21 +60,21 @@ class Contains(_Check):
     """Passes where at least one of the phrases occurs, whatever the case."""
 
     kind: Literal["contains"]
-    any_of: list[str] = Field(min_length=1)
+    any_of: list[Phrase] = Field(min_length=1)
 
 
 class Excludes(_Check):
     """Passes where none of the phrases occurs, whatever the case."""
 
     kind: Literal["excludes"]
-    none_of: list[str] = Field(min_length=1)
+    none_of: list[Phrase] = Field(min_length=1)
 
 
 class Regex(_Check):
     """Passes where the regular expression is found (or, with `absent`, is not found)."""
 
     kind: Literal["regex"]
-    pattern: str
+    pattern: Verbatim
     absent: bool = False
 
     @field_validator("pattern")
@@ -77,6 +93,14 @@ class Words(_Check):
     kind: Literal["words"]
     at_least: int = Field(0, ge=0)
     at_most: int = Field(120, ge=1)
+
+    @model_validator(mode="after")
+    def _can_pass(self) -> Words:
+        if self.at_least > self.at_most:
+            raise ValueError(
+                f"at_least {self.at_least} is more than at_most {self.at_most}, so no reply passes"
+            )
+        return self
 
 
 class StateCheck(_Item):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from tutelage.strategy_store import ChangedMeanwhile
+
 from .acceptance import SATISFACTION, Pair, gain, mean_interval, spread
 from .convergence import best_round, of_no_use, step_between
 from .desk import Desk
 from .events import (
+    DialogueJudged,
     LibrarySettled,
     NullCompared,
     RoundEnded,
@@ -25,9 +28,17 @@ from .trials import Null
 def round_sums(
     dialogues: Sequence[Played], number: int, decided: Sequence[StrategyDecided]
 ) -> RoundEnded:
-    """What a round came to: satisfaction with its interval, rubric, proposals kept and dropped."""
-    judged = [one.judged for one in dialogues if one.valid and one.judged is not None]
-    scores = [event.satisfaction for event in judged]
+    """What a round came to: satisfaction with its interval, both over scenarios, rubric, proposals kept
+    and dropped.
+    """
+    judged: list[DialogueJudged] = []
+    of_scenario: dict[str, list[float]] = {}
+    for one in dialogues:
+        if one.valid and one.judged is not None:
+            judged.append(one.judged)
+            of_scenario.setdefault(one.started.scenario, []).append(one.judged.satisfaction)
+    # Dialogues of one scenario are not independent of each other.
+    scores = [sum(found) / len(found) for found in of_scenario.values()]
 
     def mean(values: Sequence[float]) -> float | None:
         return sum(values) / len(values) if values else None
@@ -187,12 +198,17 @@ async def settle_library(desk: Desk, log: Log, run: str) -> None:
         change = step_between(measured[best], measured[last])
         since = "before the first round" if best == 0 else f"after round {best}"
         reason = f"the library {since} did better: {-change.mean:.2f} points of satisfaction"
+        seen = history[-1].version if history else 0
         foreign = [v for v in history if v.version > version and v.author != by]
+        if not foreign:
+            try:
+                await asyncio.to_thread(library.rollback, version, by, seen=seen)
+                rolled_back = True
+            except ChangedMeanwhile:
+                history = await asyncio.to_thread(library.versions)
+                foreign = [v for v in history if v.version > seen]
         if foreign:
             reason += f"; not rolled back, since {foreign[0].author} changed the library meanwhile"
-        else:
-            await asyncio.to_thread(library.rollback, version, by)
-            rolled_back = True
     await desk.record(
         LibrarySettled(round=best, version=version, rolled_back=rolled_back, reason=reason)
     )

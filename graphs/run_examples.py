@@ -180,13 +180,14 @@ def as_jsonl(records: Iterable[Record]) -> str:
 def _worth(one: Played, choice: Choice) -> list[bool]:
     """Which replies of a dialogue are learned from; none of one that is not good as a whole."""
     judged = one.judged
-    replies = sum(turn.speaker == "student" for turn in one.turns)
+    replies = [event for event in one.spoken if event.speaker == "student"]
     if not one.valid or judged is None or one.started.purpose != "train":
-        return [False] * replies
+        return [False] * len(replies)
     if judged.satisfaction < choice.csat or any(v < 1 for v in judged.checks.values()):
-        return [False] * replies
-    scores = [*judged.turn_scores, *[0.0] * replies][:replies]
-    return [score >= choice.turn for score in scores]
+        return [False] * len(replies)
+    # What was spoken before has no score of its own: another agent's words.
+    scores = iter(judged.turn_scores)
+    return [not event.replayed and next(scores, 0.0) >= choice.turn for event in replies]
 
 
 def _weighted(

@@ -10,17 +10,21 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tutelage.strategy_store import Entry, Library, Provenance, Strategy
+from tutelage.strategy_store import Entry, Evidence, Library, Provenance, Strategy
 
 ADVICE = "Name the wait before anything else."
 UNAPPROVED = "Promise a free upgrade to everybody at once."
 REJECTED = "Blame the weather for whatever went wrong."
 QUESTION = "They cancelled my flight and I have waited for hours, nobody helps."
+EXCHANGE = "You have waited for hours, and I am sorry."
 
 
 def fill(library: Library) -> Library:
-    """One approved strategy, one proposed and one rejected, all for the same state."""
-    origin = Provenance(source="person")
+    """One approved strategy, one proposed and one rejected, all for the same state; each with the
+    exchange that it was kept for.
+    """
+    evidence = Evidence(customer="My flight is cancelled, I wait.", after=EXCHANGE, preference=0.9)
+    origin = Provenance(source="teacher", evidence=evidence)
     texts = (ADVICE, UNAPPROVED, REJECTED)
     entry = library.add(
         Entry.new(

@@ -6,6 +6,7 @@ import json
 import re
 import tempfile
 import time
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,6 +158,55 @@ def test_a_name_told_once_is_masked_in_every_line_and_stays_the_same_person():
     assert masked == ["my name is [name 1]", "so [name 1] again", "Ask [name 2] about it"]
 
 
+@pytest.mark.parametrize(
+    ("lines", "left"),
+    [
+        (["I am Anna Schmidt, my husband is Bob Schmidt", "Bob paid, Anna did not, says Schmidt"],
+         ["I am [name 1], my husband is [name 2]",
+          "[name 2] paid, [name 1] did not, says [name 3]"]),
+        (["it was Schmidt who called", "I mean Anna Schmidt's", "Anna Schmidt"],
+         ["it was [name 1] who called", "I mean [name 1]", "[name 1]"]),
+    ],
+)  # fmt: skip
+def test_only_who_bears_both_names_is_the_same_person(lines, left):
+    assert Masker().mask(lines) == left
+
+
+DECOMPOSED = ["My name is Jürgen Mu\u200b\u0308ller.", "I spoke with José Hernández",
+              "Ms Nguyễn Thị Hằng", "my name is अनिता शर्मा"]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", DECOMPOSED)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_masked_whole_however_its_accents_are_written(line, form):
+    (found,) = Masker().mask([unicodedata.normalize(form, line)])
+    assert re.fullmatch(r"(My name is|I spoke with|Ms|my name is) \[name 1\]\.?", found), ascii(
+        found
+    )
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        "anna.sch\u00admidt@exam\u200bple.com", "anna.schmidt＠example.com",
+        "anna.schmidt (at) example.com", "anna.schmidt[at]mail (dot) example (dot) com",
+        "anna . schmidt @ example . com", "anna.schmidt@localhost", "anna.schmidt @example.com",
+        "anna.schmidt@ example.com", "anna DOT schmidt AT example DOT com",
+    ],
+)  # fmt: skip
+def test_a_mail_address_is_masked_however_it_is_written(tmp_path, mail):
+    chat = [("user", f"the parcel is late, so write to {mail} or call")]
+    made = import_chats(jsonl(tmp_path / "c.jsonl", chat), tmp_path / "firm")
+    opening = load_environment(made.folder).scenarios["chat_0001"].opening
+    assert opening == "the parcel is late, so write to [mail 1] or call"
+
+
+def test_what_is_no_mail_address_stays():
+    lines = ["we meet @ noon, two of them @ 9.99 euros each", "look at the dot",
+             "it is late. i´m waiting at home . thanks", "5 m² at 100 %"]  # fmt: skip
+    assert Masker(ordinary=frozenset(["noon"])).mask(lines) == lines
+
+
 def test_product_names_of_the_firm_are_kept(tmp_path):
     chat = [("user", "is the MagicMixer in stock, and does Zoltan know")]
     made = import_chats(jsonl(tmp_path / "c.jsonl", chat), tmp_path / "f", keep=["MagicMixer"])
@@ -306,6 +356,7 @@ def test_without_presidio_nothing_is_imported(tmp_path, monkeypatch):
         "my name " * 240, "." * 1900 + "@" + "a." * 20, "1" * 1900, "http://" + "a." * 900,
         "12 a " * 380, "name " + "-" * 1900, "a." * 950, "no.= " * 380,
         "code " * 380, "hi, " * 480, "i'm a " * 320, "A B " * 480, "hi a here " * 190, "1,111" * 380,
+        "a (at) b. " * 190, "a . " * 475 + "@", "a dot " * 310 + "@",
     ],
 )  # fmt: skip
 def test_masking_a_hostile_line_ends_soon(line):
@@ -397,11 +448,14 @@ def test_a_number_beside_a_currency_is_an_amount_only_where_it_looks_like_one(li
     assert Masker().mask([line]) == [left or line]
 
 
-@pytest.mark.parametrize("word", ["Coca-Cola", "S24", "Galaxy X-200", "McFlurry's"])
+@pytest.mark.parametrize(
+    "word", ["Coca-Cola", "S24", "Galaxy X-200", "McFlurry's", "Ko\u0308ttbullar"]
+)
 def test_a_word_that_is_to_be_kept_is_kept_as_it_is_written(tmp_path, word):
     chat = [("user", f"is the {word} in stock, asks Zoltan in K7P2QX")]
     made = import_chats(jsonl(tmp_path / "c.jsonl", chat), tmp_path / "f", keep=[word])
     opening = load_environment(made.folder).scenarios["chat_0001"].opening
+    word = unicodedata.normalize("NFC", word)
     assert opening == f"is the {word} in stock, asks [name 1] in [code 1]"
 
 

@@ -10,7 +10,8 @@ import world
 from tutelage.environments import load_environment
 from tutelage.graphs import events as ev
 from tutelage.graphs.convergence import best_round, of_no_use, step_between
-from tutelage.graphs.rounds import settle_library
+from tutelage.graphs.rounds import round_sums, settle_library
+from tutelage.graphs.states import Played
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
 
@@ -48,6 +49,20 @@ def round_ended(number: int, version: int) -> ev.RoundEnded:
         rubric=None,
         library_version=version,
     )
+
+
+def test_a_rounds_interval_is_over_scenarios_and_no_repeat_makes_it_narrower():
+    def played(scenario, satisfaction):
+        started = ev.DialogueStarted(dialogue="d", round=1, scenario=scenario, persona="p")
+        judged = ev.DialogueJudged(dialogue="d", satisfaction=satisfaction, rubric=0.5)
+        ended = ev.DialogueEnded(dialogue="d", reason="goal_met", turns=2)
+        return Played(started, judged=judged, ended=ended)
+
+    once = [played(f"s{n}", 2.0 + n % 3) for n in range(8)]
+    sums = [round_sums(some, 1, []) for some in (once, 5 * once, [*once, *5 * once[:1]])]
+    assert sums[0].csat_ci95 is not None and sums[0].csat == 2.875
+    assert len({(one.csat, one.csat_ci95) for one in sums}) == 1
+    assert round_sums(3 * once[:1], 1, []).csat_ci95 is None, "one scenario tells no spread"
 
 
 def test_a_step_counts_beyond_one_standard_error_only():
@@ -98,6 +113,36 @@ async def test_what_was_learned_after_the_last_measured_round_is_not_undone(
     else:
         assert len(texts) == 2 and bool(settled) is (stays == "not rolled back")
         assert not any(one.rolled_back for one in settled)
+
+
+async def test_what_a_person_does_while_a_run_settles_is_not_undone(tmp_path, monkeypatch):
+    environment = load_environment(world.build_firm(tmp_path / "world"))
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(environment, library)
+        held = library.add(entry("spoilt gifts", "Name the lantern."), "ann").strategies[0].id
+        library.approve([held], "ann")
+        begun = ev.RunStarted(
+            command="coach", environment="world", models={}, library_version=library.version
+        )
+        await desk.log.append(begun)
+        await validated(desk.log, 0, 4.0)
+        library.add(entry("late parcels", "Name the harbour."), "run r")
+        await validated(desk.log, 1, 2.0)
+        await desk.log.append(round_ended(1, library.version))
+        read = library.versions
+
+        def meanwhile():
+            history = read()
+            monkeypatch.undo()
+            with Library.open(library.path) as other:
+                other.retire([held], "ann", "harms customers")
+            return history
+
+        monkeypatch.setattr(library, "versions", meanwhile)
+        await settle_library(desk, desk.log, "r")
+        (settled,) = [one.event for one in await desk.log.read(kinds=("library_settled",))]
+        assert library.strategy(held)[1].status == "retired" and not settled.rolled_back
+        assert settled.reason.endswith("not rolled back, since ann changed the library meanwhile")
 
 
 async def test_another_run_of_the_same_name_is_not_undone(tmp_path):

@@ -60,6 +60,45 @@ def test_an_error_names_file_line_field_and_the_nearest_name(bakery, file, old, 
     assert where in said and hint in said, said
 
 
+LATE = "scenarios/late_parcel.yaml"
+ITEM = "rubric: [{{id: x, kind: {}}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("items", "where", "hint"),
+    [
+        (
+            "rubric:\n- {id: x, kind: contains, any_of: [a]}\n- {id: x, kind: contains, any_of: [b]}\n",
+            r"late_parcel.yaml:{end}: rubric.1.id: ", "'x' stands twice",
+        ),
+        (ITEM.format("words, at_least: 150"), ":{end}: rubric.0.words: ",
+         "at_least 150 is more than at_most 120"),
+        (ITEM.format('excludes, none_of: [bro, " "]'), ":{end}: rubric.0.excludes.none_of.1: ",
+         "is empty"),
+        (ITEM.format('contains, any_of: [""]'), ":{end}: rubric.0.contains.any_of.0: ", "is empty"),
+    ],
+)  # fmt: skip
+def test_an_item_that_would_mean_something_else_than_written_is_named(bakery, items, where, hint):
+    text = (bakery / LATE).read_text() + items
+    (bakery / LATE).write_text(text)
+    said = problems(bakery)
+    assert where.format(end=len(text.splitlines())) in said and hint in said, said
+
+
+def test_spaces_of_phrases_and_patterns_are_kept_and_the_end_of_a_block_is_not(bakery):
+    with (bakery / LATE).open("a") as file:
+        file.write(
+            "rubric:\n- {id: a, kind: excludes, none_of: [' bro ']}\n"
+            "- {id: b, kind: regex, pattern: ' pin '}\n- {id: c, kind: contains, any_of: [' Hi']}\n"
+            "- id: d\n  kind: regex\n  pattern: |\n    pin$\n"
+        )
+    bro, pin, hi, end = load_environment(bakery).scenarios["late_parcel"].rubric
+    assert passes(bro, "Your broadband works.") and not passes(bro, "Well, bro , no.")
+    assert passes(pin, "your pin please") and not passes(pin, "keep shipping")
+    assert passes(hi, "Oh, hi!") and not passes(hi, "this")
+    assert passes(end, "your pin")
+
+
 def test_what_hangs_on_a_broken_file_is_not_a_problem_of_its_own(bakery):
     for file, old in (("scenarios/late_parcel.yaml", "title:"), ("personas/hurried.yaml", "goal:")):
         path = bakery / file

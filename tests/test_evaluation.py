@@ -39,6 +39,7 @@ from tutelage.strategy_store import (
     strategies_text,
 )
 
+from tutelage import evaluate_run
 from tutelage.evaluate_run import _refuse_another
 from tutelage.evaluation_report import sides, write_evaluation
 from tutelage.evaluation_result import (
@@ -291,6 +292,20 @@ async def test_a_resumed_run_has_what_is_left_of_its_budget(firm, tmp_path):
             assert desk.meter.tokens == 600
 
 
+@pytest.mark.parametrize("usd", [None, 1.0])
+async def test_a_run_with_a_budget_in_dollars_says_which_models_are_free(
+    firm, tmp_path, capsys, usd
+):
+    models = {"student": "openai:gpt-5-mini, app:shop", "judge": "local:small"}
+    asked = RunStarted(command="evaluate", environment="world", models=models)
+    async with await TalkingLog.open(tmp_path) as log:
+        desk = world.seat(firm, None, log=log, meter=Meter(budget_usd=usd))
+        async with under_way(log, desk, asked):
+            said = capsys.readouterr().err
+    told = "note: no list price is known for app:shop, local:small; counted as free\n"
+    assert said == (told if usd else "")
+
+
 def test_what_an_arm_costs_counts_what_the_student_said_only():
     given = StrategyGiven(id="s", entry="e", scenario="", text="Name the wait.", similarity=1)
     one = Played(DialogueStarted(dialogue="d", round=0, arm="library", scenario="s", persona="p"))
@@ -338,6 +353,18 @@ async def test_two_students_share_a_log_and_not_their_figures(firm, tmp_path):
     assert not deaf.csat["library-none"].real and deaf.csat["library-none"].diff == 0.0
 
 
+async def test_no_students_dialogue_stands_beside_another_ones(firm):
+    options = EvaluationOptions(arms=("none", "generic"), dialogues=1, max_exchanges=1)
+    desk = world.seat(firm, None)
+    for student in ("one", "other"):
+        await evaluated(desk, options, student=student)
+    shown = sides(await played(desk.log), "none", "generic")
+    assert {side.student for side in shown} == {"one", "other"} and len(shown) == 2
+    for side in shown:
+        for one in (side.before, side.after):
+            assert one.started.dialogue.startswith(f"{side.student}.")
+
+
 @pytest.mark.parametrize("usd", [None, 0.0123])
 async def test_the_tables_fit_a_terminal_of_80_columns(firm, tmp_path, usd):
     with taught(tmp_path / "library.db") as library:
@@ -357,6 +384,27 @@ async def test_the_tables_fit_a_terminal_of_80_columns(firm, tmp_path, usd):
         assert sum(line.startswith(arm) for line in lines) == 2, f"each table has a row {arm}"
     for word in ("satisfaction", "pass^k", "tokens", "seconds", "12,345"):
         assert word in shown
+
+
+def test_the_report_tells_how_many_repeats_were_played(firm, tmp_path, monkeypatch):
+    async def never(*_):
+        return Figures(n=0)
+
+    monkeypatch.setattr(evaluate_run, "_judge_figures", never)
+    monkeypatch.setattr(
+        evaluate_run, "open_desk",
+        lambda environment, *, library, retrieval, **_: replace(
+            world.seat(environment, library), retrieval=retrieval
+        ),
+    )  # fmt: skip
+    taught(tmp_path / "library.db").close()
+    request = EvaluateRequest(
+        environment=str(firm.path), library=str(tmp_path / "library.db"), arms=["none"],
+        dialogues=1, exchanges=1, ablate=True,
+    )  # fmt: skip
+    page = tmp_path / "page.html"
+    evaluate_run.evaluate_run(request, tmp_path / "run", report=page)
+    assert "1 cases, 2 repeats" in page.read_text()
 
 
 def test_only_a_difference_that_is_real_is_coloured():

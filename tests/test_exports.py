@@ -105,6 +105,18 @@ async def test_only_good_dialogues_of_the_training_split_are_learned_from(airlin
     assert [m.get("weight") for m in messages] == [None, None, 1, None, 0]
 
 
+async def test_what_was_spoken_before_the_dialogue_is_never_learned_from(airline):
+    events = [
+        event.model_copy(update={"replayed": True})
+        if isinstance(event, TurnSpoken) and event.turn == 0
+        else event
+        for event in dialogue("d", turn_scores=[4.8])
+    ]
+    records, _ = await finetuning_records(await log_of(*events), airline, Choice())
+    weights = {m["content"]: m["weight"] for m in records[0]["messages"] if "weight" in m}
+    assert weights == {"I am sorry, I will rebook you. (d)": 0, "No idea. (d)": 1}
+
+
 async def test_accepted_replies_are_those_of_kept_strategies_on_their_own_states(airline):
     reworded = "They cancelled on me, what now?"
     log = await log_of(

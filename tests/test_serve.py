@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -14,6 +16,9 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import openai
@@ -22,8 +27,8 @@ import uvicorn
 from endpoint import ADVICE, QUESTION, UNAPPROVED, fill, recording
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 from smoke import smoke_model
@@ -316,6 +321,72 @@ def test_what_is_told_of_a_request_holds_no_text_and_no_key(proxy):
     assert SECRET not in repr(told) and QUESTION not in repr(told)
 
 
+@pytest.mark.parametrize("kind", ["forwarded", "called"])
+def test_a_call_whose_client_has_gone_is_given_up(proxy, kind):
+    began, given_up = threading.Event(), threading.Event()
+
+    async def never(*args, **kwargs):
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    class Endless(GenericFakeChatModel):
+        async def _agenerate(self, *args, **kwargs):
+            return await never()
+
+    model = ModelUpstream(Endless(messages=iter(())), "some:m")
+    upstream = model if kind == "called" else proxy.upstream
+    endless = replace(proxy, upstream=upstream, transport=httpx.MockTransport(never))
+    with serving(endless) as url:
+        connection = HTTPConnection(urlsplit(url).netloc)
+        body, headers = json.dumps({"messages": ASK}), {"content-type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", body, headers)
+        assert began.wait(20)
+        connection.close()
+        assert given_up.wait(20)
+
+
+def test_a_stream_that_comes_compressed_all_the_same_can_be_read(proxy):
+    class Compressed(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            yield gzip.compress(b'data: {"choices": []}\n\n')
+
+    def compressed(request):
+        headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+        return httpx.Response(200, stream=Compressed(), headers=headers)
+
+    with serving(replace(proxy, transport=httpx.MockTransport(compressed))) as url:
+        answer = httpx.post(f"{url}/chat/completions", json={"messages": ASK, "stream": True})
+    assert answer.text == 'data: {"choices": []}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("id_", "told"),
+    [
+        ("s1\r\nset-cookie: a=b", "s1%0D%0Aset-cookie%3A%20a%3Db"),
+        ("a,b~c", "a%2Cb~c"),
+        ("ве", "%D0%B2%D0%B5"),
+        ("s\ud800", "s%3F"),
+        ("s0123.a_b-C", "s0123.a_b-C"),
+    ],
+)
+def test_no_id_of_a_strategy_breaks_the_header(proxy, monkeypatch, id_, told):
+    retrieve = Deployment.aretrieve_wire
+
+    async def renamed(self, messages):
+        found = await retrieve(self, messages)
+        strategies = [one.model_copy(update={"id": id_}) for one in found[0].strategies]
+        return [replace(found[0], strategies=strategies)]
+
+    monkeypatch.setattr(Deployment, "aretrieve_wire", renamed)
+    with serving(proxy) as url:
+        answer = httpx.post(f"{url}/chat/completions", json={"messages": ASK})
+    assert answer.status_code == 200 and "set-cookie" not in answer.headers
+    assert answer.headers["x-tutelage-strategies"] == told
+
+
 # Other providers' models
 
 
@@ -347,7 +418,7 @@ def test_a_model_of_any_provider_answers_in_openais_shape(library, endpoint):
         endpoint.answers = [{"status": 429, "body": {"error": {"message": f"slow, {SECRET}"}}}]
         with pytest.raises(openai.APIStatusError) as caught:
             speak(model="m", messages=ASK, stream=True)
-        assert caught.value.status_code == 503 and SECRET not in str(caught.value)
+        assert caught.value.status_code == 429 and SECRET not in str(caught.value)
         with pytest.raises(openai.BadRequestError, match="one choice"):
             speak(model="m", messages=ASK, n=2)
 
@@ -416,6 +487,98 @@ async def test_why_an_answer_ends_is_told_in_openais_words(told, reason):
     model = GenericFakeChatModel(messages=iter([AIMessage("Two hours", response_metadata=told)]))
     answer = await ModelUpstream(model, "some:m").complete({"model": "m", "messages": ASK})
     assert answer["choices"][0]["finish_reason"] == reason
+
+
+def call_of(name, args, id_, index):
+    return {"name": name, "args": args, "id": id_, "index": index, "type": "tool_call_chunk"}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param([
+            AIMessageChunk("", tool_call_chunks=[
+                call_of("a", '{"x": 1}', "c1", None), call_of("b", '{"y": 2}', "c2", None)]),
+        ], id="whole calls without a number, as Ollama's"),
+        pytest.param([
+            AIMessageChunk([{"type": "text", "text": "Let me look.", "index": 0}]),
+            AIMessageChunk([], tool_call_chunks=[call_of("a", "", "c1", 1)]),
+            AIMessageChunk([], tool_call_chunks=[call_of(None, '{"x":', None, 1)]),
+            AIMessageChunk([], tool_call_chunks=[call_of(None, " 1}", None, 1)]),
+            AIMessageChunk([], tool_call_chunks=[call_of("b", '{"y": 2}', "c2", 2)]),
+        ], id="parts numbered together, as Anthropic's"),
+    ],
+)  # fmt: skip
+async def test_the_calls_of_a_stream_are_numbered_as_openais_client_wants_them(library, pieces):
+    class Calls(Chooses):
+        async def _astream(self, *args, **kwargs):
+            for piece in pieces:
+                yield ChatGenerationChunk(message=piece)
+
+    model = Calls(messages=iter(()))
+    tools = [{"type": "function", "function": {"name": n, "parameters": {}}} for n in "ab"]
+    with serving(Proxy(Deployment(library), "m", ModelUpstream(model, "some:m"))) as url:
+        async with openai.AsyncOpenAI(base_url=url, api_key="k").chat.completions.stream(
+            model="m", messages=ASK, tools=tools
+        ) as stream:
+            answer = await stream.get_final_completion()
+    calls = answer.choices[0].message.tool_calls
+    assert [(c.id, c.function.name, json.loads(c.function.arguments)) for c in calls] == [
+        ("c1", "a", {"x": 1}), ("c2", "b", {"y": 2}),
+    ]  # fmt: skip
+
+
+class Refused(Exception):
+    def __init__(self, status):
+        super().__init__("temperature must be at most 1")
+        self.status_code = status
+
+
+class Fails(GenericFakeChatModel):
+    error: Any = None
+
+    def _generate(self, *args, **kwargs):
+        raise self.error
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (Refused(400), 400, "invalid_request_error"),
+        (Refused(404), 404, "invalid_request_error"),
+        (Refused(413), 413, "invalid_request_error"),
+        (Refused(422), 422, "invalid_request_error"),
+        (Refused(429), 429, "rate_limit_error"),
+        (Refused(529), 529, "server_error"),
+        (Refused(401), 502, "server_error"),
+        (Refused(403), 502, "server_error"),
+        (TimeoutError("slow"), 504, "server_error"),
+        (httpx.ReadTimeout("slow"), 504, "server_error"),
+        (ModelFault("it is busy", retryable=True), 503, "server_error"),
+        (ConnectionError("gone"), 503, "server_error"),
+        (RuntimeError("odd"), 502, "server_error"),
+    ],
+)
+async def test_a_providers_refusal_keeps_its_status(error, status, kind, stream):
+    model = Fails(messages=iter(()), error=error)
+    with pytest.raises(ProxyError) as caught:
+        await ModelUpstream(model, "some:m").complete(
+            {"model": "m", "messages": ASK, "stream": stream}
+        )
+    assert (caught.value.status, caught.value.body["error"]["type"]) == (status, kind)
+    if status in (400, 413, 422):
+        assert "temperature must be at most 1" in str(caught.value)
+
+
+async def test_the_form_that_every_answer_has_may_be_asked_for():
+    model = GenericFakeChatModel(messages=iter([AIMessage("Two hours")]))
+    body = {"model": "m", "messages": ASK, "response_format": {"type": "text"}}
+    answer = await ModelUpstream(model, "some:m").complete(body)
+    assert answer["choices"][0]["message"]["content"] == "Two hours"
+    body["response_format"] = {"type": "json_object"}
+    with pytest.raises(ProxyError, match="takes no response_format"):
+        await ModelUpstream(model, "some:m").complete(body)
 
 
 def test_a_model_that_fails_in_the_middle_says_so_in_the_stream(library):
@@ -501,6 +664,20 @@ def test_the_command_serves_curl_and_keeps_keys_off_the_screen(library, endpoint
     assert SECRET not in process.talk and "other-key" not in process.talk
     assert "Traceback" not in process.talk and QUESTION not in process.talk
     assert endpoint.headers[-1]["authorization"] == f"Bearer {SECRET}"
+
+
+def test_what_stands_in_a_specs_address_is_neither_served_nor_shown(library):
+    spec = "anthropic:claude-x@http://bob:hunter2@127.0.0.1:9/v1?api-key=topsecret"
+    with command(library, "--model", spec, ANTHROPIC_API_KEY=SECRET) as (process, url):
+        models = httpx.get(f"{url}/models", timeout=60)
+        assert models.json()["data"][0]["id"] == "claude-x"
+        told = [models.text] + [
+            httpx.post(f"{url}/chat/completions", json=body, timeout=60).text
+            for body in ({"model": "another"}, {"model": "claude-x", "n": 2, "messages": ASK},
+                         {"model": spec, "messages": ASK})
+        ]  # fmt: skip
+    assert "claude-x@http://127.0.0.1:9/v1" in told[2] and "claude-x" in process.talk
+    assert not re.search("hunter2|bob|topsecret", "".join([*told, process.talk]))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])

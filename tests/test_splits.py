@@ -13,6 +13,8 @@ from tutelage.graphs.generation import gaps_to_fill, train_coverage
 from tutelage.graphs.playbook import grow_playbook
 from tutelage.graphs.rollouts import plan_round
 
+from tutelage.simulate_run import SimulateRequest, plan_simulation
+
 
 @pytest.fixture
 def firm(tmp_path):
@@ -34,6 +36,18 @@ def test_a_firm_without_training_scenarios_is_refused_with_what_to_do(firm):
     empty = firm.config.model_copy(update={"splits": {**firm.config.splits, "train": []}})
     with pytest.raises(EnvironmentFault):
         plan_round(replace(firm, config=empty), 1, 4, 0)
+
+
+def test_a_simulation_of_an_empty_split_is_refused_with_what_there_is(firm):
+    splits = {**firm.config.splits, "train": []}
+    firm = replace(firm, config=firm.config.model_copy(update={"splits": splits}))
+    with pytest.raises(EnvironmentFault, match=r"splits\.train: names no scenario") as caught:
+        plan_simulation(firm, SimulateRequest(environment="world"))
+    said = str(caught.value)
+    assert "\n" not in said and caught.value.exit_code == 2
+    assert "--split with one of test, validation" in said
+    request = SimulateRequest(environment="world", scenario=firm.config.splits["test"][0])
+    assert len(plan_simulation(firm, request)) == request.dialogues, "a scenario needs no split"
 
 
 async def test_neither_coaching_nor_a_baseline_learns_from_other_splits(firm):

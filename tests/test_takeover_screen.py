@@ -142,6 +142,8 @@ async def test_a_dialogue_under_the_cursor_of_the_watch_is_taken_over(tmp_path):
             spoken.set()
             await stated(pilot, "your turn")
             await write(pilot, "Tell me, qt1.")
+            await pilot.pause()
+            assert app.query_one("#board").row_count == 1, "words for the customer filter nothing"
             await pilot.press("enter")
             await says(pilot, "[red]anna for the agent", "Tell me, qt1.")
             await pilot.press("escape")

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 from test_serve import client, serving
+from tutelage.agents.app_student import app_student
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.environments import load_environment
@@ -83,11 +84,20 @@ async def test_a_fault_is_an_error_without_the_key_in_it(spans):
     assert SECRET not in span.to_json() and not span.events
 
 
+async def test_what_a_fault_says_of_a_customer_stays_out_of_the_trace(spans):
+    def lost(messages):
+        raise ValueError(f"cannot route {messages[-1].text!r}")
+
+    with pytest.raises(ModelFault, match="my wife died"):
+        await voice_of("student", app_student(lost), Meter()).say([HumanMessage("my wife died")])
+    (span,) = spans.get_finished_spans()
+    assert span.status.description == span.attributes["error.type"] == "ValueError"
+    assert "my wife died" not in span.to_json()
+
+
 async def test_an_app_is_an_agent(spans):
     async def shop(messages):
         return "Hello."
-
-    from tutelage.agents.app_student import app_student
 
     await voice_of("student", app_student(shop), Meter()).say([HumanMessage("Hi")])
     (span,) = spans.get_finished_spans()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import itertools
 import os
 import time
 from functools import partialmethod
+from statistics import fmean
 
 import pytest
 from rich.console import Console
@@ -23,11 +25,13 @@ from tutelage.tui import export, watch
 from tutelage.tui import themes as th
 from tutelage.tui.app import HELP, WatchApp
 from tutelage.tui.board import ORDERS, Board
+from tutelage.tui.bubbles import bubbles
 from tutelage.tui.cards import Cards
-from tutelage.tui.compare import Compare
+from tutelage.tui.compare import Compare, _about, partners
+from tutelage.tui.feed import Line
 from tutelage.tui.help import Help
 from tutelage.tui.replay import Replay, falls
-from tutelage.tui.rounds import _settled
+from tutelage.tui.rounds import _settled, intervals_of, series_of
 from tutelage.tui.shell import ScreenFault
 from tutelage.tui.workshop import workshop
 from typer.testing import CliRunner
@@ -198,6 +202,25 @@ def test_the_rounds_can_be_seen_before_a_training_dialogue_is_judged(tmp_path):
     assert "held&#160;out" in (tmp_path / "x.svg").read_text()
 
 
+def test_repeats_of_a_scenario_do_not_make_an_interval_narrower():
+    def judged(scenario, seed, satisfaction):
+        name = f"none.{scenario}.p.{seed}"
+        return [
+            ev.DialogueStarted(dialogue=name, round=0, purpose="test", arm="none", seed=seed,
+                               scenario=scenario, persona="p"),
+            ev.DialogueJudged(dialogue=name, satisfaction=satisfaction, rubric=0.5),
+        ]  # fmt: skip
+
+    once = [judged(f"s{n}", 0, 2.0 + n % 3) for n in range(8)]
+    often = [judged(f"s{n}", seed, 2.0 + n % 3) for n in range(8) for seed in range(5)]
+    more = [judged("s0", seed, 2.0) for seed in range(40)]
+    found = []
+    for dialogues in (once, often, [*once, *more]):
+        series = series_of(folded([STORY[0], *itertools.chain(*dialogues)]))
+        found.append((fmean(series[0].means), intervals_of(series)["none"]))
+    assert found[0] == found[1] == found[2]
+
+
 def test_what_stays_is_told_apart_from_what_was_best():
     settled = ev.LibrarySettled(round=0, version=2, rolled_back=False, reason="ann changed it")
     assert _settled(settled).plain == (
@@ -343,6 +366,20 @@ async def test_a_run_going_on_is_followed_word_by_word(tmp_path):
         await until(pilot, lambda: "over: done" in said(app, "#headline"))
 
 
+async def test_a_dialogue_begun_again_is_followed_word_by_word_from_its_beginning(tmp_path):
+    events = dialogue("none", 0, "a", "rude")
+    folder = await written(tmp_path / "run", [STORY[0]])
+    app = WatchApp(folder)
+    async with app.run_test(size=(120, 40)) as pilot, await Speech.open(folder) as speech:
+        await until(pilot, lambda: app.loaded.is_set())
+        await written(folder, events[:5])
+        await until(pilot, lambda: "inconvenience" in plain(app))
+        await written(folder, [STORY[0], events[0]])
+        await until(pilot, lambda: "inconvenience" not in plain(app))
+        speech.hear("none.a.rude.0", 0, "customer", "We have been")
+        await until(pilot, lambda: "We have been▍" in plain(app), 5)
+
+
 async def test_a_run_that_was_killed_is_said_to_be_silent(tmp_path, monkeypatch):
     folder = await written(tmp_path / "run", STORY)
     monkeypatch.setattr("tutelage.tui.headline.SILENCE", -1.0)
@@ -409,6 +446,47 @@ async def test_two_arms_stand_side_by_side_with_the_differing_turn_marked(run):
         assert app.screen.other == 0
         await pilot.press("escape")
         assert not isinstance(app.screen, Compare)
+
+
+def of_students(*names):
+    """An evaluation of several students, each of whom played two dialogues in two arms."""
+    return [STORY[0], *(
+        event.model_copy(update={"dialogue": f"{name}.{event.dialogue}"})
+        for name in names for event in STORY[1:37]
+    )]  # fmt: skip
+
+
+def test_the_arms_of_several_students_are_kept_apart():
+    picture = folded(of_students("a", "b"))
+    second = picture.dialogues["b.none.cancelled_waited.rude.0"]
+    assert [other.started.dialogue for other in partners(picture, second)] == [
+        "b.library.cancelled_waited.rude.0",
+        "a.library.cancelled_waited.rude.0", "a.none.cancelled_waited.rude.0",
+    ]  # fmt: skip
+    assert "none b" in _about(second).plain
+    assert [(one.label, one.dialogues) for one in series_of(picture)] == [
+        ("none a", 2), ("library a", 2), ("none b", 2), ("library b", 2)
+    ]  # fmt: skip
+    alone = folded(STORY)
+    assert [one.label for one in series_of(alone)] == ["none", "library"]
+
+
+async def test_students_whose_names_begin_alike_are_all_seen(tmp_path):
+    long = "openai_gpt-5_of_a_long_name_"
+    app = WatchApp(await written(tmp_path / "run", of_students(f"{long}a", f"{long}b")))
+    async with app.run_test(size=(160, 48)) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: "4.10" in said(app, "#rounds-table"))
+        table = said(app, "#rounds-table")
+        assert all(f"{arm} {long}{end}" in table for arm in ("none", "library") for end in "ab")
+
+
+def test_the_judges_scores_stand_beside_the_replies_that_it_judged():
+    lines = [event for event in dialogue("none", 0, "a", "rude") if isinstance(event, Line)]
+    judged = ev.DialogueJudged(dialogue="d", satisfaction=3, rubric=0.5, turn_scores=[4.8])
+    before = [line.model_copy(update={"replayed": line.turn == 0}) for line in lines]
+    first, second = (card.text.plain for card in bubbles(before, judged) if card.kind == "student")
+    assert "of 5" not in first and "4.8 of 5" in second
 
 
 async def test_every_view_has_help_and_the_palette_knows_its_commands(run):

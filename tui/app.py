@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -391,8 +391,9 @@ class WatchApp(Shell):
         self._draw_tab()
         self.refresh_bindings()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter while it is written."""
+    @on(Input.Changed, "#filter")
+    def filter_board(self, event: Input.Changed) -> None:
+        """Filter while it is written; what is written on other screens comes by here, too."""
         board = self.query_one(Board)
         board.wanted = event.value
         board.rebuild(self.feed.picture, self.feed.speaking, self.chosen)

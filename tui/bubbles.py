@@ -65,7 +65,7 @@ def bubbles(
         typed: of the last line, show only so many characters (a replay types).
     """
     cards: list[Card] = []
-    scores = judged.turn_scores if judged else []
+    scores = iter(judged.turn_scores if judged else [])
     for position, line in enumerate(lines):
         last = position == len(lines) - 1
         text = clean(line.text)
@@ -76,7 +76,7 @@ def bubbles(
         elif line.speaker == "customer":
             cards.append(Card("customer", _customer(line, text)))
         else:
-            score = scores[line.turn] if line.turn < len(scores) else None
+            score = None if line.replayed else next(scores, None)
             kind = "person" if line.by else "student"
             cards.append(Card(kind, _student(line, text, score, line.turn in marked)))
     if speaking is not None:

@@ -18,11 +18,12 @@ from tutelage.graphs.plain_text import one_line
 from .bubbles import bubbles, mood_style, trail
 from .cards import Cards
 from .feed import Feed, Line
+from .students import arm_of, student_of
 
 
 def partners(picture: RunPicture, one: DialoguePicture) -> list[DialoguePicture]:
     """The dialogues that may stand beside one: of the same scenario; those with the same customer
-    and seed in another arm first, then those with the same customer.
+    and seed in another arm first, the same student's before others', then those with the same customer.
     """
     mine = one.started
     found = [
@@ -31,11 +32,12 @@ def partners(picture: RunPicture, one: DialoguePicture) -> list[DialoguePicture]
         if name != mine.dialogue and other.started.scenario == mine.scenario and other.exchanges
     ]
 
-    def far(other: DialoguePicture) -> tuple[bool, bool, bool, int]:
+    def far(other: DialoguePicture) -> tuple[bool, bool, bool, bool, int]:
         its = other.started
         return (
             its.persona != mine.persona,
             its.seed != mine.seed,
+            student_of(its) != student_of(mine),
             its.arm == mine.arm,
             other.number,
         )
@@ -152,10 +154,10 @@ def _reply_places(lines: Sequence[Line]) -> dict[int, int]:
 
 def _about(one: DialoguePicture) -> Content:
     started = one.started
-    arm = started.arm if started.round == 0 else f"round {started.round}"
+    arm = arm_of(started) if started.round == 0 else f"round {started.round}"
     score = f"{one.judged.satisfaction:.2f} of 5" if one.judged else "not judged"
     return Content.assemble(
-        (one_line(arm, 16), "bold $strategy"),
+        (one_line(arm, 32), "bold $strategy"),
         (f"  {one_line(started.persona, 16)} · seed {started.seed} · {score}  ", "$quiet"),
         (trail(one.feelings), mood_style(one.feeling)),
     )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from tutelage.graphs.events import Speaking, TurnRejected, TurnSpoken
+from tutelage.graphs.events import DialogueStarted, Speaking, TurnRejected, TurnSpoken
 from tutelage.graphs.picture import RunPicture, add_feelings, outlined
 from tutelage.graphs.run_log import Logged, RunFault, RunLog
 from tutelage.graphs.speech import Listener
@@ -62,6 +62,9 @@ class Feed:
                 self.picture.fold(logged)
                 if isinstance(logged.event, TurnSpoken):
                     self._spoken[logged.event.dialogue] = _place(logged.event)
+                elif isinstance(logged.event, DialogueStarted):
+                    # A resumed run begins it again.
+                    self._spoken.pop(logged.event.dialogue, None)
             # Read before the events, it may hold a turn that they already tell.
             speaking = {name: one for name, one in speaking.items() if self._goes_on(one)}
             if batch or speaking != self.speaking:

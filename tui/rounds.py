@@ -20,21 +20,27 @@ from tutelage.graphs.picture import DialoguePicture, RunPicture
 from tutelage.graphs.plain_text import one_line
 
 from .cards import MOVES
+from .students import arm_of
 
 LEAST_TO_INTERVAL = 2
 
 
 @dataclass(slots=True)
 class Series:
-    """The dialogues that stand together: of a round, or of an arm. `scores` are 1 to 5."""
+    """The dialogues that stand together: of a round, or of an arm. `scores` are 1 to 5, by scenario."""
 
     label: str
-    scores: list[float] = field(default_factory=list)
+    scores: dict[str, list[float]] = field(default_factory=dict)
     rubric: list[float] = field(default_factory=list)
     held_out: list[float] = field(default_factory=list)
     dialogues: int = 0
     invalid: int = 0
     ended: RoundEnded | None = None
+
+    @property
+    def means(self) -> list[float]:
+        """The mean of each scenario: its repeats are not independent of each other."""
+        return [fmean(scores) for scores in self.scores.values()]
 
     @property
     def held_out_mean(self) -> float | None:
@@ -53,7 +59,7 @@ class Series:
         ended = one.ended
         self.invalid += ended is not None and not ended.valid and not ended.taken_over
         if one.judged is not None:
-            self.scores.append(one.judged.satisfaction)
+            self.scores.setdefault(one.started.scenario, []).append(one.judged.satisfaction)
             self.rubric.append(one.judged.rubric)
 
 
@@ -65,7 +71,7 @@ def series_of(picture: RunPicture) -> list[Series]:
         if coaching and one.started.round < 0:
             # Played to measure something else.
             continue
-        label = f"{one.started.round}" if coaching else one_line(one.started.arm, 12)
+        label = f"{one.started.round}" if coaching else one_line(arm_of(one.started))
         held_out = coaching and one.started.purpose == "validation"
         found.setdefault(label, Series(label)).take(one, held_out)
     for number, ended in picture.rounds.items():
@@ -87,7 +93,7 @@ Intervals = dict[str, tuple[float, float] | None]
 
 def intervals_of(series: Sequence[Series]) -> Intervals:
     """The interval of each series; the run's own where the round is over."""
-    return {one.label: one.ended.csat_ci95 if one.ended else interval(one.scores) for one in series}
+    return {one.label: one.ended.csat_ci95 if one.ended else interval(one.means) for one in series}
 
 
 class Rounds(VerticalScroll):
@@ -139,7 +145,7 @@ class Rounds(VerticalScroll):
         plot.clear_figure()
         places = [float(place) for place in range(1, len(series) + 1)]
         known = [p for p, one in zip(places, series, strict=True) if one.scores]
-        means = [fmean(one.scores) for one in series if one.scores]
+        means = [fmean(one.means) for one in series if one.scores]
         ranges = [intervals.get(one.label) for one in series if one.scores]
         spans = [high - low for low, high in (found or (0.0, 0.0) for found in ranges)]
         colour = Color.parse(self.app.theme_variables["judge"]).rgb
@@ -157,7 +163,7 @@ class Rounds(VerticalScroll):
         plot.ylim(1, 5)
         plot.xlim(0.5, len(series) + 0.5)
         plot.yticks([1, 2, 3, 4, 5])
-        plot.xticks(places, [one.label for one in series])
+        plot.xticks(places, [one_line(one.label, 12) for one in series])
         plot.title("satisfaction by round, mean and 95 % interval" if coached
                    else "satisfaction by arm, mean and 95 % interval")  # fmt: skip
         widget.refresh()
@@ -171,7 +177,7 @@ class Rounds(VerticalScroll):
             found, ended = intervals.get(one.label), one.ended
             table.add_row(
                 f"★ {one.label}" if one.label == best else one.label,
-                str(one.dialogues), str(one.invalid), _mean(one.scores),
+                str(one.dialogues), str(one.invalid), _mean(one.means),
                 "-" if found is None else f"{found[0]:.2f} to {found[1]:.2f}",
                 "-" if one.held_out_mean is None else f"{one.held_out_mean:.2f}", _mean(one.rubric),
                 str(ended.kept) if ended else "-", str(ended.dropped) if ended else "-",

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 import tutelage
-from tutelage.agents.meter import Meter, is_priced
+from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, talk
 from tutelage.detached import arguments_of, run_detached
 from tutelage.environments import Environment, load_environment
@@ -135,7 +135,6 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
             retrieval=Retrieval(statuses=COACHING_STATUSES),
         )
     )
-    _say_unpriced(desk, request)
     async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
         desk.speech = speech
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
@@ -184,12 +183,3 @@ async def _conclude(
     else:
         result(coach_table(summary, dialogues, folder, library_path, report, strategies))
     await asyncio.to_thread(desk.library.close)
-
-
-def _say_unpriced(desk: Desk, request: CoachRequest) -> None:
-    """A budget in dollars only counts what has a price; says which models have none."""
-    if request.budget_usd is None:
-        return
-    free = sorted({spec for spec in desk.models.values() if not is_priced(spec)})
-    if free:
-        talk().print(f"note: no list price is known for {', '.join(free)}; counted as free")

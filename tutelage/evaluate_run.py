@@ -208,7 +208,8 @@ async def _evaluate(
         await asyncio.to_thread(library.measured, measured[specs[0]], f"run {folder.name}")
     evaluation = Evaluation(
         environment=environment.name,
-        request=request,
+        # As it was played: --ablate takes repeats in twos.
+        request=request.model_copy(update={"repeats": options.repeats}),
         version=tutelage.__version__,
         command=_command(request),
         models=dict(started.models),

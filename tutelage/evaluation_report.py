@@ -14,6 +14,7 @@ from tutelage.graphs.states import Played
 from tutelage.plots import intervals
 from tutelage.report import marked, write_page
 from tutelage.strategy_store import Entry, Library
+from tutelage.tui.students import student_of
 
 SHOWN = 5
 """Pairs of dialogues side by side."""
@@ -26,6 +27,11 @@ class Side:
     before: Played
     after: Played
     differs: int | None
+
+    @property
+    def student(self) -> str:
+        """Whose dialogues they are, where there are several students; else ""."""
+        return student_of(self.before.started)
 
     @property
     def gain(self) -> float:
@@ -61,11 +67,12 @@ def write_evaluation(path: Path, evaluation: Evaluation, dialogues: Mapping[str,
 
 def sides(dialogues: Mapping[str, Played], first: str, second: str) -> list[Side]:
     """Cells valid in both arms side by side: the greatest gains and losses, by turns, at most five."""
-    by_cell: dict[tuple[str, str, int], dict[str, Played]] = {}
+    by_cell: dict[tuple[str, str, str, int], dict[str, Played]] = {}
     for one in dialogues.values():
         if one.valid:
-            cell = (one.started.scenario, one.started.persona, one.started.seed)
-            by_cell.setdefault(cell, {})[one.started.arm] = one
+            its = one.started
+            cell = (student_of(its), its.scenario, its.persona, its.seed)
+            by_cell.setdefault(cell, {})[its.arm] = one
     found = [
         Side(arms[first], arms[second], _first_difference(arms[first], arms[second]))
         for arms in by_cell.values()

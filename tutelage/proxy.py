@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
 import os
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from opentelemetry import propagate, trace
@@ -177,25 +179,55 @@ async def _complete(proxy: Proxy, request: Request) -> Response:
         given = tuple(strategy.id for one in found for strategy in one.strategies)
         stream = bool(body.get("stream"))
         try:
-            if isinstance(proxy.upstream, ModelUpstream):
-                answer = await proxy.upstream.complete(sent)
-                response: Response = (
-                    StreamingResponse(answer, media_type="text/event-stream")
-                    if stream
-                    else JSONResponse(answer)
-                )
-            else:
-                response = await _forward(proxy, proxy.upstream, request, sent)
+            response = await _unless_gone(request, _answer(proxy, request, sent))
         except ProxyError as error:
             span.set_status(Status(StatusCode.ERROR, error.code))
             span.set_attribute("error.type", error.code)
             raise
         if span.is_recording():
             _describe(span, response)
-    response.headers["x-tutelage-strategies"] = ",".join(given)
+    # An id may be any text in a library of somebody's making, and a header takes little of it.
+    ids = (quote(id_, safe="", errors="replace") for id_ in given)
+    response.headers["x-tutelage-strategies"] = ",".join(ids)
     if proxy.on_served:
         proxy.on_served(Served(response.status_code, given, time.monotonic() - began, stream))
     return response
+
+
+async def _answer(proxy: Proxy, request: Request, body: dict[str, Any]) -> Response:
+    """What the upstream answers to a coached body, streamed or whole."""
+    if isinstance(proxy.upstream, HttpUpstream):
+        return await _forward(proxy, proxy.upstream, request, body)
+    answer = await proxy.upstream.complete(body)
+    if body.get("stream"):
+        return StreamingResponse(answer, media_type="text/event-stream")
+    return JSONResponse(answer)
+
+
+async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
+    """The answer, unless the client goes away before it is there: then the call is given up, which
+    would cost money or hold a local model for nobody.
+
+    Raises:
+        ClientDisconnect: where it went.
+    """
+    answer, gone = asyncio.create_task(answering), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientDisconnect
+        return answer.result()
+    finally:
+        answer.cancel()
+        gone.cancel()
+        # Also takes what a call says that fails while it is given up; asyncio would log its words.
+        await asyncio.gather(answer, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    """Returns when the client of a request that was read to its end goes away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _forward(
@@ -261,7 +293,7 @@ async def _forward(
 async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
     """The upstream's stream as it comes; a break is told in the stream, the only place left."""
     try:
-        async for piece in answer.aiter_raw():
+        async for piece in answer.aiter_bytes():
             yield piece
     except httpx.HTTPError:
         error = ProxyError(502, "The upstream broke off its answer.", code="upstream_broke_off")

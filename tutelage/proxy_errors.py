@@ -53,6 +53,15 @@ class ProxyError(Exception):
         }
 
 
-def fault_error(fault: ModelFault) -> ProxyError:
-    """A model's fault as an answer: 503 where the same call may succeed later, else 502."""
-    return ProxyError(503 if fault.retryable else 502, str(fault), code="upstream_error")
+def fault_error(fault: ModelFault, status: int | None = None) -> ProxyError:
+    """A model's fault as an answer: with its provider's own status, where that is no refusal of the
+    proxy's key; else 503 where the same call may succeed later, and 502.
+
+    Args:
+        fault: the fault.
+        status: what `status_of` finds of it, where the client's request is what was answered so.
+    """
+    if status in (401, 403):
+        return ProxyError(502, str(fault), code="upstream_refused_key")
+    own = status or (503 if fault.retryable else 502)
+    return ProxyError(own, str(fault), code="upstream_error")

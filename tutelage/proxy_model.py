@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, convert_to_messages
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolCallChunk, convert_to_messages
 
 from tutelage.agents.chat_models import as_taken, fault_of, token_logprobs
+from tutelage.agents.faults import status_of
 from tutelage.proxy_errors import ProxyError, fault_error
 
 _FIELDS = (
@@ -90,12 +91,13 @@ class ModelUpstream:
             options["max_tokens"] = most
         if body.get("stop"):
             options["stop"] = [body["stop"]] if isinstance(body["stop"], str) else body["stop"]
-        if body.get("response_format"):
+        form = body.get("response_format")
+        if form and form != {"type": "text"}:
             if "local" not in self.model._llm_type:
                 raise ProxyError(
                     400, f"{self.spec} takes no response_format here.", param="response_format"
                 )
-            options["response_format"] = body["response_format"]
+            options["response_format"] = form
         return as_taken(self._with_tools(body), options)
 
     def _with_tools(self, body: dict[str, Any]) -> Any:
@@ -127,13 +129,14 @@ class ModelUpstream:
             return event([{"index": 0, "delta": delta, "finish_reason": reason}])
 
         whole = first
+        numbers: dict[Any, int] = {}
         yield part({"role": "assistant", "content": ""})
         try:
-            if delta := _delta(first):
+            if delta := _delta(first, numbers):
                 yield part(delta)
             async for chunk in rest:
                 whole = whole + chunk
-                if delta := _delta(chunk):
+                if delta := _delta(chunk, numbers):
                     yield part(delta)
         except Exception as error:
             yield f"data: {json.dumps(self._failed(error).body)}\n\n"
@@ -147,7 +150,7 @@ class ModelUpstream:
         fault = fault_of(error, self.spec)
         if fault.exit_code == 2:
             return ProxyError(400, str(fault))
-        return fault_error(fault)
+        return fault_error(fault, status_of(error))
 
 
 def _choice(asked: Any) -> str | None:
@@ -190,12 +193,13 @@ def _whole(message: AIMessage) -> dict[str, Any]:
     return {"choices": [choice], "usage": _usage(message)}
 
 
-def _delta(chunk: AIMessageChunk) -> dict[str, Any]:
+def _delta(chunk: AIMessageChunk, numbers: dict[Any, int]) -> dict[str, Any]:
+    """What a chunk adds to the answer; `numbers` are those of the stream's calls so far."""
     delta: dict[str, Any] = {"content": chunk.text} if chunk.text else {}
     if chunk.tool_call_chunks:
         delta["tool_calls"] = [
             {
-                "index": call["index"] or 0,
+                "index": _number(call, numbers),
                 **({"id": call["id"], "type": "function"} if call["id"] else {}),
                 "function": {
                     **({"name": call["name"]} if call["name"] else {}),
@@ -205,6 +209,14 @@ def _delta(chunk: AIMessageChunk) -> dict[str, Any]:
             for call in chunk.tool_call_chunks
         ]
     return delta
+
+
+def _number(call: ToolCallChunk, numbers: dict[Any, int]) -> int:
+    """The number of a call, or of a piece of one, among the calls of its stream, from 0. Some
+    providers number texts and calls together, others give whole calls and number none.
+    """
+    key = call["id"] if call["index"] is None else call["index"]
+    return numbers.setdefault(object() if key is None else key, len(numbers))
 
 
 def _reason(message: AIMessage) -> str:

@@ -68,8 +68,10 @@ def serve_run(
         known = f"openai:{name}@{clean_url(upstream.base_url)}" if "@" in spec else spec
     else:
         model = chat_model(spec)
-        name, upstream = spec.partition(":")[2], ModelUpstream(model, spec)
         known = model_name(model) if "@" in spec else spec
+        # The address of a spec may hold a password or a key; clients are told the name alone.
+        name = spec.partition(":")[2].partition("@http")[0]
+        upstream = ModelUpstream(model, known)
 
     meaning = embedding_model(embeddings)
 

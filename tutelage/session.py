@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from rich.text import Text
 
+from tutelage.agents.meter import is_priced
 from tutelage.console import results_alone, talk
 from tutelage.graphs.desk import Desk
 from tutelage.graphs.events import Fault, RunEnded, RunStarted
@@ -158,6 +159,8 @@ async def under_way(
     desk.meter.earlier_tokens, desk.meter.earlier_usd = earlier.tokens, earlier.usd
     if desk.meter.spent:
         talk().print("note: what the run has used already is its whole budget; give a larger one")
+    if desk.meter.budget_usd is not None:
+        _say_unpriced(started.models.values())
     await log.append(started)
     began = time.monotonic()
     heartbeat = asyncio.create_task(log.keep_talking(work))
@@ -179,3 +182,12 @@ async def under_way(
         with contextlib.suppress(RunFault):
             await desk.record_usage()
             await log.append(RunEnded(reason=ending.reason, seconds=time.monotonic() - began))
+
+
+def _say_unpriced(models: Iterable[str]) -> None:
+    """A budget in dollars only counts what has a price; says which models have none."""
+    # Of an evaluation the student is all of its students.
+    specs = {spec for model in models for spec in model.split(", ")}
+    if free := sorted(spec for spec in specs if not is_priced(spec)):
+        told = f"note: no list price is known for {', '.join(free)}; counted as free"
+        talk().print(Text(told), soft_wrap=True)

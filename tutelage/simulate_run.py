@@ -49,7 +49,8 @@ def plan_simulation(environment: Environment, request: SimulateRequest) -> list[
     """The dialogues asked for: scenarios in order, each with the customers that fit in turn.
 
     Raises:
-        EnvironmentFault: for an unknown persona, scenario or split; offers the nearest name.
+        EnvironmentFault: for an unknown persona, scenario or split, of which it offers the nearest, and
+            for a split without scenarios.
     """
     for kind, name, valid in (
         ("persona", request.persona, list(environment.personas)),
@@ -69,6 +70,15 @@ def plan_simulation(environment: Environment, request: SimulateRequest) -> list[
         scenarios = [environment.scenarios[request.scenario]]
     else:
         scenarios = environment.split(request.split)  # type: ignore[arg-type]
+        if not scenarios:
+            there = [name for name, ids in environment.config.splits.items() if ids]
+            problem = Problem(
+                environment.path / "environment.yaml",
+                "names no scenario",
+                field=f"splits.{request.split}",
+                expected=f"--split with one of {', '.join(there)}",
+            )
+            raise EnvironmentFault([problem], exit_code=2)
         if request.persona is not None:
             # Scenarios written for this customer come first; any other does where there is none.
             fitting = [s for s in scenarios if not s.personas or request.persona in s.personas]
