@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import (
+    Runnable,
+    RunnableParallel,
+    RunnableSequence,
+    RunnableWithFallbacks,
+)
 from pydantic_core import to_jsonable_python
 from rapidfuzz import fuzz, process
 from tutelage.strategy_store import Library, Placement
 
 from .catalogue import DEFAULT_MODEL
-from .faults import ModelFault
+from .faults import ModelFault, chain_of, status_of
 from .local_chat import ChatLocal
 from .weights import weights_path
 
@@ -209,14 +214,19 @@ def fitting_placement(model: object) -> Placement:
     them can be cached, unless the model's provider takes a system message at the start only.
 
     Args:
-        model: a chat model; anything else is taken for one that lets late system messages pass.
+        model: a chat model, or a Runnable with one in it (retries, fallbacks, tools, a format);
+            anything else is taken for one that lets late system messages pass.
     """
-    model = _innermost(model)
+    return "note" if any(map(_leads_only, _models(model))) else "after"
+
+
+def _leads_only(model: BaseChatModel) -> bool:
+    """Whether a model's provider takes system messages at the start only."""
     names = {kind.__name__ for kind in type(model).__mro__}
-    profile = getattr(model, "profile", None) or {}
-    if names & _LEADING_SYSTEM_ONLY and not profile.get("mid_conversation_system_messages"):
-        return "note"
-    return "after"
+    profile = model.profile or {}
+    return bool(
+        names & _LEADING_SYSTEM_ONLY and not profile.get("mid_conversation_system_messages")
+    )
 
 
 def measured_placement(model: object, library: Library | None, spec: str = "") -> Placement:
@@ -224,22 +234,41 @@ def measured_placement(model: object, library: Library | None, spec: str = "") -
     (`library place`), else as `fitting_placement` has it.
 
     Args:
-        model: a chat model; of anything else nothing can have been measured.
-        library: where the measurement is kept.
-        spec: the model's spec, where it is known; else what `model_name` makes of the model.
+        model: a chat model, or a Runnable with one in it; of anything else nothing can have been
+            measured.
+        library: where the measurement is kept, by what `model_name` makes of the model.
+        spec: the model's spec, where it is known: older releases kept measurements by that.
     """
-    model = _innermost(model)
     fitting = fitting_placement(model)
-    if library is None or not (spec or isinstance(model, BaseChatModel)):
+    if library is None:
         return fitting
-    return library.placement_for(spec or model_name(model), fitting)  # type: ignore[arg-type]
+    models = _models(model)
+    placement = library.placement_for(spec, fitting)
+    for one in models[:1]:
+        placement = library.placement_for(model_name(one), placement)
+    if fitting == "note" and len(models) > 1 and placement in ("after", "example"):
+        # It was measured for the first; those that stand in for it must be able to take it, too.
+        return fitting
+    return placement
 
 
-def _innermost(model: object) -> object:
-    """The model that a coached model, or one around it, hands its messages to."""
-    while isinstance(inner := getattr(model, "model", None), BaseChatModel):
-        model = inner
-    return model
+def _models(model: object) -> list[BaseChatModel]:
+    """The chat models that get the messages which something around them is given: the first that
+    is asked, then those that stand in for it.
+    """
+    if isinstance(model, RunnableSequence):
+        return next((found for step in model.steps if (found := _models(step))), [])
+    if isinstance(model, RunnableWithFallbacks):
+        inner = list(model.runnables)
+    elif isinstance(model, RunnableParallel):
+        inner = list(model.steps__.values())
+    else:
+        held = (getattr(model, name, None) for name in ("bound", "model", "default"))
+        # The first alone: what is around a model gives the model's own fields as its own.
+        inner = [one for one in held if isinstance(one, Runnable)][:1]
+    if inner:
+        return [found for one in inner for found in _models(one)]
+    return [model] if isinstance(model, BaseChatModel) else []
 
 
 def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
@@ -252,13 +281,13 @@ def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
     Returns:
         A fault without keys; `retryable` where the same call may succeed later.
     """
-    chain = list(_chain(error))
+    chain = list(chain_of(error))
     for link in chain:
         if isinstance(link, ModelFault):
             return link
     shown = redacted(spec) if isinstance(spec, str) else model_name(spec)
     provider = shown.partition(":")[0]
-    status = next((code for link in chain if (code := _status(link))), None)
+    status = status_of(error)
     names = " ".join(type(link).__name__ for link in chain)
     said = _first_line(chain[0])
     everything = " ".join(str(link) for link in chain).lower()
@@ -276,12 +305,12 @@ def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
             f"{shown} takes no more calls for now (429); lower --concurrency or wait.",
             retryable=True,
         )
+    if status == 504:
+        return ModelFault(f"{shown} did not answer in time; try again.", retryable=True)
     if status is not None and status >= 500:
         return ModelFault(f"The server of {shown} failed ({status}); try again.", retryable=True)
     if status is not None:
         return ModelFault(f"{shown} refused the request ({status}): {said}")
-    if "Timeout" in names:
-        return ModelFault(f"{shown} did not answer in time; try again.", retryable=True)
     if "Connect" in names or any(isinstance(link, ConnectionError) for link in chain):
         return ModelFault(
             f"{shown} cannot be reached; check that its server runs and that the address is right.",
@@ -290,27 +319,6 @@ def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
     if any(word in everything for word in ("api_key", "api key", "credentials")):
         return ModelFault(f"{shown} has no key; set {_key_of(provider)}.")
     return ModelFault(f"{shown} failed: {type(chain[0]).__name__}: {said}")
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what caused it, outermost first; groups by their first member."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        inner = link.exceptions[0] if isinstance(link, BaseExceptionGroup) else None
-        link = inner or link.__cause__ or link.__context__
-
-
-def _status(error: BaseException) -> int | None:
-    """The HTTP status an exception carries, in any of the ways clients carry it."""
-    for holder in (error, getattr(error, "response", None)):
-        for field in ("status_code", "http_status", "code", "status"):
-            value = getattr(holder, field, None)
-            if isinstance(value, int) and 400 <= value < 600:
-                return value
-    return None
 
 
 def _first_line(error: BaseException) -> str:
@@ -344,7 +352,7 @@ def clean_url(url: str) -> str:
 
 
 def _key_of(provider: str) -> str:
-    if provider == "azure_openai":
+    if provider in ("azure", "azure_openai"):
         return "AZURE_OPENAI_API_KEY"
     if provider.startswith("google"):
         return "GOOGLE_API_KEY"

@@ -79,8 +79,8 @@ def coached(
         ModelFault: where a spec names no model that can be had.
     """
     inner = chat_model(model) if isinstance(model, str) else model
-    bound = inner.bound if isinstance(inner, RunnableBinding) else inner
-    placement = placement or measured_placement(bound, library)
+    spec = model if isinstance(model, str) else ""
+    placement = placement or measured_placement(inner, library, spec)
     meaning = embedding_model(embeddings)
     deployment = Deployment(library, top, threshold, token_budget, placement, meaning)
     if isinstance(inner, BaseChatModel):

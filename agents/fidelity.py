@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rapidfuzz import fuzz
 from tutelage.strategy_store.wording import content_words, sentences
 
+from .facts import dates, is_english
 from .transcript import Turn
 
 REPEATS_FROM = 85.0
@@ -22,6 +23,11 @@ _DONE = (
     r"(?:changed|cancel+ed|processed|updated|approved|confirmed|accepted|refunded|repaid|credited"
     r"|waived|issued|rebooked)"
 )
+_OWN = (
+    r"(?:booking|order|account|reference|details|information|surname|(?:last|full) name"
+    r"|full address|post|(?:customer|contract|ticket) (?:number|id|account))"
+)
+"""What an agent asks a customer for; a name or a number a customer may ask an agent for too."""
 _AGENT_VOICE = re.compile(
     r"how (?:can|may) i (?:help|assist)"
     r"|\b(?:i|we)(?:'ve| have|'ll| will| can)?(?: now| just)? "
@@ -32,10 +38,11 @@ _AGENT_VOICE = re.compile(
     r"|\bwe will (?:stop|process|refund|credit|rebook|arrange|issue) "
     r"|\bno (?:compensation|refund|money) can be (?:paid|given)\b|\boutside our control\b"
     r"|\b(?:technician|courier|driver|colleague)s? will (?:visit|call|contact|reach) you\b"
-    r"|(?:could|can|would|may) you (?:please )?(?:provide|share|confirm|give) (?:me )?(?:with )?your"
-    r"|please (?:provide|share|confirm) your|\bplease send us (?:the|your)\b"
+    r"|(?:(?:could|can|would|may) you(?: please)?|please) (?:provide|share|confirm|give|tell|send) "
+    rf"(?:(?:me|us) )?(?:with )?your {_OWN}"
+    r"|\bplease send us your (?:certificate|photo|picture|proof|receipt)"
     r"|thank you for (?:contacting|reaching out|choosing|calling|your patience)"
-    r"|(?:give|tell|send) me your (?:booking|order|account|customer|last|full|post)"
+    rf"|(?:give|tell|send) me your {_OWN}"
     r"|is there anything else (?:i|we) can|do you have any (?:other|more|further) questions"
     r"|\bglad (?:that )?(?:i|we) could help"
     r"|i(?:'d| would) be (?:happy|glad) to (?:help|assist)"
@@ -56,23 +63,13 @@ _AGENT_VOICE = re.compile(
     re.IGNORECASE,
 )
 _LEAK = re.compile(
-    r"customer_says|goal_met|i_want|\bas an ai\b|language model|\bpersona\b|\btranscript\b"
-    r"|\bthe customer\b|^(?:customer|agent)\s*:|[{}]|<\||\bplaywright\b|\bleaves when\b"
+    r"customer_says|goal_met|i_want|\bas an ai\b|language model|\b(?:my|the|this) persona\b"
+    r"|\bthe customer\b(?! (?:care|desk|hotline|line|services?|support|team)\b)"
+    r"|^(?:customer|agent)\s*:|[{}]|<\||\bplaywright\b|\bleaves when\b"
     r"|\bmy (?:goal|temper|patience|stop rule|character) is\b|\bmy next line\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _CODE = re.compile(r"\b(?=[\w:]*\d)[A-Za-z0-9][A-Za-z0-9:-]*\b")
-_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_MONTH = rf"(?P<month>{'|'.join(_MONTHS)})[a-z]*"
-_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
-_DATES = [
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"\b{_DAY}(?: of)? {_MONTH}\b",
-        rf"\b{_MONTH} {_DAY}\b",
-        r"\b(?P<day>\d{1,2})/(?P<month>\d{1,2})(?:/\d{2,4})?\b",
-    )
-]
 _WEEKDAY = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b", re.IGNORECASE)
 _TIMES = re.compile(r"\b\d+ ?x ?\d+\b")
 _KIN = re.compile(
@@ -152,7 +149,7 @@ def breaks(
     Returns:
         Any of `empty`, `role flip`, `leaked instructions`, `invented: X`, `contradicted: X`,
         `repeated line`, `copied the agent`, `copied a sample`, `premature stop`, `missing stop`,
-        `content without cause`.
+        `content without cause`. A name counts as invented in English only, where a capital tells it.
     """
     if not line.strip():
         return ["empty"]
@@ -162,8 +159,8 @@ def breaks(
         reasons.append("role flip")
     if _LEAK.search(line) or any(_shares(line, text) for text in private):
         reasons.append("leaked instructions")
-    heard = " ".join([known, *(turn.text for turn in turns)])
-    reasons += _unsupported(line, heard)
+    spoken = " ".join(turn.text for turn in turns)
+    reasons += _unsupported(line, f"{known} {spoken}", english=is_english(f"{line} {spoken}"))
     if _says_twice(line):
         reasons.append("repeated line")
     elif reason := _repeats(line, turns, samples):
@@ -204,12 +201,12 @@ def _says_twice(line: str) -> bool:
     return len(said) != len(set(said))
 
 
-def _unsupported(line: str, heard: str) -> list[str]:
+def _unsupported(line: str, heard: str, *, english: bool) -> list[str]:
     """Codes, dates, names, kin and counts of a line that stand nowhere in what was heard."""
     reasons: list[str] = []
-    known_dates = {date for date, _ in _dates(heard)}
+    known_dates = {date for date, _ in dates(heard)}
     rest = line
-    for date, words in _dates(line):
+    for date, words in dates(line):
         rest = rest.replace(words, " ")
         if date not in known_dates:
             reasons.append(f"invented: {words}")
@@ -219,7 +216,9 @@ def _unsupported(line: str, heard: str) -> list[str]:
         plain = re.sub(r"[-.]", "", code).casefold()
         if len(plain) > 2 and plain not in bare:
             reasons.append(f"invented: {code}")
-    for name in dict.fromkeys([*_NAME.findall(rest), *_WEEKDAY.findall(rest)]):
+    # Elsewhere a capital makes no name: in German every noun has one.
+    names = _NAME.findall(rest) if english else []
+    for name in dict.fromkeys([*names, *_WEEKDAY.findall(rest)]):
         if name.casefold() not in folded and name.casefold() not in _COMMON_NAMES:
             reasons.append(f"invented: {name}")
     kin = {word.casefold() for word in _KIN.findall(heard)}
@@ -234,17 +233,6 @@ def _unsupported(line: str, heard: str) -> list[str]:
         if thing in counts and number not in counts[thing]
     ]
     return reasons
-
-
-def _dates(text: str) -> list[tuple[tuple[int, int], str]]:
-    """The dates of a text as (day, month), each with its words."""
-    found: list[tuple[tuple[int, int], str]] = []
-    for pattern in _DATES:
-        for match in pattern.finditer(text):
-            month = match["month"].casefold()[:3]
-            number = int(month) if month.isdigit() else _MONTHS.index(month) + 1
-            found.append(((int(match["day"]), number), match[0]))
-    return found
 
 
 def _counts(text: str) -> dict[str, set[str]]:

@@ -24,7 +24,7 @@ from tutelage.environments import (
 from .reply_faults import reply_faults
 from .templates import render
 from .toolbox import final_state
-from .transcript import ToolUse, Turn, replies, without_actions
+from .transcript import ToolUse, Turn, actions, replies, without_actions
 from .voice import Voice
 
 _RATE_REPLY = (
@@ -151,11 +151,13 @@ class Judge:
         reply: str,
         tools: Sequence[ToolUse] = (),
     ) -> float:
-        """How many faults code finds in a reply, for which the tools were called."""
+        """How many faults code finds in what is said in a reply, for which the tools were called,
+        whether or not it is shown with what was done.
+        """
         called = [used.result for turn in turns for used in turn.tools]
         known = [self.environment.policy.text, self.environment.config.today, *called]
-        known += [used.result for used in tools]
-        return sum(reply_faults(reply, turns, scenario, known).values())
+        known += [*(used.result for used in tools), *actions(reply)]
+        return sum(reply_faults(without_actions(reply), turns, scenario, known).values())
 
     def _anchored(self, scenario: Scenario) -> bool:
         """Whether ratings rest on comparisons with what a good agent does: a small model's digits

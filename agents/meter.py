@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 
+_CACHE = (
+    "cache_read", "cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens",
+)  # fmt: skip
+"""What a provider reports of its prompt cache; Anthropic's writes stand in the last two."""
 Role = Literal["customer", "student", "judge", "teacher"]
 
 
@@ -71,7 +76,7 @@ class Meter:
             usage.input += reported["input_tokens"]
             usage.output += reported["output_tokens"]
             usage.cached += (reported.get("input_token_details") or {}).get("cache_read") or 0
-            usage.usd += price(model, reported["input_tokens"], reported["output_tokens"])
+            usage.usd += price(model, reported)
 
     @property
     def tokens(self) -> int:
@@ -91,8 +96,9 @@ class Meter:
         return over_tokens or (self.budget_usd is not None and usd >= self.budget_usd)
 
 
-def price(model: str, input_tokens: int, output_tokens: int) -> float:
-    """The list price of a call in US dollars; 0 for local models and for those without a known one.
+def price(model: str, used: UsageMetadata) -> float:
+    """The list price of a call in US dollars, what is read from and written to the prompt cache at its
+    own; 0 for local models and for those without a known one.
 
     Prices come from the `genai-prices` package.
     """
@@ -102,7 +108,15 @@ def price(model: str, input_tokens: int, output_tokens: int) -> float:
     from genai_prices import calc_price
 
     provider, _, name = model.partition(":")
-    tokens = Tokens(input_tokens=input_tokens, output_tokens=output_tokens)
+    details: dict[str, Any] = dict(used.get("input_token_details") or {})
+    read, written, minutes, hour = (details.get(part) or 0 for part in _CACHE)
+    # The package refuses parts that exceed their whole, which some servers report.
+    read = min(read, used["input_tokens"])
+    written = min(written + minutes + hour, used["input_tokens"] - read)
+    tokens = Tokens(
+        input_tokens=used["input_tokens"], cache_read_tokens=read, cache_write_tokens=written,
+        cache_write_1h_tokens=min(hour, written), output_tokens=used["output_tokens"],
+    )  # fmt: skip
     return float(calc_price(tokens, model_ref=name, provider_id=provider).total_price)
 
 

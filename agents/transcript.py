@@ -78,6 +78,11 @@ def without_actions(shown: str) -> str:
     return "\n".join(line for line in shown.splitlines() if not line.startswith(_ACTION))
 
 
+def actions(shown: str) -> list[str]:
+    """The lines of what was done in such a reply."""
+    return [line for line in shown.splitlines() if line.startswith(_ACTION)]
+
+
 def replies(turns: Sequence[Turn]) -> list[str]:
     """What the student said, in order."""
     return [turn.text for turn in turns if turn.speaker == "student"]

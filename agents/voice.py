@@ -154,12 +154,10 @@ class Voice:
             if not _top_logprobs(message):
                 self.silent = True
         counts = [0] * len(answers)
-        folded = [a.casefold() for a in answers]
         for _ in range(self.votes):
-            text = (await self._call(self.model, messages, None)).text
-            found = re.search("|".join(rf"\b{re.escape(a)}\b" for a in answers), text, re.I)
-            if found:
-                counts[folded.index(found[0].casefold())] += 1
+            said = await self._call(self.model, messages, None)
+            if (voted := _vote(said.text, answers)) is not None:
+                counts[voted] += 1
         extra = 0.5 if for_odds or not any(counts) else 0.0
         total = sum(counts) + extra * len(answers)
         return [(count + extra) / total for count in counts]
@@ -233,6 +231,36 @@ def _short(error: ValidationError) -> str:
     return "; ".join(
         f"{'.'.join(map(str, e['loc'])) or 'JSON'}: {e['msg']}" for e in error.errors()[:3]
     )
+
+
+def _vote(text: str, answers: Sequence[str]) -> int | None:
+    """The place of the answer that a text gives, by the surest of the ways below in which it says one;
+    None where it gives none.
+
+    Single letters are read in capitals only ("a" is an article), other words too where they can be
+    ("no breach" is no No); what names all answers or the end of a scale names none.
+    """
+    one = rf"(?<![\d.,])\b({'|'.join(map(re.escape, answers))})\b(?![.,]\d)"
+    first, last = re.escape(answers[0]), re.escape(answers[-1])
+    whole = re.fullmatch(rf"[\W_]*{one}[\W_]*", text, re.IGNORECASE)
+    found = [whole[1]] if whole else []
+    rest = re.sub(
+        rf"\b{first}(?: \([^)]*\))?(?: ?[-/] ?| to | or | and ){last}\b|(?:/ ?|\bout of ){last}\b",
+        " ",
+        text,
+    )
+    near = rf"(?:[^\w.;\n]+(?!{first}\b|not\b|{last}\b)\w+){{0,3}}?[^\w.;\n]+"
+    for shape in (
+        rf"\b(?i:answer|rating|score|rate|give|choose|prefer|pick)\b{near}{one}",
+        rf"\n\W*{one}\W*$",
+        rf"^\W*(?:Reply )?{one}\s*(?:[^\w\s:]|$)",
+        rf"{one}{near}(?i:better|best|closer)\b",
+        one,
+        rf"(?i:{one})" if len(answers[0]) > 1 else one,
+    ):
+        found = found or re.findall(shape, rest)
+    folded = [answer.casefold() for answer in answers]
+    return folded.index(found[-1].casefold()) if found else None
 
 
 def _top_logprobs(message: AIMessage) -> list[dict[str, Any]]:

@@ -231,7 +231,8 @@ def open_desk(
     }  # fmt: skip
     voices = {role: voice_of(role, model or DEFAULT_MODEL, meter) for role, model in given.items()}
     if placement is None:
-        placement = placement_of(voices["student"], library)
+        spec = student if isinstance(student, str) else ""
+        placement = placement_of(voices["student"], library, spec)
     return Desk(
         environment=environment,
         customer=Customer(voices["customer"], environment, led=runs_here(voices["customer"].spec)),
@@ -246,11 +247,11 @@ def open_desk(
     )
 
 
-def placement_of(student: Voice, library: Library | None) -> Placement:
-    """Where strategies stand in a student's prompt: as the library has it measured, else what the
-    student's provider takes.
+def placement_of(student: Voice, library: Library | None, spec: str = "") -> Placement:
+    """Where strategies stand in a student's prompt: as the library has it measured, by the student's
+    name or by the `spec` that it was asked for by, else what the student's provider takes.
     """
-    return measured_placement(student.model, library, student.spec)
+    return measured_placement(student.model, library, spec)
 
 
 def fitting_concurrency(desk: Desk) -> int:
@@ -267,5 +268,7 @@ def fitting_concurrency(desk: Desk) -> int:
 def voice_of(role: Role, model: Model, meter: Meter) -> Voice:
     """The voice of a role on a model, given as a spec string or as an object."""
     resolved = chat_model(model)
-    spec = model if isinstance(model, str) else model_name(resolved)
-    return Voice(role, resolved, model_name(resolved) if "@" in spec else spec, meter)
+    # What is measured of a student is kept by a name that does not depend on who asks for it.
+    if isinstance(model, str) and role != "student" and "@" not in model:
+        return Voice(role, resolved, model, meter)
+    return Voice(role, resolved, model_name(resolved), meter)

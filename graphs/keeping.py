@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from tutelage.strategy_store import (
     Entry,
     Evidence,
     Library,
+    LibraryFault,
     Provenance,
     query_of,
 )
@@ -139,8 +141,10 @@ async def keep(
             if np.mean(gains) <= null_threshold(null, unit, len(gains)):
                 told = f"is no better than {rival.strategies[0].id}, which fits the same states"
         if told:
-            await asyncio.to_thread(_merge, library, rival, entry, by, told)
-            return Kept([s.id for s in rival.strategies], told)
+            # Somebody may have merged the rival away meanwhile; what passed is then kept by itself.
+            with suppress(LibraryFault):
+                await asyncio.to_thread(_merge, library, rival, entry, by, told)
+                return Kept([s.id for s in rival.strategies], told)
     await asyncio.to_thread(library.add, entry, by)
     return Kept([strategy.id for strategy in entry.strategies])
 

@@ -110,6 +110,8 @@ async def finetuning_records(
 
     for accepted in await accepted_replies(log, choice):
         scenario = dialogues[accepted.dialogue].started.scenario
+        if scenario not in environment.scenarios:
+            continue
         before = [turn.speaker == "student" for turn in accepted.turns]
         add("accepted replies", scenario, (*accepted.turns, accepted.reply),
             [*[False] * sum(before), True])  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from statistics import fmean
 
 from tutelage.strategy_store import Retrieved, Strategy, Uplift
@@ -44,7 +45,7 @@ def parted(
         left = [s for s in found.strategies if not is_withheld(coin, s.id)]
         withheld += [(found, s) for s in found.strategies if s not in left]
         if left:
-            given.append(Retrieved(found.entry, left, found.similarity, found.lexical, found.dense))
+            given.append(replace(found, strategies=left))
     return given, withheld
 
 
@@ -62,6 +63,7 @@ def uplifts(
     it could have any effect, and whether it was then given is a coin's, so the difference in means
     is unbiased whatever else was given or withheld. Differences are taken within each scenario (its
     fixed effect falls out) and scenarios are the independent values, as everywhere in `experiment`.
+    Of a strategy that somebody edited meanwhile the last words that were measured count.
 
     Args:
         dialogues: of any arms; only valid ones of the arm ABLATED are read.
@@ -72,19 +74,19 @@ def uplifts(
     Returns:
         Strategies that were both given and withheld in at least one scenario.
     """
-    scores: dict[str, dict[str, dict[bool, list[tuple[float, float]]]]] = defaultdict(
+    scores: dict[tuple[str, str], dict[str, dict[bool, list[tuple[float, float]]]]] = defaultdict(
         lambda: defaultdict(lambda: {True: [], False: []})
     )
     for one in dialogues:
         if one.started.arm != ABLATED or not one.valid or one.judged is None:
             continue
         given = {strategy.id for event in one.spoken for strategy in event.strategies}
-        withheld = {strategy.id for event in one.spoken for strategy in event.withheld}
-        for id_ in given | withheld:
+        fitted = [s for event in one.spoken for s in (*event.strategies, *event.withheld)]
+        for id_, text in dict.fromkeys((strategy.id, strategy.text) for strategy in fitted):
             score = (one.judged.satisfaction, one.judged.rubric)
-            scores[id_][one.started.scenario][id_ in given].append(score)
+            scores[id_, text][one.started.scenario][id_ in given].append(score)
     found: dict[str, Uplift] = {}
-    for id_, by_scenario in scores.items():
+    for (id_, text), by_scenario in scores.items():
         both = [cell for cell in by_scenario.values() if cell[True] and cell[False]]
         if not both:
             continue
@@ -104,7 +106,7 @@ def uplifts(
             rubric=rubric.mean or 0.0, rubric_ci95=_interval(rubric),
             given=sum(len(cell[True]) for cell in by_scenario.values()),
             withheld=sum(len(cell[False]) for cell in by_scenario.values()),
-            scenarios=len(both), student=student, run=run,
+            scenarios=len(both), student=student, run=run, text=text,
         )  # fmt: skip
     return found
 

@@ -76,6 +76,11 @@ class Uplift(_Value):
     scenarios: int = Field(ge=0, description="Scenarios with both, which the intervals rest on.")
     student: str = ""
     run: str = ""
+    text: str = Field(
+        default="",
+        exclude=True,
+        description="The words that were measured, where whoever measured tells; not kept.",
+    )
 
     @property
     def helps(self) -> bool | None:

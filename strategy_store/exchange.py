@@ -22,6 +22,8 @@ from .retrieval import Retrieved
 Format = Literal["yaml", "markdown", "prompt", "static"]
 FORMAT = 1
 MAX_BYTES = 20_000_000
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""What may stand in a header of HTTP, in a command line and on a terminal."""
 _OPENS = re.compile(r"^```[ \t]*ya?ml[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
 _CLOSES = re.compile(r"^```[ \t\r]*$", re.MULTILINE)
 
@@ -84,7 +86,8 @@ def entries_of(path: Path, *, keep_status: bool = False) -> list[Entry]:
     follow from the texts, and where nothing is said of where they come from, a person wrote them.
 
     Strategies come in as proposed whatever the file says, unless the person asks to keep the
-    status: a file is not an approval.
+    status: a file is not an approval. One whose words were edited in the file comes in without the
+    evidence and the uplift of the old ones.
 
     Raises:
         LibraryFault: where the file is unreadable or broken; names file, line and field.
@@ -108,7 +111,16 @@ def entries_of(path: Path, *, keep_status: bool = False) -> list[Entry]:
 
 
 def _plain(entry: Entry) -> dict:
-    return entry.model_dump(mode="json", exclude_defaults=True) | {"id": entry.id}
+    plain = entry.model_dump(mode="json", exclude_defaults=True) | {"id": entry.id}
+    for written, strategy in zip(plain.get("strategies", ()), entry.strategies, strict=True):
+        if strategy.uplift or strategy.provenance.evidence:
+            written["digest"] = _digest(strategy.text)
+    return plain
+
+
+def _digest(text: str) -> str:
+    """What tells, beside what was measured of a strategy, whether it was measured of these words."""
+    return content_id("d", text)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -177,11 +189,20 @@ def _load(text: str, name: str, offset: int) -> tuple[object, yaml.Node | None]:
 
 def _entry(value: object, name: str, line: int) -> Entry:
     try:
-        return Entry.model_validate(_completed(value))
+        entry = Entry.model_validate(_completed(value))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
         raise LibraryFault(f"{name}:{line}: entry: {where}: {first['msg']}") from error
+    ids = {"id": entry.id}
+    ids |= {f"strategies.{place}.id": one.id for place, one in enumerate(entry.strategies)}
+    for where, id_ in ids.items():
+        if not _ID.fullmatch(id_):
+            raise LibraryFault(
+                f"{name}:{line}: entry: {where}: {id_[:80]!r} is no id; use 1 to 64 of the letters a "
+                "to z, digits, and _ . -"
+            )
+    return entry
 
 
 def _completed(value: object) -> object:
@@ -197,12 +218,26 @@ def _completed(value: object) -> object:
             return found
         made = {"id": content_id("s", f"{id_}|{found['text']}"), "created_at": now,
                 "provenance": {"source": "person"}}  # fmt: skip
-        return made | found
+        return made | _of_its_words(found, id_)
 
     strategies = value.get("strategies", [])
     if isinstance(strategies, list):
         strategies = [strategy(found) for found in strategies]
     return value | {"id": id_, "strategies": strategies}
+
+
+def _of_its_words(found: dict, entry: object) -> dict:
+    """A strategy without the evidence and the uplift of other words than it has in the file."""
+    own = {name: value for name, value in found.items() if name != "digest"}
+    text = found["text"]
+    # Older files hold no digest; an id that follows from the text is of that text.
+    known = found.get("digest") or found.get("id")
+    if known not in (_digest(text), content_id("s", f"{entry}|{text}")):
+        own.pop("uplift", None)
+        origin = found.get("provenance")
+        if isinstance(origin, dict):
+            own["provenance"] = {name: origin[name] for name in origin if name != "evidence"}
+    return own
 
 
 def _entry_lines(node: yaml.Node | None) -> list[int]:

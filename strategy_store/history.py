@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from pydantic import ValidationError
 from rapidfuzz import process
 
 from . import reshaping
@@ -94,7 +95,7 @@ class History:
             create: make it where it is missing.
 
         Raises:
-            LibraryFault: where it is missing (exit code 2), no library, written by a newer
+            LibraryFault: where it is missing (exit code 2), no library, broken, written by a newer
                 version of tutelage, or cannot be written.
         """
         path = Path(path)
@@ -124,8 +125,10 @@ class History:
             if connection is not None:
                 connection.close()
             raise
-        if int(found) > SCHEMA:
+        if not found.isdecimal() or int(found) > SCHEMA:
             connection.close()
+            if not found.isdecimal():
+                raise broken(path, f"its format is {found[:20]!r}, which is no number")
             raise LibraryFault(
                 f"{path}: was written by a newer tutelage (format {found}, this one reads {SCHEMA});"
                 " update tutelage"
@@ -145,9 +148,7 @@ class History:
 
     def entries(self, statuses: Sequence[Status] = ALL_STATUSES) -> list[Entry]:
         """Entries with at least one strategy of the given statuses, holding only those."""
-        with self._lock:
-            rows = self._connection.execute("SELECT payload FROM entries ORDER BY place, id")
-            found = [Entry.model_validate_json(payload) for (payload,) in rows]
+        found = list(self._now().values())
         if set(statuses) == set(ALL_STATUSES):
             return found
         cut = [only(entry, statuses) for entry in found]
@@ -177,7 +178,7 @@ class History:
 
     def versions(self) -> list[Version]:
         """Every change, oldest first."""
-        with self._lock:
+        with self._reading():
             rows = self._connection.execute(
                 "SELECT v.version, at, author, action, undoes FROM versions v"
                 " LEFT JOIN undos u ON u.version = v.version ORDER BY v.version DESC"
@@ -195,7 +196,7 @@ class History:
     @property
     def version(self) -> int:
         """The number of the last change; 0 for an empty library."""
-        with self._lock:
+        with self._reading():
             (number,) = self._connection.execute(
                 "SELECT COALESCE(MAX(version), 0) FROM versions"
             ).fetchone()
@@ -210,7 +211,7 @@ class History:
         if not 0 <= version <= self.version:
             raise LibraryFault(f"{self.path}: has versions 0 to {self.version}, not {version}", 2)
         state: dict[str, Entry] = {}
-        with self._lock:
+        with self._reading():
             rows = self._connection.execute(
                 "SELECT entry, after FROM changes WHERE version <= ? ORDER BY rowid", (version,)
             )
@@ -218,7 +219,7 @@ class History:
                 if after is None:
                     state.pop(id_, None)
                 else:
-                    state[id_] = Entry.model_validate_json(after)
+                    state[id_] = self._parsed(after)
         return list(state.values())
 
     def diff(self, a: int, b: int) -> list[Change]:
@@ -232,7 +233,7 @@ class History:
 
     def noted(self, name: str) -> str | None:
         """What is kept about the library beside its entries, under a name."""
-        with self._lock:
+        with self._reading():
             row = self._connection.execute(
                 "SELECT value FROM library WHERE name = ?", (name,)
             ).fetchone()
@@ -313,8 +314,7 @@ class History:
             ).fetchall()
             now = dict(state)
             for id_, before, after in rows:
-                old, done = (Entry.model_validate_json(one) if one else None
-                             for one in (before, after))  # fmt: skip
+                old, done = (self._parsed(one) if one else None for one in (before, after))
                 try:
                     put_back = reshaping.reverted(old, done, state.get(id_))
                 except ValueError as error:
@@ -357,8 +357,7 @@ class History:
         """
         number: int | None = None
         with self._writing():
-            rows = self._connection.execute("SELECT id, payload FROM entries ORDER BY place, id")
-            before = {id_: Entry.model_validate_json(payload) for id_, payload in rows}
+            before = self._now()
             state = dict(before)
             action = change(state)
             changed = [
@@ -370,6 +369,37 @@ class History:
                 if then is not None:
                     then(number)
         return number
+
+    def _now(self) -> dict[str, Entry]:
+        with self._reading():
+            rows = self._connection.execute("SELECT id, payload FROM entries ORDER BY place, id")
+            return {id_: self._parsed(payload) for id_, payload in rows}
+
+    def _parsed(self, payload: str) -> Entry:
+        try:
+            return Entry.model_validate_json(payload)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise broken(
+                self.path, f"{where}: {first['msg']}" if where else first["msg"]
+            ) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Nobody else uses the connection meanwhile.
+
+        Raises:
+            LibraryFault: where the file does not hold what a library holds.
+        """
+        with self._lock:
+            try:
+                yield
+            except sqlite3.ProgrammingError:
+                # A library that was closed is no broken one.
+                raise
+            except sqlite3.Error as error:
+                raise broken(self.path, str(error)) from error
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -476,6 +506,11 @@ class History:
         close = process.extractOne(id_, list(valid), score_cutoff=60)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return LibraryFault(f"{self.path}: holds nothing with the id {id_!r}{hint}", 2)
+
+
+def broken(path: Path, why: str) -> LibraryFault:
+    """The fault of a file that does not hold what a library holds."""
+    return LibraryFault(f"{path}: is broken, or of another release of tutelage: {why}")
 
 
 def only(entry: Entry, statuses: Sequence[Status]) -> Entry:

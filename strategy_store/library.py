@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import reshaping
 from .entry import ALL_STATUSES, Entry, Status, Strategy, Uplift, content_id, mask
-from .history import History, LibraryFault
+from .history import History, LibraryFault, broken
+from .prompt import PLACEMENTS
 from .vetting import hostile, vet
 
 if TYPE_CHECKING:
@@ -42,9 +43,20 @@ class Library(History):
         Args:
             student: the model's spec, as in `provider:model`.
             default: where nobody measured it.
+
+        Raises:
+            LibraryFault: where what was kept is none of the placements that there are.
         """
         found = self.noted(f"placement {student}")
-        return json.loads(found)["placement"] if found else default
+        if found is None:
+            return default
+        try:
+            kept = json.loads(found)["placement"]
+        except (ValueError, KeyError, TypeError):
+            kept = None
+        if kept not in PLACEMENTS:
+            raise broken(self.path, f"{found[:80]!r} is no placement for {student}")
+        return kept
 
     def set_placement(self, student: str, placement: Placement, by: str, measured: str) -> None:
         """Keep what a student follows best; a change of version with its author like any other.
@@ -366,25 +378,23 @@ class Library(History):
         """Keep what each strategy was measured to add, beside it, as one version.
 
         Args:
-            uplifts: by a strategy's id; ids that are not here (any more) are passed over.
+            uplifts: by a strategy's id; passed over are ids that are not here (any more), and those
+                whose words are others by now than the uplift's `text`, where it has one.
             by: who or which run measured.
 
         Returns:
             How many strategies have a new measurement.
         """
-        there = {s.id for entry in self.entries() for s in entry.strategies}
-        found = {id_: uplift for id_, uplift in uplifts.items() if id_ in there}
+        found: dict[str, Uplift] = {}
 
         def change(state: dict[str, Entry]) -> str:
             for id_, entry in state.items():
-                state[id_] = entry.model_copy(
-                    update={
-                        "strategies": [
-                            s.model_copy(update={"uplift": found[s.id]}) if s.id in found else s
-                            for s in entry.strategies
-                        ]
-                    }
-                )
+                for strategy in entry.strategies:
+                    uplift = uplifts.get(strategy.id)
+                    if uplift is not None and uplift.text in ("", strategy.text):
+                        found[strategy.id] = uplift.model_copy(update={"text": ""})
+                        new = strategy.model_copy(update={"uplift": found[strategy.id]})
+                        state[id_] = reshaping.with_strategy(state[id_], new)
             return f"measured the uplift of {len(found)} strategies"
 
         self._change(by, change)

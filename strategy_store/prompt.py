@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 from .entry import mask
@@ -34,8 +35,9 @@ def strategies_text(
     """The text that carries the strategies, byte for byte; "" where there are none.
 
     As an `example` a strategy is shown by the exchange that it was kept for, masked, and by its own
-    words where it has none, where that exchange may not enter a prompt, or where it is general: what
-    every customer is given would else tell each of another's matter.
+    words where it has none, where that exchange may not enter a prompt or is too long for the budget
+    of tokens, or where it is general: what every customer is given would else tell each of another's
+    matter.
 
     Args:
         retrieved: what the library's index or its retriever gave.
@@ -60,6 +62,28 @@ def _example(strategy: Strategy) -> str:
     if hostile(customer) or hostile(reply):
         return ""
     return f"{EXAMPLE_HEADING} {customer}\nA good answer was: {reply}\nAnswer this message in that way."
+
+
+def examples_within(strategies: Sequence[Strategy], letters: int) -> tuple[list[str], int]:
+    """The exchanges to show strategies by, and the letters that are left.
+
+    Args:
+        strategies: all of these are given, by an exchange or in their own words.
+        letters: what they may take in all. Where a strategy's exchange leaves too few for the words of
+            the others, its own words stand for it.
+
+    Returns:
+        An exchange for each strategy, "" where its own words stand for it.
+    """
+    shown: list[str] = []
+    left = letters - sum(len(strategy.text) for strategy in strategies)
+    for strategy in strategies:
+        example = _example(strategy)
+        more = (0 if example in shown else len(example)) - len(strategy.text)
+        fits = bool(example) and more <= left
+        shown.append(example if fits else "")
+        left -= more if fits else 0
+    return shown, left
 
 
 def static_text(entries: Sequence[Entry]) -> str:
@@ -159,6 +183,12 @@ def _extended(content: Any, text: str, placement: Placement) -> Any:
     return [*content, {"type": "text", "text": added}]
 
 
+def without_note(text: str) -> str:
+    """What a customer wrote, without the notes that doors before this one put behind it."""
+    said, note, _ = text.partition(f"({HEADING}\n- ")
+    return said if note and text.rstrip().endswith(")") else text
+
+
 def _plain(content: Any) -> str:
     """The text of a message's content, whether one string or parts."""
     if isinstance(content, list):
@@ -168,12 +198,11 @@ def _plain(content: Any) -> str:
 
 
 def _given(found: Retrieved | Document, placement: Placement) -> Iterator[tuple[str, str]]:
-    """The texts of an entry, each with the example in its place, "" where there is none; a document
-    holds texts alone.
-    """
+    """The texts of an entry, each with the example in its place, "" where there is none."""
     if hasattr(found, "page_content"):
-        yield from ((text, "") for text in found.page_content.splitlines())  # type: ignore[union-attr]
-        return
-    shows = placement == "example" and not found.entry.general  # type: ignore[union-attr]
-    for strategy in found.strategies:  # type: ignore[union-attr]
-        yield strategy.text, _example(strategy) if shows else ""
+        texts = found.page_content.splitlines()  # type: ignore[union-attr]
+        shown = found.metadata.get("examples", ()) if placement == "example" else ()  # type: ignore[union-attr]
+    else:
+        texts = [strategy.text for strategy in found.strategies]  # type: ignore[union-attr]
+        shown = found.shown() if placement == "example" else ()  # type: ignore[union-attr]
+    yield from zip_longest(texts, shown, fillvalue="")

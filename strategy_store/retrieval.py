@@ -6,10 +6,11 @@ import asyncio
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .entry import ANY_CUSTOMER, Entry, Provenance, Strategy, mask
+from .prompt import examples_within, without_note
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -45,7 +46,8 @@ class Retrieved:
 
     `lexical` is the cosine of the words, `dense` that of the vectors, None without embeddings; each
     with the one of the entry's texts that is nearest. `similarity` is the root of their mean. None of
-    it depends on what else a library holds, so a threshold means the same everywhere.
+    it depends on what else a library holds, so a threshold means the same everywhere. `letters` is
+    what the strategies may take of the budget, as they are sent.
     """
 
     entry: Entry
@@ -53,6 +55,15 @@ class Retrieved:
     similarity: float
     lexical: float
     dense: float | None
+    letters: int = TOKEN_BUDGET * CHARS_PER_TOKEN
+
+    def shown(self) -> list[str]:
+        """The exchange that stands for each strategy in the placement `example`, as far as there is
+        room; "" where it has none that may enter a prompt, and for what is general.
+        """
+        if self.entry.general:
+            return [""] * len(self.strategies)
+        return examples_within(self.strategies, self.letters)[0]
 
 
 def always(texts: Sequence[str]) -> tuple[Retrieved, ...]:
@@ -125,7 +136,8 @@ class Index:
             top: entries at most, general ones not counted; none at all for 0.
             threshold: similarity (0-1) below which an entry does not fit.
             token_budget: tokens of strategy text at most, over all entries; a strategy that does
-                not fit any more is left out whole.
+                not fit any more is left out whole. What the texts leave is for examples, those of
+                what is nearest first.
             exclude_scenarios: ids of the firm's scenarios; strategies learned from them are left
                 out, so that an evaluation does not meet its own lessons.
             exclude_sources: `handbook`, `policy`, `rubric`, `teacher` or `person`: what came from
@@ -155,7 +167,8 @@ class Index:
             if strategies := room.take(entry):
                 near = dense[position] if dense else None
                 found.append(Retrieved(entry, strategies, similarity, lexical[position], near))
-        return [*found, *self._general(room)]
+        general = self._general(room)
+        return [*_with_room(found, room.left), *general]
 
     def beside(
         self,
@@ -195,17 +208,27 @@ class Index:
         return [max(0.0, float((own @ vector).max(initial=0.0))) for own in self._vectors]
 
 
+def _with_room(found: Sequence[Retrieved], left: int) -> list[Retrieved]:
+    """What was found, with the letters that the words of all leave to be shown by examples."""
+    roomy: list[Retrieved] = []
+    for one in found:
+        letters = left + sum(len(strategy.text) for strategy in one.strategies)
+        _, left = examples_within(one.strategies, letters)
+        roomy.append(replace(one, letters=letters))
+    return roomy
+
+
 def query_of(messages: Sequence[BaseMessage] | str) -> str:
     """The text to search with: the customer's last line, and the one before it for context; of a very
-    long text the last MAX_QUERY characters.
+    long text the last MAX_QUERY characters. What another door noted behind a line is none of it.
 
     Args:
         messages: the dialogue, the customer being the human; or the text itself.
     """
     if isinstance(messages, str):
-        return mask(messages[-MAX_QUERY:])
+        return mask(without_note(messages)[-MAX_QUERY:])
     lines = [message.text for message in messages if message.type == "human"]
-    return mask(" ".join(lines[-2:])[-MAX_QUERY:])
+    return mask(" ".join(map(without_note, lines[-2:]))[-MAX_QUERY:])
 
 
 def _document(entry: Entry) -> str:

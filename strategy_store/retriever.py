@@ -23,8 +23,8 @@ Dialogue = str | Sequence[MessageLikeRepresentation]
 
 class LibraryRetriever(BaseRetriever):
     """Gives approved strategies as Documents: the text is a strategy a line, the metadata say
-    which entry, which strategies and how similar. `strategies_text` makes of them the text that
-    the other doors send.
+    which entry, which strategies, how similar, and by which example each is shown ("" for none).
+    `strategies_text` makes of them the text that the other doors send.
 
     Takes a text, or a dialogue as messages in any form that LangChain knows.
     """
@@ -74,6 +74,7 @@ def _documents(found: Sequence[Retrieved]) -> list[Document]:
                 "scenario": one.entry.scenario,
                 "similarity": one.similarity,
                 "strategies": [strategy.id for strategy in one.strategies],
+                "examples": one.shown(),
             },
         )
         for one in found

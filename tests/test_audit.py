@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import world
-from endpoint import QUESTION, REJECTED, UNAPPROVED, fill, recording
+from endpoint import ADVICE, EXCHANGE, QUESTION, REJECTED, UNAPPROVED, fill, recording
 from langchain.agents import create_agent
 from langchain_core.messages import SystemMessage, convert_to_messages
 from langchain_openai import ChatOpenAI
@@ -89,7 +89,8 @@ async def test_every_door_sends_what_the_command_prints(
     dialogue = DIALOGUES[name]
     expected = audited(library, dialogue, placement, tmp_path)
     assert UNAPPROVED not in expected and REJECTED not in expected
-    assert (name == "nothing fits") is ("Name the wait" not in expected)
+    carried = EXCHANGE if placement == "example" else ADVICE
+    assert (name == "nothing fits") is (carried not in expected)
     model = ChatOpenAI(
         model="recorder", base_url=endpoint.url, api_key=SecretStr("x"), max_retries=0
     )
@@ -117,8 +118,8 @@ async def test_every_door_sends_what_the_command_prints(
     docs = library.as_retriever().invoke(messages)
     model.invoke(coach_messages(messages, docs, placement))
     assert received(endpoint) == expected, "a prompt made from the retriever"
-    if placement == "after" and docs:
-        model.invoke([*messages, SystemMessage(tutelage.strategies_text(docs))])
+    if placement in ("after", "example") and docs:
+        model.invoke([*messages, SystemMessage(tutelage.strategies_text(docs, placement))])
         assert received(endpoint) == expected, "a prompt made by hand from the retriever"
 
     proxy = Proxy(Deployment(library, placement=placement), "recorder", HttpUpstream(endpoint.url))
@@ -208,6 +209,19 @@ def test_what_is_given_always_is_an_order_and_no_other_customer_s_exchange(promi
     assert entry.strategies[0].text in sent and PROMISE not in sent
 
 
+def test_an_exchange_that_is_too_long_for_the_budget_is_an_order(promising, tmp_path):
+    entry = promising.entries()[-1]
+    (old,) = entry.strategies
+    kept = old.provenance.evidence.model_copy(update={"after": PROMISE + " We do." * 600})
+    origin = old.provenance.model_copy(update={"evidence": kept})
+    long = entry.model_copy(update={"strategies": [old.model_copy(update={"provenance": origin})]})
+    promising.replace(entry.id, lambda _: long, "run x", "kept anew")
+    sent = audited(promising, CHARGED, "example", tmp_path)
+    assert old.text in sent and PROMISE not in sent and len(sent) < 640
+    wide = Deployment(promising, token_budget=2_000, placement="example").coach_wire(CHARGED)
+    assert PROMISE in wide[-1]["content"]
+
+
 @pytest.mark.parametrize("placement", PLACEMENTS)
 async def test_the_student_of_the_dialogue_graph_is_sent_what_the_command_prints(
     endpoint, tmp_path, placement
@@ -233,7 +247,7 @@ async def test_the_student_of_the_dialogue_graph_is_sent_what_the_command_prints
         await desk.student.reply(scenario, turns, await desk.retrieve(turns, scenario.id))
         dialogue[1]["content"] = as_messages(turns)[0].text
         sent = received(endpoint)
-        assert "Name the wait" in sent
+        assert (EXCHANGE if placement == "example" else ADVICE) in sent
         assert sent == audited(library, dialogue, placement, tmp_path)
 
 

@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from tutelage.agents.judge import Judge, checks_held
 from tutelage.agents.meter import Meter
-from tutelage.agents.transcript import Turn
+from tutelage.agents.transcript import Reply, ToolUse, Turn, with_actions
 from tutelage.agents.voice import Voice
 from tutelage.environments import load_environment
 from tutelage.environments.calibration_set import (
@@ -196,6 +196,20 @@ async def test_the_rubrics_checks_by_code_speak_where_the_model_is_silent():
             for reply in (wrong, right)]  # fmt: skip
     assert told[1].satisfaction - told[0].satisfaction > 0.4
     assert told[1].by_code == 1.0
+
+
+async def test_what_was_done_is_no_fault_of_what_is_said_and_may_be_quoted():
+    firm = load_environment("airline")
+    judge = Judge(Blank(), firm)  # pyright: ignore[reportArgumentType]
+    scenario = firm.scenarios["assistance_dog"]
+    turns = [Turn(speaker="customer", text=scenario.opening)]
+    used = ToolUse(name="book", arguments={"seat": 417}, result="dog 8812 added " + "ok " * 120)
+    said = "I am sorry. Your assistance dog flies free and I have added her to your booking."
+    shown = with_actions(Reply(said, [used]))
+    assert await judge.prefer(scenario, turns, f"{said} ", shown) == pytest.approx(0.5)
+    quoted = f"{said} Her number is 8812."
+    acted = with_actions(Reply(quoted, [used]))
+    assert await judge.prefer(scenario, turns, quoted, acted) > 0.6, "a figure of the tool's"
 
 
 class Weighed(BaseChatModel):

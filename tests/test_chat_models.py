@@ -193,6 +193,11 @@ def test_a_strange_error_keeps_its_words_but_not_the_keys(monkeypatch: pytest.Mo
     assert len(text) < 400
 
 
+@pytest.mark.parametrize("spec", ["azure_openai:m", "azure:m"])
+def test_a_key_of_azure_is_named_by_either_name_of_the_provider(spec: str) -> None:
+    assert "AZURE_OPENAI_API_KEY" in str(fault_of(ValueError("missing api_key"), spec))
+
+
 def test_the_same_holds_when_called_asynchronously() -> None:
     async def call() -> ModelFault:
         model = answering(429, {"error": {"message": "Rate limit"}})

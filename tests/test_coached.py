@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import anthropic
 import pytest
 from endpoint import ADVICE, QUESTION, REJECTED, UNAPPROVED, fill, recording
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
 from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import ConfigurableField, RunnableLambda
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
-from tutelage.agents.chat_models import fitting_placement
-from tutelage.strategy_store import Library, on_trial, strategies_text
+from tutelage.agents.chat_models import chat_model, fitting_placement, measured_placement
+from tutelage.strategy_store import (
+    Deployment,
+    Entry,
+    Library,
+    Provenance,
+    Strategy,
+    on_trial,
+    query_of,
+    strategies_text,
+)
 
 import tutelage
 
@@ -163,6 +176,30 @@ def test_two_doors_in_a_row_advise_once(endpoint, plain, library):
     assert last(endpoint) == [("user", QUESTION), ("system", TEXT)]
 
 
+@pytest.mark.parametrize("parts", [False, True])
+def test_the_second_door_looks_up_what_the_customer_wrote_and_not_the_note_of_the_first(
+    library, parts
+):
+    told = Strategy.new("Say that money comes back in some days.", Provenance(source="person"))
+    near = library.add(Entry.new(f"a customer who asks to {ADVICE}", strategies=[told]), "x")
+    library.approve([near.strategies[0].id], "x")
+    door = Deployment(library, placement="note")
+    said = [HumanMessage([{"type": "text", "text": QUESTION}] if parts else QUESTION)]
+    once = door.coach(said)
+    assert ADVICE in once[-1].text
+    assert query_of(once) == query_of(said) == query_of(once[-1].text)
+    assert door.coach(once) == once
+    other = Deployment(library, placement="note", threshold=0.1, top=2).coach(once)
+    assert query_of(other) == query_of(said), "the notes of two libraries, too"
+
+
+@pytest.mark.parametrize(
+    "text", ["How to answer this message: tell me.", "(How to answer this message:\n- x) is odd"]
+)
+def test_what_only_looks_like_a_note_is_searched_with(text):
+    assert query_of(text) == " ".join(text.split())
+
+
 def test_a_simulation_may_put_other_advice_on_trial_or_none(endpoint, model):
     with on_trial(()):
         model.invoke(QUESTION)
@@ -194,6 +231,50 @@ def test_where_a_provider_takes_no_late_system_message_the_advice_is_a_note(libr
     payload = model.model._get_request_payload(sent)
     assert payload["system"] == "Be kind."
     assert payload["messages"] == [{"role": "user", "content": f"{QUESTION}\n\n({TEXT})"}]
+
+
+WRAPPED = {
+    "retry": lambda model: model.with_retry(stop_after_attempt=1),
+    "fallback": lambda model: FakeListChatModel(responses=["x"]).with_fallbacks([model]),
+    "fallbacks of its own": lambda model: model.with_fallbacks([model]),
+    "structured": lambda model: model.with_structured_output(SCHEMA),
+    "structured, raw": lambda model: model.with_structured_output(SCHEMA, include_raw=True),
+    "tools, retry": lambda model: model.bind_tools([]).with_retry(stop_after_attempt=1),
+    "configurable": lambda model: model.configurable_fields(
+        temperature=ConfigurableField(id="temperature")
+    ),
+    "a step before": lambda model: RunnableLambda(lambda m: m) | model,
+}
+SCHEMA = {"title": "A", "type": "object", "properties": {}}
+
+
+@pytest.mark.parametrize("how", [*WRAPPED, "coached"])
+def test_a_model_is_found_behind_what_is_put_around_it(library, monkeypatch, how):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "none")
+    claude = chat_model(
+        "anthropic:claude-3-5-haiku-latest", base_url="http://127.0.0.1:9", max_retries=0
+    )
+    wrapped = WRAPPED[how](claude) if how in WRAPPED else tutelage.coached(claude, library)
+    assert fitting_placement(wrapped) == measured_placement(wrapped, library) == "note"
+    runs = Runs()
+    model = tutelage.coached(wrapped, library)
+    with contextlib.suppress(anthropic.APIConnectionError):
+        model.invoke([SystemMessage("Be kind."), HumanMessage(QUESTION)], {"callbacks": [runs]})
+    assert runs.sent[-1] == ["Be kind.", f"{QUESTION}\n\n({TEXT})"]
+
+
+def test_what_was_measured_of_a_model_holds_behind_what_is_put_around_it(library, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "none")
+    gpt, claude = chat_model("openai:gpt-5-mini"), chat_model("anthropic:claude-3-5-haiku-latest")
+    library.set_placement("openai:gpt-5-mini", "example", "run x", "4.1 against 3.2")
+    assert measured_placement(gpt.with_retry(), library) == "example"
+    assert measured_placement(gpt.bind(seed=1).with_fallbacks([gpt]), library) == "example"
+    assert measured_placement(gpt.with_fallbacks([claude]), library) == "note", (
+        "both can be sent it"
+    )
+    library.set_placement("openai:gpt-5-mini", "system", "run x", "4.1 against 3.2")
+    assert measured_placement(gpt.with_fallbacks([claude]), library) == "system"
 
 
 # The middleware

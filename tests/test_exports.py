@@ -117,6 +117,25 @@ async def test_what_was_spoken_before_the_dialogue_is_never_learned_from(airline
     assert weights == {"I am sorry, I will rebook you. (d)": 0, "No idea. (d)": 1}
 
 
+async def test_a_scenario_that_the_firm_has_no_more_is_left_out(airline):
+    events = [
+        DialogueStarted(dialogue="r1.x", round=1, scenario="renamed_since", persona="rude"),
+        TurnSpoken(dialogue="r1.x", turn=0, speaker="customer", text="My flight is gone."),
+        TurnSpoken(dialogue="r1.x", turn=0, speaker="student", text="Sorry."),
+        StrategyTried(
+            proposal="q.0", phase="accept", dialogue="r1.x", turn=0, seed=0, preference=0.9,
+            customer_says="My flight is gone.", before="Sorry.", after="You fly at noon.",
+        ),
+        StrategyDecided(
+            proposal="q.0", dialogue="r1.x", turn=0, scenario="s", customer_says="", texts=["t"],
+            verdict="kept", reason="", before="", after="", pairs=1,
+        ),
+    ]  # fmt: skip
+    log = await log_of(*events)
+    assert await accepted_replies(log, Choice())
+    assert await finetuning_records(log, airline, Choice()) == ([], {})
+
+
 async def test_accepted_replies_are_those_of_kept_strategies_on_their_own_states(airline):
     reworded = "They cancelled on me, what now?"
     log = await log_of(

@@ -29,6 +29,12 @@ IN_CHARACTER = [
     ("Why would that take seven days?", False),
     ("I paid 79.50 and I want my 79.50 back. Where is it?", False),
     ("I paid 79.50. Give me my 79.50.", False),
+    ("Could you give me your name?", False),
+    ("Please confirm your answer in writing.", False),
+    ("Please send us the new tickets.", False),
+    ("Tell me your last price.", False),
+    ("Please email me a transcript of this chat.", False),
+    ("I called the customer hotline, and nobody answered.", False),
 ]
 BROKEN = [
     ("", False, "empty"),
@@ -39,7 +45,12 @@ BROKEN = [
     ("Mia, please give me your booking code and last name.", False, "role flip"),
     ("The price is 79 euros. Do you have any other questions?", False, "role flip"),
     ("I'm so glad I could help!", False, "role flip"),
+    ("Can you please confirm your last name?", False, "role flip"),
+    ("Tell me your account number, please.", False, "role flip"),
+    ("Please send us your certificate.", False, "role flip"),
+    ("I flew with Robert to Berlin.", False, "invented: Robert"),
     ("As an AI I cannot feel that.", False, "leaked instructions"),
+    ("My persona would not say that.", False, "leaked instructions"),
     ('{"customer_says": "hi"}', False, "leaked instructions"),
     ("AGENT: sorry for that", False, "leaked instructions"),
     ("My code is ZZ91XY.", False, "invented: ZZ91XY"),
@@ -71,6 +82,17 @@ def test_lines_in_character_pass(line, met):
 def test_broken_lines_are_named(line, met, reason):
     found = breaks(line, met, TALK, KNOWN, samples=["Are you people asleep over there?"])
     assert reason in found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Guten Tag, eine Tasse war im Karton leider schon zerbrochen.",
+        "Hola, una persona de la Oficina me dijo que esperara.",
+    ],
+)
+def test_a_capital_makes_a_name_in_english_only(line):
+    assert breaks(line, False, [], "Lost: a cup. Language: en") == []
 
 
 def test_nothing_is_settled_before_the_agent_has_spoken():

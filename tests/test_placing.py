@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import world
-from tutelage.agents.chat_models import model_name
+from tutelage.agents.chat_models import chat_model, model_name
 from tutelage.environments import load_environment
 from tutelage.graphs.convergence import step_between
 from tutelage.graphs.placing import Placed, Placing, measure_placements
@@ -15,6 +15,7 @@ from tutelage.graphs.rounds import validation_scores
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 from typer.testing import CliRunner
 
+import tutelage
 from tutelage.main import app
 from tutelage.place_run import PlaceRequest, place_run
 
@@ -89,6 +90,50 @@ def test_an_unknown_placement_is_named_with_the_nearest():
     with pytest.raises(Exception, match="did you mean 'note'") as caught:
         PlaceRequest(library="l", environment="e", placements=["notes"]).checked()
     assert caught.value.exit_code == 2
+
+
+SERVER = "http://localhost:8000/v1"
+
+
+@pytest.mark.parametrize(
+    ("spec", "base", "known"),
+    [
+        ("openai:gpt-5-mini", "", "openai:gpt-5-mini"),
+        ("openai:gpt-5-mini", SERVER, f"openai:gpt-5-mini@{SERVER}"),
+        (f"openai:gpt-5-mini@{SERVER}", "", f"openai:gpt-5-mini@{SERVER}"),
+        ("azure_openai:gpt-5-mini", "", "azure:gpt-5-mini"),
+        ("local:{weights}", "", "local:w.gguf"),
+    ],
+)
+def test_every_door_finds_what_was_measured_of_a_model_however_it_was_named(
+    tmp_path, library, monkeypatch, spec, base, known
+):
+    for name, value in {
+        "OPENAI_API_KEY": "k", "AZURE_OPENAI_API_KEY": "k", "OPENAI_API_VERSION": "2024-10-21",
+        "AZURE_OPENAI_ENDPOINT": "https://x.example", "OPENAI_API_BASE": base,
+    }.items():  # fmt: skip
+        if value:
+            monkeypatch.setenv(name, value)
+    weights = tmp_path / "w.gguf"
+    weights.write_bytes(b"GGUF")
+    spec = spec.format(weights=weights)
+    firm = load_environment(world.build_firm(tmp_path / "world"))
+
+    def placements() -> set[str]:
+        model = chat_model(spec)
+        seats = [world.seat(firm, library, student=student) for student in (spec, model)]
+        return {
+            *(tutelage.coached(one, library).deployment.placement for one in (spec, model)),
+            *(seat.student.placement for seat in seats),
+        }
+
+    library.set_placement(spec, "system", "an older release", "4.1 against 3.2")
+    assert tutelage.coached(spec, library).deployment.placement == "system"
+    assert world.seat(firm, library, student=spec).student.placement == "system"
+    student = world.seat(firm, library, student=spec).student.voice.spec
+    assert student == known
+    library.set_placement(student, "example", "run x", "4.1 against 3.2")
+    assert placements() == {"example"}
 
 
 @pytest.fixture

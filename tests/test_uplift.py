@@ -35,9 +35,11 @@ from tutelage.evaluation_tables import uplift_table
 from tutelage.main import app
 
 
-def dialogue(number, scenario, given, withheld, satisfaction, *, arm=ABLATED, valid=True):
+def dialogue(
+    number, scenario, given, withheld, satisfaction, *, arm=ABLATED, valid=True, text="Be kind."
+):
     def shown(ids):
-        return [StrategyGiven(id=i, entry="e", scenario="", text="", similarity=1) for i in ids]
+        return [StrategyGiven(id=i, entry="e", scenario="", text=text, similarity=1) for i in ids]
 
     name = f"d{number}"
     judged = DialogueJudged(
@@ -109,6 +111,31 @@ def test_only_the_ablated_arm_and_valid_dialogues_count_and_few_scenarios_give_n
     assert uplifts(rows[:1]) == {}
 
 
+def test_what_was_measured_of_other_words_is_not_kept_beside_these(library):
+    same, other = twins(library)
+    found = {one.id: HELPS.model_copy(update={"text": one.text}) for one in (same, other)}
+    library.edit(other.id, "Never name the wait.", "ann", approve=True)
+    assert library.measured(found, "run x") == 1
+    assert library.strategy(same.id)[1].uplift == HELPS
+    assert library.strategy(other.id)[1].uplift is None
+    version = library.version
+    assert library.measured(found, "run x") == 1
+    assert library.version == version, "what stands there is no change"
+
+
+def test_where_the_words_were_changed_meanwhile_those_of_the_end_are_measured(library):
+    one, _ = twins(library)
+    early = [dialogue(0, "a", [one.id], [], 5, text="Old words."),
+             dialogue(1, "a", [], [one.id], 1, text="Old words.")]  # fmt: skip
+    late = [dialogue(2, "a", [one.id], [], 3, text=one.text),
+            dialogue(3, "a", [], [one.id], 2, text=one.text)]  # fmt: skip
+    found = uplifts([*early, *late])
+    assert (found[one.id].csat, found[one.id].given) == (1.0, 1)
+    assert library.measured(found, "run x") == 1
+    assert library.measured(uplifts(early), "run x") == 0
+    assert library.strategy(one.id)[1].uplift.csat == 1.0
+
+
 async def test_an_ablated_evaluation_finds_help_harm_and_nothing(tmp_path):
     firm = load_environment(world.build_firm(tmp_path / "world"))
     with Library.open(tmp_path / "l.db", create=True) as library:
@@ -146,7 +173,9 @@ async def test_an_ablated_evaluation_finds_help_harm_and_nothing(tmp_path):
         assert found[ids["harm"]].scenarios >= 6
         assert library.measured({**found, "s_gone": found[ids["harm"]]}, "run r") == len(found)
         assert library.versions()[-1].author == "run r"
-        assert library.strategy(ids["harm"])[1].uplift == found[ids["harm"]]
+        harm = library.strategy(ids["harm"])[1]
+        assert harm.uplift == found[harm.id].model_copy(update={"text": ""})
+        assert found[harm.id].text == harm.text
         findings = {f.where: f for f in lint(library.entries()) if "harm" in f.what}
         assert "retire" in findings[ids["harm"]].proposal
         assert uplift_table(found).row_count == len(found)

@@ -138,7 +138,7 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
     async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
         desk.speech = speech
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
-        placement = placement_of(desk.student.voice, desk.library)
+        placement = placement_of(desk.student.voice, desk.library, request.student or "")
         desk.student = replace(desk.student, placement=placement)
         started = RunStarted(
             command="coach",

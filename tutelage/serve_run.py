@@ -65,7 +65,8 @@ def serve_run(
 
     if forwarded := HttpUpstream.of_spec(spec):
         model, (name, upstream) = None, forwarded
-        known = f"openai:{name}@{clean_url(upstream.base_url)}" if "@" in spec else spec
+        elsewhere = "@" in spec or os.environ.get("OPENAI_API_BASE")
+        known = f"openai:{name}@{clean_url(upstream.base_url)}" if elsewhere else spec
     else:
         model = chat_model(spec)
         known = model_name(model) if "@" in spec else spec

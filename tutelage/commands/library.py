@@ -21,6 +21,14 @@ By = Annotated[str, typer.Option(help="Who does it, for the audit trail.")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of strategies.")]
 
 
+def _line(text: str) -> None:
+    """Write one line, of what others wrote: an escape in it must not reach the terminal."""
+    from tutelage.console import result
+    from tutelage.strategy_store.plain_text import clean
+
+    result(clean(text).replace("\n", " "))
+
+
 def _user() -> str:
     try:
         return getpass.getuser()
@@ -50,7 +58,7 @@ def list_entries(
                 result_json([asdict(change) for change in changes])
                 return
             for change in changes:
-                result(f"{change.version:>4}  {change.at}  {change.author:<16} {change.action}")
+                _line(f"{change.version:>4}  {change.at}  {change.author:<16} {change.action}")
             return
         entries, counts = opened.entries(), opened.counts()
     if json:
@@ -58,9 +66,10 @@ def list_entries(
         return
     result(", ".join(f"{count} {name}" for name, count in counts.items()))
     for entry in entries:
-        result(f"\n{entry.id}  {entry.scenario}")
+        result("")
+        _line(f"{entry.id}  {entry.scenario}")
         for strategy in entry.strategies:
-            result(f"  {strategy.id}  {strategy.status:<9} {strategy.text}")
+            _line(f"  {strategy.id}  {strategy.status:<9} {strategy.text}")
             if uplift := strategy.uplift:
                 interval = uplift.csat_ci95
                 told = f" [{interval[0]:+.2f}, {interval[1]:+.2f}]" if interval else ""
@@ -160,7 +169,7 @@ def diff(
     """
     from dataclasses import asdict
 
-    from tutelage.console import result, result_json
+    from tutelage.console import result_json
     from tutelage.strategy_store import Library
 
     with Library.open(library) as opened:
@@ -171,11 +180,11 @@ def diff(
         result_json([asdict(change) for change in changes])
         return
     for change in changes:
-        result(f"{change.what:<8} {change.entry} {change.strategy}")
+        _line(f"{change.what:<8} {change.entry} {change.strategy}")
         if change.before:
-            result(f"  - {change.before}")
+            _line(f"  - {change.before}")
         if change.after:
-            result(f"  + {change.after}")
+            _line(f"  + {change.after}")
 
 
 @app.command()
@@ -209,7 +218,7 @@ def lint(
         result_json([asdict(finding) for finding in findings])
         return
     for finding in findings:
-        result(f"{finding.where}: {finding.what} -> {finding.proposal}")
+        _line(f"{finding.where}: {finding.what} -> {finding.proposal}")
     if not findings:
         result("nothing to look at")
 
@@ -285,12 +294,11 @@ def edit(
 
     Example: `tutelage library edit runs/x/library.db s1a2b3c4d5e "Name the wait, then apologise."`
     """
-    from tutelage.console import result
     from tutelage.strategy_store import Library
 
     with Library.open(library) as opened:
         done = opened.edit(id_, text, by or _user(), approve=approve)
-    result(f"{done.id} {done.status}: {done.text}")
+    _line(f"{done.id} {done.status}: {done.text}")
 
 
 @app.command()
@@ -311,12 +319,11 @@ def split(
     Example: `tutelage library split runs/x/library.db e5f6a7b8c9d s1a2b3c4d5e
     --scenario "a customer in grief who must change a booking"`
     """
-    from tutelage.console import result
     from tutelage.strategy_store import Library
 
     with Library.open(library) as opened:
         new = opened.split(entry, ids, scenario, by or _user(), cues=cue or ())
-    result(f"{new.id} holds {len(new.strategies)} strategies")
+    _line(f"{new.id} holds {len(new.strategies)} strategies")
 
 
 @app.command()
@@ -330,12 +337,11 @@ def merge(
 
     Example: `tutelage library merge runs/x/library.db e5f6a7b8c9d e0a1b2c3d4e`
     """
-    from tutelage.console import result
     from tutelage.strategy_store import Library
 
     with Library.open(library) as opened:
         kept = opened.merge(entry, other, by or _user())
-    result(f"{kept.id} holds {len(kept.strategies)} strategies")
+    _line(f"{kept.id} holds {len(kept.strategies)} strategies")
 
 
 @app.command()
@@ -352,13 +358,12 @@ def undo(
 
     Example: `tutelage library undo runs/x/library.db`
     """
-    from tutelage.console import result
     from tutelage.strategy_store import Library
 
     with Library.open(library) as opened:
         opened.undo(by or _user(), version)
         last = opened.versions()[-1]
-    result(f"now at version {last.version}: {last.action}")
+    _line(f"now at version {last.version}: {last.action}")
 
 
 @app.command()
@@ -415,7 +420,7 @@ def compress(
         result_json({**sizes, "applied": apply, "steps": [asdict(step) for step in steps]})
         return
     for step in steps:
-        result(f"{step.strategy}: {step.reason}")
+        _line(f"{step.strategy}: {step.reason}")
     result(f"{_told(before)} a turn where one fits")
     if apply:
         result(f"now {_told(after)}")
