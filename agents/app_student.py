@@ -27,7 +27,7 @@ from pydantic import ConfigDict
 from tutelage.strategy_store import Retrieved, on_trial
 from tutelage.strategy_store.prompt import Placement, coach_messages, strategies_text
 
-from .chat_models import as_taken, chat_model, clean_url, fitting_placement
+from .chat_models import as_taken, chat_model, clean_url, fitting_placement, named_at
 from .faults import ModelFault
 from .transcript import Reply, ToolUse
 
@@ -330,10 +330,10 @@ def _from_spec(spec: str) -> BaseChatModel:
     Raises:
         ModelFault: where it names none; says what to write.
     """
-    name, at, address = spec.removeprefix("app:").partition("@http")
-    if at:
-        model = chat_model(f"openai:{name}@http{address}")
-        return AppStudent(app=model, title=f"{name}@{clean_url('http' + address)}")
+    name, address = named_at(spec.removeprefix("app:"))
+    if address:
+        model = chat_model(f"openai:{name}@{address}")
+        return AppStudent(app=model, title=f"{name}@{clean_url(address)}")
     where, colon, attribute = name.rpartition(":")
     if not colon or not where or not attribute:
         raise ModelFault(f"{spec!r} names no app; write {SPEC_HELP}.", exit_code=2)

@@ -77,8 +77,8 @@ def chat_model(spec: str | BaseChatModel, **options: Any) -> BaseChatModel:
         A chat model that is ready to be called; no local weights are loaded yet.
 
     Raises:
-        ModelFault: where the provider is unknown, its package or key is missing, or the local
-            model is unknown or not pulled.
+        ModelFault: where the provider is unknown, its package or key is missing, the local model is
+            unknown or not pulled, or an address holds a password or a query.
     """
     if isinstance(spec, BaseChatModel):
         return spec
@@ -87,9 +87,9 @@ def chat_model(spec: str | BaseChatModel, **options: Any) -> BaseChatModel:
         # Both complain about what is not there now rather than in the middle of a run.
         weights_path(name)
         return ChatLocal(model=name, **options)
-    name, at, address = name.partition("@http")
-    if at:
-        options["base_url"] = "http" + address
+    name, address = named_at(name)
+    if address:
+        options["base_url"] = address
         if provider == "openai" and not os.environ.get("OPENAI_API_KEY"):
             # The client insists on a key; servers of one's own mostly do not.
             options.setdefault("api_key", "none")
@@ -117,6 +117,27 @@ def parts_of(spec: str, kind: str, example: str) -> tuple[str, str]:
             exit_code=2,
         )
     return provider.lower().replace("-", "_"), name
+
+
+def named_at(name: str) -> tuple[str, str]:
+    """The name and the address of `NAME@http://host/path`; the address is "" where none is given.
+
+    Raises:
+        ModelFault: where the address holds a user, a password or a query: a spec stands in run logs,
+            reports and lists of processes.
+    """
+    name, at, rest = name.partition("@http")
+    if not at:
+        return name, ""
+    address = f"http{rest}"
+    if "?" in rest or "#" in rest or "@" in rest.split("://", 1)[-1].split("/", 1)[0]:
+        raise ModelFault(
+            f"{name}@{clean_url(address)}: its address may hold no user, password or query, for a spec "
+            "is written into logs; set the whole address in the environment instead (OPENAI_API_BASE, "
+            "ANTHROPIC_BASE_URL) and name the model alone.",
+            exit_code=2,
+        )
+    return name, address
 
 
 def runs_here(spec: str) -> bool:

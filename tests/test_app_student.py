@@ -363,11 +363,6 @@ async def test_app_specs_name_a_file_a_module_or_an_endpoint(firm, tmp_path, mon
         assert desk_with(firm, spec).models["student"] == spec
 
 
-def test_an_endpoints_title_holds_no_password_and_no_key():
-    spec = "app:shop@http://bob:hunter2@host:9/v1/?api-key=x"
-    assert as_student(spec).title == "shop@http://host:9/v1"
-
-
 @pytest.mark.parametrize(
     ("spec", "said"),
     [

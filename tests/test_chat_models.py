@@ -29,6 +29,7 @@ from tutelage.agents.meter import Meter
 from tutelage.agents.voice import Voice
 from tutelage.strategy_store import Library
 
+from tutelage.proxy import HttpUpstream
 from tutelage.proxy_model import ModelUpstream
 
 SECRET = "sk-verysecret-0123456789abcdef"
@@ -108,11 +109,28 @@ def test_an_address_makes_any_compatible_server_usable_without_a_key() -> None:
 
 def test_names_for_logs_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-    model = chat_model("openai:m@http://user:hunter2@host:8000/v1/?api_key=abc#x")
-    assert model_name(model) == "openai:m@http://host:8000/v1"
+    monkeypatch.setenv("OPENAI_API_BASE", "http://user:hunter2@host:8000/v1/?api_key=abc#x")
+    assert model_name(chat_model("openai:m")) == "openai:m@http://host:8000/v1"
+    monkeypatch.delenv("OPENAI_API_BASE")
     assert model_name(chat_model("openai:gpt-4o-mini")) == "openai:gpt-4o-mini"
     assert model_name(ChatLocal(model="/home/me/secret-project/w.gguf")) == "local:w.gguf"
     assert model_name(ChatLocal(model="smollm2-135m")) == "local:smollm2-135m"
+
+
+@pytest.mark.parametrize("rest", ["bob:hunter2@host:9/v1", "host:9/v1?key=hunter2", "hunter2@host"])
+@pytest.mark.parametrize(
+    "opened",
+    [
+        lambda rest: chat_model(f"anthropic:m@http://{rest}"),
+        lambda rest: as_student(f"app:m@https://{rest}"),
+        lambda rest: HttpUpstream.of_spec(f"openai:m@http://{rest}"),
+    ],
+)
+def test_a_spec_holds_no_password_for_it_would_stand_in_logs(opened, rest) -> None:
+    with pytest.raises(ModelFault, match="may hold no user, password or query") as caught:
+        opened(rest)
+    assert "hunter2" not in str(caught.value) and "m@http" in str(caught.value)
+    assert caught.value.exit_code == 2
 
 
 def test_who_can_tell_probabilities() -> None:

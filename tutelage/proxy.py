@@ -27,7 +27,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tutelage.agents.chat_models import clean_url, redacted
+from tutelage.agents.chat_models import clean_url, named_at, redacted
 from tutelage.agents.faults import ModelFault
 from tutelage.proxy_errors import ProxyError, fault_error
 from tutelage.proxy_model import ModelUpstream
@@ -60,9 +60,9 @@ class HttpUpstream:
         provider, _, rest = spec.partition(":")
         if provider != "openai" or not rest:
             return None
-        name, at, address = rest.partition("@http")
+        name, address = named_at(rest)
         default = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
-        base = f"http{address}" if at else default or "https://api.openai.com/v1"
+        base = address or default or "https://api.openai.com/v1"
         return name, cls(base.rstrip("/"), os.environ.get("OPENAI_API_KEY", "").strip())
 
 
