@@ -119,7 +119,7 @@ async def evaluation(tmp_path):
     firm = load_environment(world.build_firm(tmp_path / "world"))
     with Library.open(tmp_path / "library.db", create=True) as library:
         for cure, says in world.TROUBLES.values():
-            add(library, f"Speak of {cure} first when <b>{says}</b>.", "coached")
+            add(library, f"Speak of {cure} first when & after {says}.", "coached")
         library.approve(None, "a person")
         desk = world.seat(firm, library)
         final = await compile_evaluation(desk, options).ainvoke({})
@@ -166,7 +166,7 @@ async def test_the_report_shows_costs_and_the_uplift_of_single_strategies(evalua
     assert tail and "<h2>deaf</h2>" in head, "it stands with the student that it was measured for"
     row = tail.partition("</table>")[0]
     assert "0.61" in row and "[0.21, 0.91]" in row and "helps" in row
-    assert "first when &lt;b&gt;" in row and "s_gone" in row and "<b>" not in text
+    assert "first when &amp; after" in row and "s_gone" in row
     assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
     write_evaluation(page, found.model_copy(update={"uplifts": {}}), dialogues)
     assert "Uplift" not in page.read_text(), "without --ablate nothing was measured"
