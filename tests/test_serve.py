@@ -516,7 +516,11 @@ async def test_the_calls_of_a_stream_are_numbered_as_openais_client_wants_them(l
                 yield ChatGenerationChunk(message=piece)
 
     model = Calls(messages=iter(()))
-    tools = [{"type": "function", "function": {"name": n, "parameters": {}}} for n in "ab"]
+    # Older clients put a stream together for strict tools only.
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": {}, "strict": True}}
+        for name in "ab"
+    ]
     with serving(Proxy(Deployment(library), "m", ModelUpstream(model, "some:m"))) as url:
         async with openai.AsyncOpenAI(base_url=url, api_key="k").chat.completions.stream(
             model="m", messages=ASK, tools=tools
