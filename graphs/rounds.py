@@ -181,13 +181,12 @@ async def settle_library(desk: Desk, log: Log, run: str) -> None:
     library = desk.library
     history = await asyncio.to_thread(library.versions)
     by = f"run {run}".strip()
-    begun = [e.library_version for e in events if isinstance(e, RunStarted)]
-    start = begun[0] if begun else None
-    # Another run may have the same name, and a graph of one's own says nothing of its beginning.
-    own = [v.version for v in history if v.author == by and v.version > (start or 0)]
+    own = [v.version for v in history if v.author == by]
     if own and max(own) > (rounds[-1].library_version or 0):
         return
+    start = next((e.library_version for e in events if isinstance(e, RunStarted)), None)
     if start is None:
+        # A graph without a command says nothing of its beginning; another run may have the same name.
         start = min(own) - 1 if own else 0
     version = versions.get(best) or start
     reason = (

@@ -85,6 +85,22 @@ def test_the_last_library_stays_unless_an_earlier_one_was_better_beyond_noise():
     assert best_round({3: start}) == 3
 
 
+async def round_that_harmed(log, library: Library, by: str, scenario: str = "late parcels") -> None:
+    """A round whose only lesson took half of the satisfaction."""
+    await validated(log, 0, 4.0)
+    library.add(entry(scenario, "Name the harbour."), by)
+    await validated(log, 1, 2.0)
+    await log.append(round_ended(1, library.version))
+
+
+async def begun(log, library: Library) -> None:
+    await log.append(
+        ev.RunStarted(
+            command="coach", environment="world", models={}, library_version=library.version
+        )
+    )
+
+
 @pytest.mark.parametrize(
     ("later", "author", "stays"),
     [
@@ -99,10 +115,7 @@ async def test_what_was_learned_after_the_last_measured_round_is_not_undone(
     environment = load_environment(world.build_firm(tmp_path / "world"))
     with Library.open(tmp_path / "library.db", create=True) as library:
         desk = world.seat(environment, library)
-        await validated(desk.log, 0, 4.0)
-        library.add(entry("late parcels", "Name the harbour."), "run r")
-        await validated(desk.log, 1, 2.0)
-        await desk.log.append(round_ended(1, library.version))
+        await round_that_harmed(desk.log, library, "run r")
         if later:
             library.add(entry(later, "Name the lantern."), author)
         await settle_library(desk, desk.log, "r")
@@ -121,14 +134,8 @@ async def test_what_a_person_does_while_a_run_settles_is_not_undone(tmp_path, mo
         desk = world.seat(environment, library)
         held = library.add(entry("spoilt gifts", "Name the lantern."), "ann").strategies[0].id
         library.approve([held], "ann")
-        begun = ev.RunStarted(
-            command="coach", environment="world", models={}, library_version=library.version
-        )
-        await desk.log.append(begun)
-        await validated(desk.log, 0, 4.0)
-        library.add(entry("late parcels", "Name the harbour."), "run r")
-        await validated(desk.log, 1, 2.0)
-        await desk.log.append(round_ended(1, library.version))
+        await begun(desk.log, library)
+        await round_that_harmed(desk.log, library, "run r")
         read = library.versions
 
         def meanwhile():
@@ -148,16 +155,10 @@ async def test_what_a_person_does_while_a_run_settles_is_not_undone(tmp_path, mo
 async def test_another_run_of_the_same_name_is_not_undone(tmp_path):
     environment = load_environment(world.build_firm(tmp_path / "world"))
     with Library.open(tmp_path / "library.db", create=True) as library:
-        library.add(entry("late parcels", "Name the harbour."), "run coach")
+        library.add(entry("late parcels", "Name the lantern."), "run coach")
         desk = world.seat(environment, library)
-        begun = ev.RunStarted(
-            command="coach", environment="world", models={}, library_version=library.version
-        )
-        await desk.log.append(begun)
-        await validated(desk.log, 0, 4.0)
-        library.add(entry("spoilt gifts", "Name the lantern."), "run coach")
-        await validated(desk.log, 1, 2.0)
-        await desk.log.append(round_ended(1, library.version))
+        await begun(desk.log, library)
+        await round_that_harmed(desk.log, library, "run coach", "spoilt gifts")
         await settle_library(desk, desk.log, "coach")
         assert [found.scenario for found in library.entries()] == ["late parcels"]
 

@@ -222,8 +222,8 @@ async def _evaluate(
 
 
 async def _refuse_another(folder: Path, request: EvaluateRequest) -> None:
-    """A run may be gone on with for other arms, students or more cases, but what was played must be
-    what would be played now.
+    """A run may be gone on with for other arms, more cases, and other students where it has several,
+    but what was played must be what would be played now.
 
     Raises:
         RunFault: where the log is of another command, or of another evaluation.

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from rich.text import Text
 
-from tutelage.agents.chat_models import chat_model, clean_url, measured_placement, model_name
+from tutelage.agents.chat_models import (
+    chat_model,
+    clean_url,
+    measured_placement,
+    model_name,
+    named_at,
+)
 from tutelage.agents.embedding_models import embedding_model
 from tutelage.console import result, talk
 from tutelage.strategy_store import Deployment, Library
@@ -70,8 +76,7 @@ def serve_run(
     else:
         model = chat_model(spec)
         known = model_name(model) if "@" in spec else spec
-        # The address of a spec may hold a password or a key; clients are told the name alone.
-        name = spec.partition(":")[2].partition("@http")[0]
+        name, _ = named_at(spec.partition(":")[2])
         upstream = ModelUpstream(model, known)
 
     meaning = embedding_model(embeddings)
