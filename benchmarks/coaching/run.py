@@ -201,11 +201,17 @@ def play(firm: str, asked: argparse.Namespace) -> None:
 
 
 def version() -> str:
-    """The commit that plays, "" where this is no checkout: what judges changes between versions."""
+    """The commit that plays, "" where this is no checkout: what judges changes between versions.
+
+    Results that earlier stages wrote are no change of what plays.
+    """
+    git = ["git", "-C", str(HERE.parents[1])]
     named = subprocess.run(
-        ["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True
-    )
-    return named.stdout.strip()
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    others = f":(exclude){(HERE / 'result').relative_to(HERE.parents[1])}"
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".", others], capture_output=True)
+    return f"{named}-dirty" if named and changed.returncode else named
 
 
 def options(stage: str, asked: argparse.Namespace) -> dict[str, Any]:
