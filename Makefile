@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 MODEL  := qwen2.5-coder-1.5b
 RUN    ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-# One more than the cores of a small machine: a third of the time goes into waiting for screens.
-JOBS   ?= 3
+# Two more than the cores of a small machine: half of the time goes into waiting for screens.
+JOBS   ?= 4
 
 # Side by side; what needs weights or measures time comes after them, alone.
 SIDE_BY_SIDE := -n $(JOBS) --dist worksteal

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 
+import pytest
 from textual.widgets import Input, TextArea
 
 
@@ -81,3 +83,10 @@ async def write(pilot, text: str) -> None:
         "_": "underscore",
     }
     await pilot.press(*[names.get(letter, letter) for letter in text])
+
+
+def in_sizes(name: str, views: Iterable[str], large: Sequence[str]):
+    """Each view in the smallest terminal; in a large one those whose layout changes with the room."""
+    small = [pytest.param(view, (80, 24), id=f"{view}-small") for view in views]
+    wide = [pytest.param(view, (160, 48), id=f"{view}-large") for view in large]
+    return pytest.mark.parametrize((name, "size"), small + wide)

@@ -8,7 +8,7 @@ import re
 
 import pytest
 from commands import in_a_process as tutelage
-from screens import listen, says, stated, still_cursors, text_of, told, until, write
+from screens import in_sizes, listen, says, stated, still_cursors, text_of, told, until, write
 from test_review import editor
 from textual.widgets import Input, TextArea
 from tutelage.environments import EnvironmentFault, load_environment
@@ -347,8 +347,10 @@ def test_the_command_says_what_is_wrong(tmp_path):
         assert "Example" in tutelage(*command, "--help").stdout
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
-@pytest.mark.parametrize("view", ["cast", "broken", "edit", "new", "talk", "choice", "bundled"])
+VIEWS = ["cast", "broken", "edit", "new", "talk", "choice", "bundled"]
+
+
+@in_sizes("view", VIEWS, large=["cast", "broken", "talk"])
 def test_screens_look_as_they_did(snap_compare, firm, monkeypatch, view, size):
     # Paths and the firm's name are shown; they must be the same every day.
     monkeypatch.chdir(firm.parent)

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from screens import listen, says, stated, still_cursors, text_of, told, until, write
+from screens import in_sizes, listen, says, stated, still_cursors, text_of, told, until, write
 from shelf import FOREIGN, HOSTILE, WAITED, fill, origin, strategy
 from textual.widgets import Input, Static, TextArea
 from tutelage.graphs.events import RunStarted
@@ -660,20 +660,20 @@ def test_the_gauge_shows_mean_interval_and_chance():
     assert gauge(1.5, -1.0, 2.0, 0.5, width=3) == "━┃●"
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
-@pytest.mark.parametrize(
-    "keys",
-    [(), ("j", "space", "space"), ("G",), ("slash", *"funeral"), ("j", "e"), ("x",), ("j", "s"),
-     ("m",), ("h",), ("asterisk", "a"), ("question_mark",)],
-    ids=["board", "marked", "hostile", "search", "edit", "reject", "split", "merge", "history",
-         "approve", "help"],
-)  # fmt: skip
-def test_screens_look_as_they_did(snap_compare, path, keys, size):
+KEYS = {
+    "board": (), "hostile": ("G",), "history": ("h",), "split": ("j", "s"),
+    "marked": ("j", "space", "space"), "search": ("slash", *"funeral"), "edit": ("j", "e"),
+    "reject": ("x",), "merge": ("m",), "approve": ("asterisk", "a"), "help": ("question_mark",),
+}  # fmt: skip
+
+
+@in_sizes("view", KEYS, large=["board", "hostile", "history", "split"])
+def test_screens_look_as_they_did(snap_compare, path, view, size):
     async def before(pilot):
         app = pilot.app
         await until(pilot, lambda: app.screen._loaded and app.screen.rows)
         await pilot.pause(0.3)
-        await pilot.press(*keys)
+        await pilot.press(*KEYS[view])
         await pilot.pause(0.6)
         await still_cursors(pilot)
 

@@ -13,6 +13,7 @@ from statistics import fmean
 
 import pytest
 from rich.console import Console
+from screens import in_sizes
 from story import ADVICE, COACHED, OVER, STORY, dialogue, written
 from textual.css.query import NoMatches
 from textual.widgets import DataTable, Input, Static, TabbedContent
@@ -774,8 +775,7 @@ async def test_a_long_run_brings_its_rows_as_they_are_wanted(tmp_path):
 SCREENS = ["1", "2", "3", "4", "r", "c", "question_mark", "slash"]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])
-@pytest.mark.parametrize("key", SCREENS)
+@in_sizes("key", SCREENS, large=["1", "2", "3", "4", "r", "c"])
 def test_screens_look_as_they_did(snap_compare, tmp_path, size, key):
     folder = asyncio.run(written(tmp_path / "run", COACHED if key == "3" else (*STORY, OVER)))
     app = WatchApp(folder)

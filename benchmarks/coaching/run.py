@@ -210,7 +210,9 @@ def version() -> str:
         [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
     ).stdout.strip()
     others = f":(exclude){(HERE / 'result').relative_to(HERE.parents[1])}"
-    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".", others], capture_output=True)
+    changed = subprocess.run(
+        [*git, "diff", "--quiet", "HEAD", "--", ".", others], capture_output=True
+    )
     return f"{named}-dirty" if named and changed.returncode else named
 
 
