@@ -7,7 +7,9 @@ retrieval and judge make of good advice; learn each baseline on at most as many 
 and play it. Libraries are retrieved from by meaning as well as by words, and what was written by hand
 once more by words alone. Every step is a command that users have. A stage that was cut off goes on, and
 the result file grows with each: one that is in it already is not played again, so that a table of many
-hours can be made in several sittings, each on a fresh checkout with the same options.
+hours can be made in several sittings with the same options. The logs of its runs are kept beside the
+results, also of what was cut off: a fresh checkout goes on with them, and a reader can watch them
+(`tutelage watch` on the folder that an archive holds).
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
@@ -20,9 +22,11 @@ import asyncio
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -41,6 +45,9 @@ HERE = Path(__file__).resolve().parent
 WORK = Path(os.path.relpath(HERE.parents[1] / "build" / "coaching"))
 """As seen from where it is called: the results tell the commands, and a reader has other folders."""
 RESULTS = Path(os.path.relpath(HERE / "result"))
+PLAYS = ("agents", "environments", "graphs", "strategy_store", "tutelage")
+"""Folders that a result depends on."""
+RUNS = RESULTS / "runs"
 SIDE_BY_SIDE = ("none", "library", "invented", "generic", "teacher")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
@@ -182,7 +189,7 @@ def play(firm: str, asked: argparse.Namespace) -> None:
     """One firm's stages, those that its result file does not hold yet."""
     work = WORK / firm
     work.mkdir(parents=True, exist_ok=True)
-    RESULTS.mkdir(exist_ok=True)
+    RUNS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{firm}.json"
     done = json.loads(path.read_text()) if path.exists() else {}
     if other := [name for name, stage in done.items() if stage["options"] != options(name, asked)]:
@@ -192,7 +199,8 @@ def play(firm: str, asked: argparse.Namespace) -> None:
         )
     for name in asked.stages:
         if name not in done:
-            told, found = STAGES[name](firm, asked, work, done)
+            with kept(firm, work):
+                told, found = STAGES[name](firm, asked, work, done)
             cells = [one.model_dump(mode="json") for one in found]
             done[name] = {
                 "options": options(name, asked), "version": version(), "told": told, "outcomes": cells
@@ -200,19 +208,29 @@ def play(firm: str, asked: argparse.Namespace) -> None:
             path.write_text(json.dumps(done, indent=1) + "\n")
 
 
-def version() -> str:
-    """The commit that plays, "" where this is no checkout: what judges changes between versions.
+@contextmanager
+def kept(firm: str, work: Path) -> Iterator[None]:
+    """The runs of a firm as earlier sittings left them; what this one adds is kept, however it ends."""
+    for archive in RUNS.glob(f"{firm}.*.tar.xz"):
+        run = work / archive.name.removeprefix(f"{firm}.").removesuffix(".tar.xz")
+        if not run.exists():
+            shutil.unpack_archive(archive, run, filter="data")
+    before = {log: log.stat().st_mtime_ns for log in work.glob("*/run.db")}
+    try:
+        yield
+    finally:
+        for log in work.glob("*/run.db"):
+            if log.stat().st_mtime_ns != before.get(log):
+                shutil.make_archive(str(RUNS / f"{firm}.{log.parent.name}"), "xztar", log.parent)
 
-    Results that earlier stages wrote are no change of what plays.
-    """
+
+def version() -> str:
+    """The last commit that changed what plays, "" where this is no checkout."""
     git = ["git", "-C", str(HERE.parents[1])]
     named = subprocess.run(
-        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        [*git, "log", "-1", "--format=%h", "--", *PLAYS], capture_output=True, text=True
     ).stdout.strip()
-    others = f":(exclude){(HERE / 'result').relative_to(HERE.parents[1])}"
-    changed = subprocess.run(
-        [*git, "diff", "--quiet", "HEAD", "--", ".", others], capture_output=True
-    )
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *PLAYS], capture_output=True)
     return f"{named}-dirty" if named and changed.returncode else named
 
 
