@@ -12,12 +12,21 @@ class ModelFault(Exception):
         message: one clear sentence or two; never holds a key.
         exit_code: what a command line ends with: 1 failed, 2 wrong use.
         retryable: whether the same call may succeed later (a busy or unreachable server).
+        status_code: what an endpoint would answer, 400 to 599; None where that is not known.
     """
 
-    def __init__(self, message: str, *, exit_code: int = 1, retryable: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: int = 1,
+        retryable: bool = False,
+        status_code: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.exit_code = exit_code
         self.retryable = retryable
+        self.status_code = status_code
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:

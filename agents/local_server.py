@@ -413,7 +413,8 @@ def _fault_of_server(error: Any, path: Path) -> ModelFault:
         return ModelFault(
             f"The prompt has {details.get('n_prompt_tokens')} tokens but {path.name} was loaded "
             f"with a context of {details.get('n_ctx')}; shorten the dialogue or set "
-            f"TUTELAGE_LOCAL_CONTEXT to a larger number of tokens."
+            f"TUTELAGE_LOCAL_CONTEXT to a larger number of tokens.",
+            status_code=400,
         )
     message = str(details.get("message", "unknown error")).rstrip(".")
     return ModelFault(f"The local model {path.name} failed: {message}.")

@@ -29,7 +29,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel, Field
 from smoke import NAME, smoke_model
 from tutelage.agents import local_server
-from tutelage.agents.faults import ModelFault
+from tutelage.agents.faults import ModelFault, status_of
 from tutelage.agents.local_chat import ChatLocal
 from tutelage.agents.machine_size import MIB, free_memory, size_for_machine, usable_cores
 from tutelage.agents.weights import weights_path
@@ -301,6 +301,7 @@ def test_a_prompt_that_is_too_long_says_both_sizes(model: ChatLocal) -> None:
     with pytest.raises(ModelFault, match=r"has \d{4,} tokens .* context of \d+") as caught:
         model.invoke("hello there " * context.context_total)
     assert caught.value.exit_code == 1
+    assert status_of(caught.value) == 400, "a client of the proxy asked for too much"
 
 
 def test_weights_that_are_none(tmp_path: Path) -> None:

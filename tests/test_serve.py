@@ -621,6 +621,8 @@ def test_the_embedded_model_behind_the_proxy(library):
             "type": "object", "properties": {"h": {"type": "integer"}}, "required": ["h"]}}}  # fmt: skip
         shaped = speak(model="smol", messages=ASK, max_tokens=40, response_format=form)
         assert set(json.loads(shaped.choices[0].message.content)) == {"h"}
+        with pytest.raises(openai.BadRequestError, match="tokens but"):
+            speak(model="smol", messages=[{"role": "user", "content": "hello there " * 20_000}])
         with pytest.raises(openai.BadRequestError, match="cannot call tools"):
             speak(
                 model="smol", messages=ASK, tools=[{"type": "function", "function": {"name": "f"}}]

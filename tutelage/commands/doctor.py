@@ -32,6 +32,7 @@ def doctor(
     from importlib.util import find_spec
 
     from tutelage.agents.catalogue import CATALOGUE
+    from tutelage.agents.chat_models import redacted
     from tutelage.agents.weights import is_pulled
     from tutelage.console import result, result_json
 
@@ -66,7 +67,7 @@ def doctor(
     for spec in model or []:
         says, ok = _answer(spec)
         failed = failed or not ok
-        rows.append({"what": spec, "ok": ok, "says": says, "do": ""})
+        rows.append({"what": redacted(spec), "ok": ok, "says": says, "do": ""})
     if json:
         result_json(rows)
     else:
