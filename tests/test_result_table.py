@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 from pathlib import Path
@@ -33,7 +34,7 @@ def test_a_fresh_checkout_goes_on_with_the_runs_of_earlier_sittings(table, tmp_p
     work = tmp_path / "work"
     with table.kept("airline", work):
         play(work, "evaluate", "none")
-    with pytest.raises(SystemExit), table.kept("airline", work):
+    with contextlib.suppress(SystemExit), table.kept("airline", work):
         play(work, "coach", "round 1")
         raise SystemExit(1)
     made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
