@@ -126,6 +126,34 @@ def leaks(
     return found
 
 
+def refuse_unfit_library(
+    library: Library | None,
+    statuses: Sequence[Status],
+    environment: Environment,
+    options: EvaluationOptions,
+) -> None:
+    """Refuse what the arms that retrieve cannot be measured with.
+
+    Raises:
+        EvaluationFault: where such an arm has no library, or one that learned in a scenario of the
+            evaluation; where the split is missing.
+    """
+    tested = {cell.get("scenario", "") for cell in plan_cells(environment, options)}
+    needing = FROM_LIBRARY & set(options.arms)
+    if not needing:
+        return
+    if library is None:
+        arm = sorted(needing)[-1]
+        raise EvaluationFault(f"the arm `{arm}` needs a library: name one with --library", 2)
+    if found := leaks(library, statuses, environment, tested):
+        more = f", and {len(found) - 3} more" if len(found) > 3 else ""
+        raise EvaluationFault(
+            "the library has strategies that were learned in scenarios of this evaluation, which "
+            f"would measure memory and not help: {'; '.join(found[:3])}{more}. Evaluate on another "
+            "split."
+        )
+
+
 def desk_of(desk: Desk, arm: Arm, given: Sequence[str] = ()) -> Desk:
     """The same desk with the student of an arm: alone, generally advised, coached, coached without
     the handbook's tactics, always given the same texts, or the teacher with its hindsight.
@@ -176,19 +204,8 @@ def compile_evaluation(
     desk.log = log
     environment = desk.environment
     cells = plan_cells(environment, options)
+    refuse_unfit_library(desk.library, desk.retrieval.statuses, environment, options)
     scenarios = list(dict.fromkeys(cell.get("scenario", "") for cell in cells))
-    if needing := FROM_LIBRARY & set(options.arms):
-        if desk.library is None:
-            arm = sorted(needing)[-1]
-            raise EvaluationFault(f"the arm `{arm}` needs a library: name one with --library", 2)
-        found = leaks(desk.library, desk.retrieval.statuses, environment, set(scenarios))
-        if found:
-            more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-            raise EvaluationFault(
-                "the library has strategies that were learned in scenarios of this evaluation, which "
-                f"would measure memory and not help: {'; '.join(found[:3])}{more}. Evaluate on another "
-                "split."
-            )
     graphs = {
         arm: compile_dialogue(desk_of(desk, arm, options.given.get(arm, ())), options.max_exchanges)
         for arm in options.arms

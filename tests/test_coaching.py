@@ -217,6 +217,27 @@ async def test_a_run_goes_on_for_as_many_rounds_as_it_was_begun_with(tmp_path, a
     assert found.options().rounds == (rounds or 3)
 
 
+async def test_of_a_run_that_goes_on_it_is_said_what_is_not_changed(tmp_path, capsys):
+    begun = CoachRequest(environment="airline", pairs=12, teacher="openai:a")
+    async with await RunLog.open(tmp_path) as log:
+        await log.append(
+            RunStarted(
+                command="coach", environment="airline", models={}, options=begun.model_dump()
+            )
+        )
+
+    def resumed(**now):
+        request = CoachRequest(environment="airline", **now)
+        return asyncio.to_thread(resumed_request, tmp_path, request)
+
+    assert (await resumed(rounds=4, pairs=12)).pairs == 12
+    assert (await resumed()).teacher == "openai:a"
+    assert not capsys.readouterr().err
+    found = await resumed(teacher="openai:b", general=False, budget_usd=1.0)
+    assert (found.teacher, found.general, found.budget_usd) == ("openai:a", True, 1.0)
+    assert "goes on as it was begun: --teacher, --no-general change" in capsys.readouterr().err
+
+
 async def test_a_run_does_not_go_on_with_another_firm(tmp_path):
     begun = CoachRequest(environment="airline").model_dump()
     async with await RunLog.open(tmp_path) as log:

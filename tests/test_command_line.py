@@ -31,6 +31,7 @@ WRONG = [
     (("library", "show", "none.db"), 2, "there is no such library"),
     (("watch", "nowhere"), 2, "is no run"),
     (("coach", "airline", "--resume"), 2, "--run"),
+    (("evaluate", "airline", "--arms", "none,library"), 2, "needs a library"),
     (("baseline", "global", "airline", "--calls", 5, "--run", "r", "--resume"), 2, "is no run"),
     (("env", "show", "."), 1, "without an environment.yaml"),
     (("models", "path", "smolm2-135m"), 2, "smollm2-135m"),

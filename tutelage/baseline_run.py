@@ -22,7 +22,14 @@ from tutelage.graphs.rollouts import training_scenarios
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.summary import summarise
-from tutelage.session import TalkingLog, asked_in, new_run_folder, run_until_done, under_way
+from tutelage.session import (
+    TalkingLog,
+    asked_in,
+    gone_on_with,
+    new_run_folder,
+    run_until_done,
+    under_way,
+)
 
 LEARNERS: dict[Method, Callable[..., Awaitable[Baseline]]] = {
     "playbook": grow_playbook,
@@ -73,10 +80,9 @@ def resumed_request(run: Path, now: BaselineRequest) -> BaselineRequest:
     request = asked_in(run, "baseline", BaselineRequest)
     if (request.method, request.environment) != (now.method, now.environment):
         raise BaselineFault(f"{run}: is of {request.method} for {request.environment}", 2)
-    changed = {name: getattr(now, name) for name in ("budget_tokens", "budget_usd")}
-    changed = {name: value for name, value in changed.items() if value is not None}
     calls = max(now.calls or 0, request.calls or 0)
-    return request.model_copy(update={**changed, "calls": calls})
+    now = now.model_copy(update={"calls": calls or None})
+    return gone_on_with(request, now, ("calls", "budget_tokens", "budget_usd"))
 
 
 def baseline_run(

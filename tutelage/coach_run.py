@@ -27,7 +27,14 @@ from tutelage.graphs.speech import Speech
 from tutelage.graphs.strategy_step import StepOptions
 from tutelage.graphs.summary import coach_json, summarise
 from tutelage.report import coach_table, write_report
-from tutelage.session import TalkingLog, asked_in, new_run_folder, run_until_done, under_way
+from tutelage.session import (
+    TalkingLog,
+    asked_in,
+    gone_on_with,
+    new_run_folder,
+    run_until_done,
+    under_way,
+)
 from tutelage.strategy_store import Library
 from tutelage.talking_log import A_STATE
 
@@ -74,7 +81,7 @@ class CoachRequest(BaseModel):
 
 
 def resumed_request(run: Path, now: CoachRequest) -> CoachRequest:
-    """The request of the run to go on with; only rounds, budget and concurrency may be changed.
+    """The request of the run to go on with; only rounds, budgets and concurrency may be changed.
 
     Raises:
         RunFault: where the folder holds no coaching run, or one of another firm.
@@ -84,12 +91,7 @@ def resumed_request(run: Path, now: CoachRequest) -> CoachRequest:
         raise RunFault(
             f"{run}: coaches a student of {request.environment}, not of {now.environment}", 2
         )
-    changed = {
-        name: getattr(now, name)
-        for name in ("rounds", "budget_tokens", "budget_usd", "concurrency")
-        if getattr(now, name) is not None
-    }
-    return request.model_copy(update=changed)
+    return gone_on_with(request, now, ("rounds", "budget_tokens", "budget_usd", "concurrency"))
 
 
 def watch_coaching(request: CoachRequest, run: Path | None, resume: bool) -> None:

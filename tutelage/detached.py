@@ -32,10 +32,15 @@ def arguments_of(request: BaseModel) -> list[str]:
         elif isinstance(value, list):
             words += [word for one in value for word in (f"--{name.removesuffix('s')}", str(one))]
         else:
-            option = name.strip("_").replace("_", "-")
             said = [] if isinstance(value, bool) else [str(value)]
-            words += [f"--no-{option}" if value is False else f"--{option}", *said]
+            words += [option_of(name, value), *said]
     return words
+
+
+def option_of(name: str, value: object) -> str:
+    """The option that gives a request's field this value."""
+    option = name.strip("_").replace("_", "-")
+    return f"--no-{option}" if value is False else f"--{option}"
 
 
 def run_detached(command: str, arguments: Sequence[str], folder: Path) -> None:

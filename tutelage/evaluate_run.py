@@ -36,6 +36,7 @@ from tutelage.graphs.evaluation import (
     dialogue_name,
     outcomes_of,
     plan_cells,
+    refuse_unfit_library,
     taken_over_cells,
 )
 from tutelage.graphs.events import RunStarted
@@ -140,6 +141,8 @@ async def _evaluate(
     library = await asyncio.to_thread(_library, request)
     meter = Meter(request.budget_tokens, request.budget_usd)
     statuses = ("approved", "proposed") if request.proposed else ("approved",)
+    # Before a folder is made for the run.
+    await asyncio.to_thread(refuse_unfit_library, library, statuses, environment, options)
     specs = request.students or [DEFAULT_MODEL]
     desks: dict[str, Desk] = {}
     for spec in specs:

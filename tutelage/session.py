@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,7 @@ from rich.text import Text
 
 from tutelage.agents.meter import is_priced
 from tutelage.console import results_alone, talk
+from tutelage.detached import option_of
 from tutelage.graphs.desk import Desk
 from tutelage.graphs.events import Fault, RunEnded, RunStarted
 from tutelage.graphs.run_log import RunFault, RunLog, log_path
@@ -88,6 +89,27 @@ def request_of(run: Path, started: RunStarted, request: type[M]) -> M:
     except ValidationError as error:
         said = error.errors()[0]["msg"]
         raise RunFault(f"{run}: its log names no valid request: {said}") from error
+
+
+def gone_on_with(begun: M, now: M, free: Sequence[str]) -> M:
+    """The request of a run that goes on: as it was begun, but for what may change. Says which other
+    options were given in vain.
+
+    Args:
+        begun: what the run was begun with.
+        now: what is asked for now, of the same firm.
+        free: fields that may change; one that is None now stays as it was.
+    """
+    given = now.model_dump(exclude_defaults=True, exclude_none=True)
+    vain = [
+        option_of(name, value)
+        for name, value in given.items()
+        if name not in free and value != getattr(begun, name)
+    ]
+    if vain:
+        told = f"note: the run goes on as it was begun: {', '.join(vain)} "
+        talk().print(Text(f"{told}change{'s' if len(vain) == 1 else ''} nothing"), soft_wrap=True)
+    return begun.model_copy(update={name: given[name] for name in free if name in given})
 
 
 def run_until_done(work: Coroutine[Any, Any, T], kept: str) -> T:
