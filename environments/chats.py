@@ -72,9 +72,10 @@ _WANT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came of an import."""
+    """What came of an import; `found` is how many chats the file holds."""
 
     folder: Path
+    found: int
     chats: int
     scenarios: int
     states: int
@@ -167,7 +168,9 @@ def import_chats(
         scenarios=scenarios,
         handbook=firm.path / "handbook" if firm else None,
     )
-    return Imported(out, len(masked), len(masked), later, len(personas), dict(counts), left_out)
+    return Imported(
+        out, len(chats), len(masked), len(masked), later, len(personas), dict(counts), left_out
+    )
 
 
 def _known_words(

@@ -313,7 +313,7 @@ def test_chats_are_split_apart_and_repeated_ones_count_once(tmp_path):
         for noun in nouns
     ]
     made = import_chats(jsonl(tmp_path / "c.jsonl", *chats, *chats), tmp_path / "firm")
-    assert made.chats == 10
+    assert (made.chats, made.found) == (10, 20)
     firm = load_environment(made.folder)
     assert {split: len(ids) for split, ids in firm.config.splits.items()} == {
         "train": 14, "validation": 2, "test": 4
@@ -333,6 +333,9 @@ def test_the_command_says_what_it_did_and_what_to_do(tmp_path):
     assert "R5" in firm.policy.rules and firm.handbook and firm.config.agent.startswith("Mia")
     again = tutelage("env", "import", "chats", source, "--out", "mine", cwd=tmp_path)
     assert again.returncode == 1 and "already" in again.stderr
+    more = jsonl(tmp_path / "more.jsonl", CHAT, CHAT, CHAT)
+    few = tutelage("env", "import", "chats", more, "--out", "few", "--limit", 2, cwd=tmp_path)
+    assert "2 of the file's 3 chats are read (--limit)" in few.stderr
     gone = tutelage("env", "import", "chats", "no.jsonl", "--out", "x", cwd=tmp_path)
     assert gone.returncode == 2 and "no.jsonl" in gone.stderr and "Traceback" not in gone.stderr
 

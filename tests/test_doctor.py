@@ -23,6 +23,7 @@ def test_what_is_installed_is_told_and_what_is_missing_with_how_to_get_it(monkey
     assert version("langgraph") in done.stdout
     assert "-> tutelage models pull qwen2.5-coder-1.5b" in done.stdout
     assert "OPENAI_API_KEY is not set" in done.stdout
+    assert "extra serve" in done.stdout
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-shown")
     rows = {row["what"]: row for row in json.loads(doctor("--json").stdout)}
     assert rows["openai:..."]["ok"] and not rows["local:smollm2-135m"]["ok"]

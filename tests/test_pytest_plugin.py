@@ -58,10 +58,13 @@ def test_a_good_app_passes_and_a_boaster_fails_with_its_transcript(suite):
 
         def test_boaster(tutelage_simulate, boaster):
             tutelage_simulate(boaster, "slot_in_time").assert_rubric(at_least=1, item="moved")
+
+        def test_mistyped(tutelage_simulate, honest):
+            tutelage_simulate(honest, "slot_in_time").assert_rubric(at_least=1, item="move")
         """
     )
     done = suite.runpytest_subprocess(FIRM)
-    done.assert_outcomes(passed=1, failed=1)
+    done.assert_outcomes(passed=1, failed=2)
     done.stdout.fnmatch_lines(
         [
             "*AssertionError: rubric item 'moved' is 0.00, expected at least 1",
@@ -71,6 +74,7 @@ def test_a_good_app_passes_and_a_boaster_fails_with_its_transcript(suite):
             "*ended: goal met",
             "*satisfaction 4.00 of 5, rubric *, policy 1.00",
             "*LOW 0.00 moved",
+            "*no dialogue was judged by a rubric item 'move'; did you mean 'moved'? *",
         ]
     )
     shown = done.stdout.str()

@@ -688,6 +688,18 @@ def test_what_stands_in_a_models_address_is_neither_served_nor_shown(library):
     assert not re.search("hunter2|bob|topsecret", "".join([*told, process.talk]))
 
 
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_a_proxy_whose_model_is_the_proxy_itself_is_refused(library, name):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"OPENAI_BASE_URL": f"http://{name}:{port}/v1"}
+    with command(library, "--model", "openai:m", "--port", str(port), **own) as (process, url):
+        process.wait(60)
+    assert url == "" and process.returncode == 2
+    assert "is this proxy itself" in process.talk and "OPENAI_BASE_URL" in process.talk
+
+
 @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
 def test_the_address_it_prints_answers(library, endpoint, host):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -9,7 +9,7 @@ from typing import Any
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.transcript import Turn
 from tutelage.blocking import run_blocking
-from tutelage.environments import Environment, Scenario
+from tutelage.environments import Environment, Scenario, nearest
 from tutelage.graphs.desk import Desk, fitting_concurrency, open_desk
 from tutelage.graphs.dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
 from tutelage.graphs.rollouts import gather
@@ -81,9 +81,18 @@ class Simulated:
         """Mean of one rubric item, 0 to 1.
 
         Raises:
-            KeyError: where the rubric has no such item.
+            KeyError: where no dialogue was judged by such an item.
         """
-        return fmean(one.items[id_] for one in self.dialogues)
+        __tracebackhide__ = True
+        found = [one.items[id_] for one in self.dialogues if id_ in one.items]
+        if not found:
+            there = list(dict.fromkeys(name for one in self.dialogues for name in one.items))
+            close = nearest(id_, there)
+            hint = f"did you mean {close!r}? " if close else ""
+            raise KeyError(
+                f"no dialogue was judged by a rubric item {id_!r}; {hint}There are {', '.join(there)}"
+            )
+        return fmean(found)
 
     def assert_score(self, at_least: float = 3.0) -> None:
         """Fail, with the transcript, where mean satisfaction (1-5) is lower."""

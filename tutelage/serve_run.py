@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.text import Text
 
@@ -88,11 +89,13 @@ def serve_run(
         talk().print(Text(line, style="dim"), soft_wrap=True)
 
     with Library.open(library) as opened, _socket(host, port) as bound:
+        if forwarded:
+            _refuse_itself(forwarded[1].base_url, host, bound.getsockname()[1])
         approved = opened.counts()["approved"]
         if not approved:
             talk().print(
                 f"note: nothing in {library} is approved yet, so nothing is added; "
-                f"`tutelage library approve {library}` counts at once",
+                f"`tutelage library approve {library} --all` counts at once",
                 soft_wrap=True,
             )
         app = proxy_app(
@@ -130,6 +133,23 @@ def serve_run(
             )
             server.run(sockets=[bound])
         talk().print("stopped")
+
+
+def _refuse_itself(address: str, host: str, port: int) -> None:
+    """Refuse a model whose address is the one that is listened on: each question would be its own.
+
+    Raises:
+        ServeFault: where it is.
+    """
+    asked = urlsplit(address)
+    own = {host, "localhost", "127.0.0.1", "::1"} if is_loopback(host) else {host}
+    if asked.hostname in own and asked.port == port:
+        raise ServeFault(
+            f"{clean_url(address)}, the model's address, is this proxy itself; name the model's server "
+            "in --model (openai:NAME@http://host:port/v1), or unset OPENAI_BASE_URL here: that is for "
+            "the proxy's clients",
+            2,
+        )
 
 
 def _socket(host: str, port: int) -> socket.socket:

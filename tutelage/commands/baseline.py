@@ -14,11 +14,14 @@ def baseline(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="playbook or global.")],
     env: o.Env,
     calls: Annotated[
-        int | None, typer.Option(min=1, help="Model calls to spend at most, of all roles.")
+        int | None,
+        typer.Option(min=1, help="Model calls to spend at most, of all roles; or give --like."),
     ] = None,
     like: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="At most as many calls as this coaching run made."),
+        typer.Option(
+            metavar="RUN", help="At most as many calls as this coaching run made; or give --calls."
+        ),
     ] = None,
     student: o.Student = None,
     teacher: o.Teacher = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,7 +43,14 @@ def coach(
     ] = True,
     exchanges: o.Exchanges = 6,
     concurrency: o.Concurrency = None,
-    library: o.LibraryFile = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The library to go on with: the student uses it, and what is learned is written "
+            "into it; else RUN/library.db.",
+        ),
+    ] = None,
     budget_tokens: o.BudgetTokens = None,
     budget_usd: o.BudgetUsd = None,
     seed: o.Seed = 0,

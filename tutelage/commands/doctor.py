@@ -13,6 +13,13 @@ _KEYS = {
     "anthropic": ("langchain_anthropic", "ANTHROPIC_API_KEY"),
     "ollama": ("langchain_ollama", None),
 }
+_EXTRAS = {
+    "serve": ("starlette", "uvicorn", "textual_serve"),
+    "mcp": ("langchain_mcp_adapters",),
+    "chats": ("presidio_analyzer", "faker"),
+    "gepa": ("gepa",),
+}
+"""What else needs packages of its own, by the modules it imports."""
 
 
 def doctor(
@@ -63,6 +70,11 @@ def doctor(
         says = "not installed" if not installed else "ready" if keyed else f"{key} is not set"
         do = "" if installed else f"pip install 'tutelage[{provider}]'"
         rows.append({"what": f"{provider}:...", "ok": installed and keyed, "says": says, "do": do})
+    for extra, modules in _EXTRAS.items():
+        absent = [module for module in modules if find_spec(module) is None]
+        says = f"no {', '.join(absent)}" if absent else "ready"
+        do = f"pip install 'tutelage[{extra}]'" if absent else ""
+        rows.append({"what": f"extra {extra}", "ok": not absent, "says": says, "do": do})
     failed = False
     for spec in model or []:
         says, ok = _answer(spec)

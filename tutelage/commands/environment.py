@@ -131,7 +131,7 @@ def schema(
 def new(
     name: Annotated[str, typer.Argument(help="The firm's short name.")], out: Out = None
 ) -> None:
-    """Make a new firm: a small valid folder whose comments teach every field.
+    """Make a new firm: a small valid folder whose comments teach the main fields; `env schema` has all.
 
     Example: `tutelage env new bakery`, then edit, then `tutelage env validate ./bakery`
     """
@@ -153,7 +153,7 @@ def generate(
         typer.Option(
             "--out",
             metavar="DIR",
-            help="A new firm, or ENV's own folder to add to it; else RUN/firm.",
+            help="A new firm, or ENV's own folder to add to it; else `firm` in this run's folder.",
         ),
     ] = None,
     number: Annotated[int, typer.Option(min=1, max=50, help="Scenarios to make, at most.")] = 4,
@@ -309,10 +309,13 @@ def chats(
         talk().print(f"left out: {problem}", soft_wrap=True, markup=False)
     if len(made.left_out) > 10:
         talk().print(f"left out: {len(made.left_out) - 10} more lines")
+    if made.found > limit:
+        talk().print(f"{limit} of the file's {made.found} chats are read (--limit)")
     if json:
         result_json(
             {
                 "folder": str(made.folder),
+                "found": made.found,
                 "chats": made.chats,
                 "scenarios": made.scenarios,
                 "states": made.states,

@@ -12,7 +12,10 @@ from . import options as o
 
 def evaluate(
     env: o.Env,
-    library: o.LibraryFile = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The library of the arms library and invented."),
+    ] = None,
     arms: Annotated[
         str,
         typer.Option(
@@ -48,7 +51,7 @@ def evaluate(
         typer.Option(
             "--ablate",
             help="Also play an arm in which strategies are withheld at random; keeps each one's own "
-            "uplift in the library.",
+            "uplift in the library. Repeats go in twos then, in every arm.",
         ),
     ] = False,
     playbook: Annotated[

@@ -39,7 +39,7 @@ def calibrate(
 ) -> None:
     """Measure a judge on chats whose better reply is known, flaw by flaw.
 
-    A whole calibration is remembered, and every report names its figures.
+    A whole calibration is remembered, and every evaluation with this judge names its figures.
 
     Example: `tutelage judge calibrate openai:gpt-5-mini --plot judge.svg`
     """

@@ -16,12 +16,24 @@ Student = Annotated[
     typer.Option(
         metavar=SPEC,
         help=f"The model under coaching: {SPEC_HELP} Or an app: `app:my_app:agent`, "
-        "`app:file.py:agent`, `app:NAME@http://host/v1`.",
+        "`app:file.py:agent`, `app:NAME@http://host/v1`. Else the embedded model.",
     ),
 ]
-Teacher = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that coaches.")]
-Customer = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that plays customers.")]
-Judge = Annotated[str | None, typer.Option(metavar=SPEC, help="The model that judges.")]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        metavar=SPEC,
+        help="The model that coaches; where scenarios are made it writes them, and as the arm "
+        "teacher it answers itself. Else the embedded model.",
+    ),
+]
+Customer = Annotated[
+    str | None,
+    typer.Option(metavar=SPEC, help="The model that plays customers; else the embedded one."),
+]
+Judge = Annotated[
+    str | None, typer.Option(metavar=SPEC, help="The model that judges; else the embedded one.")
+]
 Concurrency = Annotated[
     int | None,
     typer.Option(
@@ -42,7 +54,10 @@ Run = Annotated[
     typer.Option(metavar="DIR", help="The run's folder; else one is made under ./runs."),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with --run DIR; nothing finished is redone.")
+    bool,
+    typer.Option(
+        "--resume", help="Go on with --run DIR, as it was begun; nothing finished is redone."
+    ),
 ]
 LibraryFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The library that the student uses.")
@@ -52,7 +67,8 @@ Placement = Annotated[
     typer.Option(
         help="Where strategies stand: in a system message after the transcript, as a note in the "
         "last user message, in the first system message, or as an example after the transcript; "
-        "else as the library has it measured for the model, or what the model takes."
+        "else as the library has it measured for the model, or what the model takes (after the "
+        "transcript, where no model is named)."
     ),
 ]
 Top = Annotated[int | None, typer.Option(min=1, help="Entries to give at most; else 1.")]
