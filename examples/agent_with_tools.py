@@ -4,7 +4,8 @@
 
 The same agent, as it is, can be the student of a simulation:
 
-    tutelage simulate airline --student app:examples/agent_with_tools.py:agent
+    APP_MODEL=openai:gpt-5-mini APP_LIBRARY=library.db \
+        tutelage simulate airline --student app:examples/agent_with_tools.py:agent
 """
 
 from __future__ import annotations

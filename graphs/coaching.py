@@ -112,6 +112,7 @@ def coaching_graph(
         student: a spec string, a chat model, or any app: a Runnable, a compiled graph, a function.
         teacher, customer, judge: spec strings or chat models; the local one by default.
         library: takes what is kept; what it already holds is used by the student from the start.
+            Without one, what was kept stands in the log alone.
         options: rounds, dialogues, concurrency, seed.
         retrieval: how strategies are looked up.
         placement: where in the student's prompt they stand; where None, as the library has it

@@ -17,7 +17,7 @@ Firm = Annotated[Path, typer.Option("--env", metavar="DIR", help="The firm's fol
 def new(
     name: Annotated[str, typer.Argument(help="The persona's short name.")], env: Firm = Path()
 ) -> None:
-    """Add a persona to a firm's folder, with comments that teach every field.
+    """Add a persona to a firm's folder, with comments that teach the main fields.
 
     Example: `tutelage persona new night_shift --env ./bakery`
     """

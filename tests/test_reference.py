@@ -1,0 +1,43 @@
+"""The page of commands and variables is whole: each that the code has stands on it, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from typer.main import get_command
+
+from tutelage.main import app
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+ROLES = {f"TUTELAGE_{role}" for role in ("STUDENT", "CUSTOMER", "JUDGE", "TEACHER")}
+
+
+def commands(group, before: str = ""):
+    for name, command in group.commands.items():
+        whole = f"{before}{name}"
+        yield from commands(command, f"{whole} ") if hasattr(command, "commands") else [whole]
+
+
+def test_every_command_stands_on_the_page():
+    told: set[str] = set()
+    for row in re.findall(r"^\| (`.+?) \|", PAGE, re.MULTILINE):
+        names = re.findall(r"`([^`]+)`", row)
+        group, _, first = names[0].rpartition(" ")
+        if not group:
+            told.update(names)
+            continue
+        told.update(f"{group} {name}" for name in [first, *names[1:]])
+    told = {name for name in told if name == name.lower()}
+    assert told == set(commands(get_command(app)))
+
+
+def test_every_variable_of_ours_stands_on_the_page():
+    read = {
+        name
+        for floor in ("agents", "graphs", "environments", "strategy_store", "tui", "tutelage")
+        for path in (ROOT / floor).rglob("*.py")
+        for name in re.findall(r"TUTELAGE_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
+    }
+    assert read | ROLES == set(re.findall(r"TUTELAGE_[A-Z_]+", PAGE))
