@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
-import inspect
 import re
 import sys
 import traceback
@@ -29,6 +28,7 @@ from tutelage.strategy_store.prompt import Placement, coach_messages, strategies
 
 from .chat_models import as_taken, chat_model, clean_url, fitting_placement, named_at
 from .faults import ModelFault
+from .foreign_calls import call_foreign
 from .transcript import Reply, ToolUse
 
 SPEC_HELP = "app:module:NAME, app:file.py:NAME, or app:NAME@http://host:port/v1"
@@ -209,12 +209,7 @@ class AppStudent(BaseChatModel):
                 app, options = as_taken(app, options)
                 extra |= options
             return await app.ainvoke(given, cast(Any, config), **extra)
-        if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(
-            getattr(app, "__call__", None)  # noqa: B004 - looks for an async __call__
-        ):
-            return await app(given)
-        output = await asyncio.to_thread(app, given)
-        return await output if inspect.isawaitable(output) else output
+        return await call_foreign(app, given)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from tutelage.environments import Environment, McpServer, Scenario, as_json
 
 from .faults import ModelFault
+from .foreign_calls import call_foreign
 from .transcript import ToolUse, Turn
 
 TOOL_SECONDS = 30.0
@@ -159,10 +160,7 @@ def _from_file(environment: Environment, scenario: Scenario) -> Toolbox:
             changed = copy.deepcopy(state)
             if takes_state:
                 arguments["state"] = changed
-            if inspect.iscoroutinefunction(function):
-                result = await function(**arguments)
-            else:
-                result = await asyncio.to_thread(function, **arguments)
+            result = await call_foreign(function, **arguments)
             state = as_json(changed)
             if isinstance(result, str):
                 return result
@@ -198,7 +196,8 @@ def _module(path: Path, changed: int) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    # One that is a script ends by leaving.
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ToolFault(
             f"{path}: cannot be loaded: {type(error).__name__}: {error}", exit_code=1

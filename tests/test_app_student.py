@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import sys
 import textwrap
+import time
 from operator import add
 from typing import Annotated, TypedDict
 
@@ -299,6 +302,40 @@ async def test_an_app_that_needs_a_person_or_gives_no_reply_is_a_fault_in_one_se
             await reply_of(firm, app)
     with pytest.raises(ModelFault, match="cannot be the student"):
         as_student(3)  # type: ignore[arg-type]
+
+
+async def test_an_app_that_does_not_return_holds_no_thread_of_ours(firm):
+    def hangs(messages):
+        time.sleep(5)
+
+    student = as_student(hangs)
+    asked = [
+        asyncio.create_task(student.ainvoke("Hello")) for _ in range((os.cpu_count() or 1) + 4)
+    ]
+    await asyncio.sleep(0.1)
+    assert await asyncio.wait_for(asyncio.to_thread(int, "7"), 2) == 7
+    for one in asked:
+        one.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_an_app_that_ends_the_program_is_a_fault(firm):
+    def leaves(messages):
+        sys.exit(0)
+
+    async def leaves_as_well(messages):
+        sys.exit("bye")
+
+    def runs_out(messages):
+        return next(iter(()))
+
+    for app, said in (
+        (leaves, r"app:leaves failed: .*would have ended the program \(sys.exit\(0\)\)"),
+        (leaves_as_well, r"sys.exit\('bye'\)"),
+        (runs_out, "app:runs_out failed"),
+    ):
+        with pytest.raises(ModelFault, match=said):
+            await reply_of(firm, app)
 
 
 async def test_callbacks_reach_into_the_app(firm):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -172,6 +174,31 @@ async def test_a_tool_that_takes_too_long_is_given_up(desk_firm, monkeypatch):
         assert (await box.use("wait", {})).result == "no answer within 0.05 s"
 
 
+async def test_tools_that_do_not_return_hold_no_thread_of_ours(desk_firm, monkeypatch):
+    monkeypatch.setattr("tutelage.agents.toolbox.TOOL_SECONDS", 0.01)
+    (desk_firm / "tools.py").write_text(
+        "import time\ndef hang() -> str:\n    'Hang.'\n    time.sleep(5)\n    return ''\n"
+    )
+    firm = load_environment(desk_firm)
+    async with open_toolbox(firm, firm.scenarios["slot_in_time"]) as box:
+        for _ in range((os.cpu_count() or 1) + 4):
+            assert (await box.use("hang", {})).error
+    assert await asyncio.wait_for(asyncio.to_thread(int, "7"), 2) == 7
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_what_a_tool_raises_ends_nothing_but_its_call(desk_firm, kind):
+    (desk_firm / "tools.py").write_text(
+        f"import sys\n{kind} leave() -> str:\n    'Leave.'\n    sys.exit(0)\n"
+        f"{kind} run_out() -> str:\n    'Run out.'\n    return next(iter(()))\n"
+    )
+    firm = load_environment(desk_firm)
+    async with open_toolbox(firm, firm.scenarios["slot_in_time"]) as box:
+        left = await box.use("leave", {})
+        assert left.error and "would have ended the program (sys.exit(0))" in left.result
+        assert (await box.use("run_out", {})).error
+
+
 async def test_a_tool_of_chance_is_found_out(desk_firm):
     (desk_firm / "tools.py").write_text(
         "import itertools\nticket = itertools.count()\n"
@@ -192,8 +219,6 @@ async def test_a_failed_call_is_not_made_again(desk_firm):
 
 
 def test_a_model_without_tools_is_refused_in_one_sentence():
-    import asyncio
-
     firm = load_environment(EXAMPLE)
     desk = seat(firm, Says())
     turns = [Turn(speaker="customer", text="Hello there.")]
@@ -240,9 +265,13 @@ def test_a_broken_tools_file_is_named_with_its_line(desk_firm, text, said):
     assert said in str(fault.value)
 
 
-def test_tools_that_fail_to_load_are_one_sentence(desk_firm):
-    (desk_firm / "tools.py").write_text("import no_such_thing\ndef f() -> str:\n    'Doc.'\n")
-    with pytest.raises(ToolFault, match=r"tools.py: cannot be loaded: ModuleNotFoundError"):
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("import no_such_thing", "ModuleNotFoundError"), ("exit(0)", "SystemExit: 0")],
+)
+def test_tools_that_fail_to_load_are_one_sentence(desk_firm, line, said):
+    (desk_firm / "tools.py").write_text(f"{line}\ndef f() -> str:\n    'Doc.'\n")
+    with pytest.raises(ToolFault, match=rf"tools.py: cannot be loaded: {said}"):
         seat(load_environment(desk_firm), Says())
 
 
