@@ -64,7 +64,8 @@ class CoachingOptions:
     """Rounds in a row that keep nothing, after which the alternation has converged."""
     stale_rounds: int = 2
     """Rounds in a row that keep something and yet do not improve the validation dialogues by more
-    than one standard error, after which it has converged as well."""
+    than one standard error, after which it has converged as well. Never with fewer than
+    `convergence.FEWEST` dialogues, which cannot tell."""
     general: bool = True
     """Whether strategies for every state are learned as well, in a step of their own."""
     concurrency: int | None = None
@@ -280,7 +281,8 @@ def compile_coaching(
             scores = await validation_scores(log)
             earlier = {n: cells for n, cells in scores.items() if n < number}
             if number in scores and earlier:
-                improved = step_between(earlier[best_round(earlier)], scores[number]).up
+                step = step_between(earlier[best_round(earlier)], scores[number])
+                improved = step.up if step.tells else None
         await desk.record_usage()
         ended = round_sums(await dialogues_of(log, number), number, decided)
         await desk.record(

@@ -12,6 +12,9 @@ from .sequential import sequential
 
 NO_MATTER = 0.25
 """Mean gain (0-1) of trials below which coaching is of no use, either way."""
+FEWEST = 3
+"""Pairs of validation dialogues below which a standard error tells nothing: of one there is none, and of
+two the mean lies beyond it only where both moved the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class Step:
     mean: float
     error: float
     n: int
+
+    @property
+    def tells(self) -> bool:
+        """Whether there are pairs enough to say that one library is better, or that it is not."""
+        return self.n >= FEWEST
 
     @property
     def up(self) -> bool:
@@ -56,14 +64,15 @@ def step_between(before: Mapping[str, float], after: Mapping[str, float]) -> Ste
 def best_round(scores: Mapping[int, Mapping[str, float]]) -> int:
     """The round (0: before anything was taught) whose library did best on the validation dialogues.
 
-    The last, unless an earlier one was better by more than one standard error; of several such the
-    one with the highest mean.
+    The last, unless an earlier one was better by more than one standard error, of pairs enough to
+    tell; of several such the one with the highest mean.
 
     Args:
         scores: round to cell to satisfaction; at least one round.
     """
     last = max(scores)
-    better = [number for number in scores if step_between(scores[number], scores[last]).down]
+    steps = {number: step_between(scores[number], scores[last]) for number in scores}
+    better = [number for number, step in steps.items() if step.tells and step.down]
     means = {number: float(np.mean(list(scores[number].values()))) for number in better}
     return max(better, key=lambda number: (means[number], number)) if better else last
 

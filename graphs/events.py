@@ -277,7 +277,8 @@ class RoundEnded(_Event):
     )
     validation_rubric: float | None = None
     improved: bool | None = Field(
-        default=None, description="Validation against the best round before; None: not played."
+        default=None,
+        description="Validation against the best round before; None: not played, or too little to tell.",
     )
     library_version: int | None = None
     proposed: int

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tutelage.strategy_store import ChangedMeanwhile
 
 from .acceptance import SATISFACTION, Pair, gain, mean_interval, spread
-from .convergence import best_round, of_no_use, step_between
+from .convergence import FEWEST, best_round, of_no_use, step_between
 from .desk import Desk
 from .events import (
     DialogueJudged,
@@ -162,9 +162,10 @@ async def library_version(desk: Desk) -> int | None:
 async def settle_library(desk: Desk, log: Log, run: str) -> None:
     """Roll the library back to its best round where the last is worse beyond noise.
 
-    Nothing is undone where somebody else has changed the library meanwhile: that is a person's to
-    decide, and the event says so. Nothing is settled where the budget ended after this run has changed
-    the library once more, which no validation dialogue has seen: a run that goes on measures it.
+    Nothing is undone where too few validation dialogues tell, or where somebody else has changed the
+    library meanwhile: that is a person's to decide, and the event says so. Nothing is settled where the
+    budget ended after this run has changed the library once more, which no validation dialogue has
+    seen: a run that goes on measures it.
     """
     scores = await validation_scores(log)
     kinds = ("run_started", "round_ended", "library_settled")
@@ -192,6 +193,8 @@ async def settle_library(desk: Desk, log: Log, run: str) -> None:
     reason = (
         f"none did better on the validation dialogues than that after round {last}, but for noise"
     )
+    if not any(step_between(measured[n], measured[last]).tells for n in measured if n != last):
+        reason = f"fewer than {FEWEST} validation dialogues tell nothing of an earlier one"
     rolled_back = False
     if best != last:
         change = step_between(measured[best], measured[last])

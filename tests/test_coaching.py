@@ -76,6 +76,18 @@ async def test_the_loop_finds_the_cures_and_keeps_no_harm(firm, tmp_path):
         assert summary.baseline_csat < 2 < summary.rounds[-1].validation_csat
 
 
+@pytest.mark.parametrize("few", [1, 2])
+async def test_too_few_validation_dialogues_end_no_run(firm, tmp_path, few):
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(firm, library)
+        options = replace(OPTIONS, rounds=6, validation_dialogues=few)
+        final = await compile_coaching(desk, options).ainvoke({})
+        rounds = (await summarise(desk.log))[0].rounds
+    assert {one.improved for one in rounds} == {None}
+    assert "improved nothing" not in final["stop"], [one.validation_csat for one in rounds]
+    assert final["stop"] == "converged: 2 rounds in a row kept nothing" or final["round"] == 6
+
+
 async def test_kept_strategies_say_where_they_come_from(firm, tmp_path):
     with Library.open(tmp_path / "library.db", create=True) as library:
         desk = world.seat(firm, library)

@@ -23,9 +23,9 @@ def entry(scenario: str, text: str) -> Entry:
     return Entry.new(scenario, strategies=[Strategy.new(text, Provenance(source="teacher"))])
 
 
-async def validated(log, number: int, satisfaction: float) -> None:
-    """Four validation dialogues of a round, all worth the same."""
-    for cell in range(4):
+async def validated(log, number: int, satisfaction: float, many: int = 4) -> None:
+    """The validation dialogues of a round, all worth the same."""
+    for cell in range(many):
         name = f"v{number}.{cell}"
         for event in (
             ev.DialogueStarted(
@@ -85,6 +85,19 @@ def test_the_last_library_stays_unless_an_earlier_one_was_better_beyond_noise():
     assert best_round({3: start}) == 3
 
 
+@pytest.mark.parametrize("few", [1, 2])
+def test_fewer_than_three_cells_tell_nothing_of_a_round(few):
+    better, worse = cells(*[5.0] * few), cells(*[1.0] * few)
+    assert not step_between(worse, better).tells, "neither improved nor stale"
+    assert best_round({0: better, 1: worse}) == 1, "nothing is rolled back for want of evidence"
+
+
+def test_three_cells_tell_whether_a_round_was_better():
+    better = step_between(cells(1, 2, 1), cells(5, 5, 5))
+    assert better.tells and better.up
+    assert best_round({0: cells(5, 5, 5), 1: cells(1, 2, 1)}) == 0
+
+
 async def round_that_harmed(log, library: Library, by: str, scenario: str = "late parcels") -> None:
     """A round whose only lesson took half of the satisfaction."""
     await validated(log, 0, 4.0)
@@ -126,6 +139,20 @@ async def test_what_was_learned_after_the_last_measured_round_is_not_undone(
     else:
         assert len(texts) == 2 and bool(settled) is (stays == "not rolled back")
         assert not any(one.rolled_back for one in settled)
+
+
+async def test_a_round_that_too_few_dialogues_measured_stays_and_the_log_says_why(tmp_path):
+    environment = load_environment(world.build_firm(tmp_path / "world"))
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(environment, library)
+        await validated(desk.log, 0, 4.0, many=2)
+        library.add(entry("late parcels", "Name the harbour."), "run r")
+        await validated(desk.log, 1, 2.0, many=2)
+        await desk.log.append(round_ended(1, library.version))
+        await settle_library(desk, desk.log, "r")
+        (settled,) = [one.event for one in await desk.log.read(kinds=("library_settled",))]
+        assert library.counts()["strategies"] == 1 and not settled.rolled_back
+    assert "fewer than 3 validation dialogues" in settled.reason
 
 
 async def test_what_a_person_does_while_a_run_settles_is_not_undone(tmp_path, monkeypatch):

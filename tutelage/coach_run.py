@@ -19,6 +19,7 @@ from tutelage.graphs.coaching import (
     CoachingOptions,
     compile_coaching,
 )
+from tutelage.graphs.convergence import FEWEST
 from tutelage.graphs.desk import Desk, Retrieval, open_desk, placement_of
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.rollouts import training_scenarios
@@ -154,6 +155,12 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
         talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
         if not environment.split("validation"):
             talk().print("this firm has no validation split: progress is seen on training only")
+        elif 0 < min(request.validation, len(environment.split("validation"))) < FEWEST:
+            talk().print(
+                f"fewer than {FEWEST} validation dialogues do not tell whether a round improved "
+                "anything: the run ends by its rounds, or by rounds that keep nothing",
+                soft_wrap=True,
+            )
         options = request.options()
         async with under_way(log, desk, started, work_of(environment, options)) as ending:
             graph = compile_coaching(desk, options, run=folder.name)
