@@ -118,6 +118,15 @@ async def test_figures_are_remembered(tmp_path, monkeypatch):
     assert remembered(found.judge, "14 of bakery") == found.figures, "the whole one is better"
 
 
+async def test_figures_that_cannot_be_kept_cost_no_result(tmp_path, monkeypatch, capsys):
+    (tmp_path / "data").write_text("a file where a folder should be")
+    monkeypatch.setattr("tutelage.judge_run.user_data_path", lambda _: tmp_path / "data")
+    found = await calibration_of(tmp_path, "honest")
+    remember(found)
+    assert "figures are not remembered" in capsys.readouterr().err
+    assert remembered(found.judge) is None
+
+
 @pytest.mark.parametrize("changed", ["judge.py", "reply_faults.py", "prompts/judge.md"])
 async def test_figures_hold_for_the_way_of_judging_they_were_found_with(
     tmp_path, monkeypatch, changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 from commands import in_a_process, tutelage
@@ -162,6 +163,38 @@ def test_no_text_of_a_library_commands_the_terminal(tmp_path, words):
     # What is exported is read back as it is; its quotes are for the eye alone.
     quotes = [line for line in done.stdout.splitlines() if line.startswith(">")]
     assert not obeyed("".join(quotes) if words[0] == "export" else done.stdout)
+
+
+def test_no_firms_file_commands_the_terminal(tmp_path):
+    tutelage("env", "new", "bakery", cwd=tmp_path)
+    config = tmp_path / "bakery" / "environment.yaml"
+    hostile = 'title: "Bread \\e]0;owned\\a\\e[2J"'
+    config.write_text(re.sub("^title:.*$", lambda _: hostile, config.read_text(), flags=re.M))
+    shown = tutelage("env", "show", "bakery", cwd=tmp_path)
+    assert shown.returncode == 0 and "Bread" in shown.stdout and not obeyed(shown.stdout)
+
+
+def test_brackets_in_a_folders_name_are_no_markup(tmp_path):
+    folder = tmp_path / "runs" / "[slug]" / "a"
+    asyncio.run(written(folder))
+    gone = tutelage("map", folder / "[/b]")
+    assert "[/b]" in gone.stderr and "[slug]" in gone.stderr and gone.returncode == 2
+    with recording() as endpoint:
+        played = tutelage(
+            "simulate", "airline", "--dialogues", 1, "--exchanges", 1, "--run", "[x]/[/y]",
+            "--student", endpoint.spec, "--customer", endpoint.spec, "--judge", endpoint.spec,
+            cwd=tmp_path, OPENAI_API_KEY="x",
+        )  # fmt: skip
+    assert played.returncode == 0 and "run [x]/[/y] - see it" in played.stderr, played.stderr
+
+
+def test_where_the_terminal_cannot_write_a_letter_the_rest_is_written(tmp_path):
+    tutelage("env", "new", "bakery", cwd=tmp_path)
+    config = tmp_path / "bakery" / "environment.yaml"
+    words = config.read_text(encoding="utf-8")
+    config.write_text(re.sub("^title:.*$", "title: Bäckerei ─", words, flags=re.M), "utf-8")
+    done = in_a_process("env", "show", "bakery", cwd=tmp_path, PYTHONIOENCODING="ascii:strict")
+    assert done.returncode == 0 and "personas" in done.stdout, done.stderr
 
 
 def test_the_version_is_told():

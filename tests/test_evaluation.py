@@ -292,6 +292,21 @@ async def test_a_resumed_run_has_what_is_left_of_its_budget(firm, tmp_path):
             assert desk.meter.tokens == 600
 
 
+async def test_a_run_has_one_process_at_a_time(firm, tmp_path):
+    asked = RunStarted(command="coach", environment="world", models={})
+    async with await TalkingLog.open(tmp_path) as log, await TalkingLog.open(tmp_path) as other:
+        desk = world.seat(firm, None, log=log)
+        async with under_way(log, desk, asked):
+            with pytest.raises(RunFault, match="another process goes on with this run") as caught:
+                async with under_way(other, world.seat(firm, None, log=other), asked):
+                    raise AssertionError("two would play every dialogue twice")
+        assert caught.value.exit_code == 2
+        async with under_way(other, world.seat(firm, None, log=other), asked):
+            pass
+        begun = await log.read(kinds=("run_started",))
+    assert len(begun) == 2, "what was refused has written nothing"
+
+
 @pytest.mark.parametrize("usd", [None, 1.0])
 async def test_a_run_with_a_budget_in_dollars_says_which_models_are_free(
     firm, tmp_path, capsys, usd

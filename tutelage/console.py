@@ -17,9 +17,9 @@ from rich.text import Text
 @cache
 def talk() -> Console:
     """The console for progress, notes and errors, on stderr. One for all: what is said while a bar is
-    drawn must stand above it.
+    drawn must stand above it. It reads no markup: folders and names may hold brackets.
     """
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 _results: ContextVar[TextIO | None] = ContextVar("results", default=None)
@@ -39,14 +39,22 @@ def results_alone() -> Iterator[None]:
         _results.reset(token)
 
 
-def result(text: str) -> None:
-    """Write one result to stdout as it is, without markup or wrapping."""
-    _write(_stdout(), text + "\n")
+def result(text: str, *, exact: bool = False) -> None:
+    """Write one result to stdout, without markup or wrapping, and without what a terminal might obey.
+
+    Args:
+        text: what to write.
+        exact: as it is, for what programs read and what is promised byte for byte.
+    """
+    # On use: what is needed for this only need not be waited for by `--help`.
+    from tutelage.strategy_store.plain_text import clean
+
+    _write(_stdout(), (text if exact else clean(text)) + "\n")
 
 
 def result_table(table: RenderableType) -> None:
     """Write a table to stdout, as plain text of 100 columns where nobody watches."""
-    console = Console(file=_stdout(), highlight=False)
+    console = Console(file=_stdout(), highlight=False, markup=False)
     if not console.is_terminal:
         console.width = 100
     console.print(table)
@@ -54,12 +62,11 @@ def result_table(table: RenderableType) -> None:
 
 def result_json(value: Any) -> None:
     """Write one JSON document to stdout."""
-    result(json.dumps(value, indent=2, ensure_ascii=False))
+    result(json.dumps(value, indent=2, ensure_ascii=False), exact=True)
 
 
 def complain(error: BaseException) -> None:
     """Write an error to stderr: what was wrong, where, and what to do."""
-    # On use: what is needed for this only need not be waited for by `--help`.
     from tutelage.strategy_store.plain_text import clean
 
     talk().print(Text("error: ", style="bold red") + Text(clean(str(error))), soft_wrap=True)

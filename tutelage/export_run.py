@@ -92,7 +92,7 @@ async def _firm_of(log: RunLog, run: Path, env: str | None) -> Environment:
 
 def _write(records: list[dict[str, Any]], out: Path | None, said: str) -> None:
     if out is None:
-        result(as_jsonl(records).rstrip("\n")) if records else None
+        result(as_jsonl(records).rstrip("\n"), exact=True) if records else None
     else:
         out.write_text(as_jsonl(records), encoding="utf-8")
         result(str(out))

@@ -150,16 +150,22 @@ class _Remembered(BaseModel):
 
 
 def remember(found: Calibration, sample: str = "") -> None:
-    """Keep a judge's figures for the reports to come, with the way of judging they hold for.
+    """Keep a judge's figures for the reports to come, with the way of judging they hold for; says so
+    where they cannot be kept.
 
     Args:
         found: the calibration.
         sample: which items it was made of; "" for all of them.
     """
     path = _place(found.judge, sample)
-    path.parent.mkdir(parents=True, exist_ok=True)
     kept = _Remembered(judged_by=_judged_by(), figures=found.figures)
-    path.write_text(kept.model_dump_json(indent=2), encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(kept.model_dump_json(indent=2), encoding="utf-8")
+    except OSError as error:
+        # What they were found for goes on: they are only found anew next time.
+        told = f"note: the judge's figures are not remembered: {path}: {error.strerror or error}"
+        talk().print(told, soft_wrap=True)
 
 
 def remembered(spec: str, sample: str = "") -> Figures | None:

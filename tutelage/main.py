@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -55,6 +56,10 @@ def run() -> None:
     A fault that is meant for people carries an `exit_code`; it is printed as one sentence. Any
     other exception is a defect of ours and keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A letter that a terminal or a file of today's Windows cannot hold costs no result.
+            stream.reconfigure(errors="replace")
     try:
         app()
     except KeyboardInterrupt:

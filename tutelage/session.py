@@ -7,13 +7,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 from rich.text import Text
 
@@ -174,7 +175,34 @@ async def under_way(
         desk: what writes into it, and whose usage is told.
         started: how it begins.
         work: all that is to do, in dialogues (`talking_log.WORK`); None where nobody can know.
+
+    Raises:
+        RunFault: where another process goes on with this run; nothing is written then.
     """
+    with _alone_in(log.path.parent):
+        async with _begun(log, desk, started, work) as ending:
+            yield ending
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Two that went on with one run would each play what the other plays."""
+    lock = FileLock(folder / "run.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as taken:
+        told = f"{folder}: another process goes on with this run; watch it, or wait until it ends"
+        raise RunFault(told, 2) from taken
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@asynccontextmanager
+async def _begun(
+    log: TalkingLog, desk: Desk, started: RunStarted, work: int | None
+) -> AsyncIterator[Ending]:
     desk.log = log
     await log.recall()
     earlier, _ = await summarise(log)

@@ -306,7 +306,7 @@ def chats(
         skip_broken=skip_broken,
     )
     for problem in made.left_out[:10]:
-        talk().print(f"left out: {problem}", soft_wrap=True, markup=False)
+        talk().print(f"left out: {problem}", soft_wrap=True)
     if len(made.left_out) > 10:
         talk().print(f"left out: {len(made.left_out) - 10} more lines")
     if made.found > limit:

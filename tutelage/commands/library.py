@@ -22,11 +22,10 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of strategi
 
 
 def _line(text: str) -> None:
-    """Write one line, of what others wrote: an escape in it must not reach the terminal."""
+    """Write one line of what others wrote."""
     from tutelage.console import result
-    from tutelage.strategy_store.plain_text import clean
 
-    result(clean(text).replace("\n", " "))
+    result(text.replace("\n", " "))
 
 
 def _user() -> str:
@@ -115,7 +114,6 @@ def show(
     from tutelage.console import result, result_json
     from tutelage.strategy_store import Deployment, Library
     from tutelage.strategy_store.exchange import export_text
-    from tutelage.strategy_store.plain_text import clean
     from tutelage.strategy_store.retrieval import THRESHOLD, TOP
 
     if dialogue is not None:
@@ -132,7 +130,7 @@ def show(
                 placement=placement or _placement_for(model, opened),
                 embeddings=embedding_model(embeddings),
             )
-            result(sent_for(deployment, dialogue))
+            result(sent_for(deployment, dialogue), exact=True)
         return
     if {model, placement, top, threshold, embeddings} != {None}:
         raise typer.BadParameter(
@@ -146,7 +144,7 @@ def show(
     if json:
         result_json([entry.model_dump() for entry in chosen])
     else:
-        result(clean(export_text(chosen, "prompt" if prompt else "markdown")).rstrip("\n"))
+        result(export_text(chosen, "prompt" if prompt else "markdown").rstrip("\n"))
 
 
 def _placement_for(model: str | None, library: Library) -> Placement:
@@ -508,7 +506,7 @@ def export_library(
         entries = opened.entries(("approved",)) if form in _SENT else opened.entries()
     text = export_text(entries, form)
     if out is None:
-        result(text.rstrip("\n"))
+        result(text.rstrip("\n"), exact=True)
     else:
         out.write_text(text, encoding="utf-8")
         result(str(out))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Annotated
 
@@ -24,7 +23,7 @@ def list_models(
     """
     from tutelage.agents.catalogue import CATALOGUE
     from tutelage.agents.weights import is_pulled, models_dir
-    from tutelage.console import result, result_json
+    from tutelage.console import result_json, result_table
 
     rows = []
     for model in CATALOGUE.values():
@@ -45,7 +44,6 @@ def list_models(
         result_json(rows)
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -58,10 +56,7 @@ def list_models(
         table.add_row(
             row["name"], row["licence"], f"{row['bytes'] / 1e6:,.0f} MB", here, row["use"]
         )
-    console = Console(file=sys.stdout)
-    with console.capture() as captured:
-        console.print(table)
-    result(captured.get().rstrip("\n"))
+    result_table(table)
 
 
 @app.command("pull")
