@@ -114,6 +114,16 @@ async def test_a_dialogue_opens_with_its_authors_words_or_with_those_said_anew()
     assert f'in words of their own: "{scenario.opening}"' in model.pages[0]
 
 
+async def test_an_authors_line_may_be_longer_than_a_models():
+    environment = load_environment("airline")
+    opening = "It is a long story, and I tell all of it. " * 20
+    scenario = environment.scenarios["married_name"].model_copy(update={"opening": opening})
+    persona = environment.personas_for(scenario)[0]
+    customer = open_desk(environment, customer=Says(), judge=Says(), teacher=Says()).customer
+    line = (await customer.speak(persona, scenario, [], 2)).line
+    assert line and line.customer_says == opening
+
+
 async def test_what_the_scripts_example_says_is_nobody_elses_fact():
     environment = load_environment("airline")
     scenario = environment.scenarios["dog_cabin"]
