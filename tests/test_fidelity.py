@@ -116,7 +116,7 @@ async def test_a_dialogue_opens_with_its_authors_words_or_with_those_said_anew()
 
 async def test_an_authors_line_may_be_longer_than_a_models():
     environment = load_environment("airline")
-    opening = "It is a long story, and I tell all of it. " * 20
+    opening = ("It is a long story, and I tell all of it. " * 20).strip()
     scenario = environment.scenarios["married_name"].model_copy(update={"opening": opening})
     persona = environment.personas_for(scenario)[0]
     customer = open_desk(environment, customer=Says(), judge=Says(), teacher=Says()).customer
