@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ async def strategy_step(
     """
     state = weak.state
     failures: list[str] = []
-    known = {entry.id for entry in desk.library.entries()} if desk.library else set()
+    held = await asyncio.to_thread(desk.library.entries) if desk.library else []
+    known = {entry.id for entry in held}
     # All replies are drawn before any is judged, here and below: an endpoint that holds the
     # student's prompt then need not read it anew after each of the judge's.
     plain = await plain_replies(desk, [state] * options.choose_pairs, seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ class Library(History):
     def __init__(self, connection: sqlite3.Connection, path: Path):
         super().__init__(connection, path)
         self._indexes: dict[tuple[tuple[Status, ...], int], tuple[int, Index]] = {}
+        self._building = threading.Lock()
 
     def placement_for(self, student: str, default: Placement = "after") -> Placement:
         """Where in this student's prompt the strategies stand best, as was measured.
@@ -413,15 +415,20 @@ class Library(History):
 
         # An index holds on to its embeddings, so no other can have the same id meanwhile.
         key = (tuple(sorted(statuses)), id(embeddings))
-        with self._lock:
-            version = self.version
-            cached = self._indexes.pop(key, None)
-            if cached is None or cached[0] != version:
-                cached = (version, Index(self.entries(statuses), embeddings))
-            self._indexes[key] = cached
-            if len(self._indexes) > MOST_INDEXES:
-                del self._indexes[next(iter(self._indexes))]
-        return cached[1]
+        if found := self._index_of_now(key):
+            return found
+        # Embedding takes its time: others read and write meanwhile, and none embeds the same again.
+        with self._building:
+            if found := self._index_of_now(key):
+                return found
+            with self._lock:
+                version, entries = self.version, self.entries(statuses)
+            made = Index(entries, embeddings)
+            with self._lock:
+                self._indexes[key] = (version, made)
+                if len(self._indexes) > MOST_INDEXES:
+                    del self._indexes[next(iter(self._indexes))]
+        return made
 
     async def aindex(
         self, statuses: Sequence[Status] = ("approved",), embeddings: Embeddings | None = None
@@ -436,6 +443,16 @@ class Library(History):
         return LibraryRetriever(library=self, **options)
 
     # Within
+
+    def _index_of_now(self, key: tuple[tuple[Status, ...], int]) -> Index | None:
+        """The index that was made of the library as it is now, if any."""
+        with self._lock:
+            held = self._indexes.pop(key, None)
+            if held is None or held[0] != self.version:
+                return None
+            # The one asked for last stands last, so that the first may go.
+            self._indexes[key] = held
+        return held[1]
 
     def _set_status(
         self,

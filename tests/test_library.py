@@ -9,12 +9,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from tutelage.environments import load_environment
 from tutelage.strategy_store import (
@@ -326,8 +329,6 @@ def test_none_are_given_where_none_are_asked_for(library, top):
 
 
 def test_two_doors_with_different_embeddings_embed_the_library_once_each(library):
-    from langchain_core.embeddings import DeterministicFakeEmbedding
-
     class Counting(DeterministicFakeEmbedding):
         calls: int = 0
 
@@ -347,6 +348,33 @@ def test_two_doors_with_different_embeddings_embed_the_library_once_each(library
     for _ in range(30):
         library.index(("proposed",), Counting(size=4))
     assert len(library._indexes) < 10, "doors that come and go leave nothing behind"
+
+
+def test_an_index_in_the_making_keeps_nobody_waiting_and_is_made_once(library):
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(DeterministicFakeEmbedding):
+        calls: int = 0
+
+        def embed_documents(self, texts):
+            self.calls += 1
+            begun.set()
+            assert go_on.wait(20)
+            return super().embed_documents(texts)
+
+    library.add(entry(), "me")
+    slow = Slow(size=4)
+    with ThreadPoolExecutor(4) as threads:
+        try:
+            made = [threads.submit(library.index, ("proposed",), slow) for _ in range(2)]
+            assert begun.wait(20)
+            assert len(threads.submit(library.entries).result(5)) == 1
+            threads.submit(library.add, entry("a customer who waits"), "me").result(5)
+        finally:
+            go_on.set()
+        sizes = [len(one.result(20).entries) for one in made]
+    assert sizes in ([1, 2], [2, 1]), "who asks later is given what was added meanwhile"
+    assert len(library.index(("proposed",), slow).entries) == 2 and slow.calls == 2
 
 
 @pytest.mark.parametrize(
