@@ -24,6 +24,7 @@ from tutelage.strategy_store import Library, Placement
 from .catalogue import DEFAULT_MODEL
 from .faults import ModelFault, chain_of, status_of
 from .local_chat import ChatLocal
+from .surrogates import mended
 from .weights import weights_path
 
 __all__ = [
@@ -344,7 +345,7 @@ def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
 
 def _first_line(error: BaseException) -> str:
     """What an exception says, in at most 200 characters of one line, with no secrets."""
-    text = redacted(" ".join(str(error).split()))
+    text = redacted(mended(" ".join(str(error).split())))
     return text if len(text) <= 200 else text[:197] + "..."
 
 

@@ -31,7 +31,8 @@ async def call_foreign(function: Callable[..., Any], /, *args: Any, **kwargs: An
         EndedItself: where it calls `sys.exit`; whatever else it raises passes as it is.
     """
     try:
-        if any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None)))):  # noqa: B004 - looks for an async __call__
+        called = getattr(function, "__call__", None)  # noqa: B004 - looks for an async __call__
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
             return await function(*args, **kwargs)
         answer = await _on_own_thread(partial(function, *args, **kwargs))
         return await answer if inspect.isawaitable(answer) else answer

@@ -19,6 +19,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic_core import from_json
 
+from .surrogates import mended
+
 
 def answer_schema(tools: Sequence[BaseTool]) -> dict[str, Any]:
     """The JSON schema of an answer: either `say`, or `tool` with its `arguments`."""
@@ -61,7 +63,7 @@ def heard(message: AIMessage) -> AIMessage:
     """
     kept = {"usage_metadata": message.usage_metadata, "response_metadata": {}}
     try:
-        said = json.loads(message.text)
+        said = mended(json.loads(message.text))
         if "say" in said:
             return AIMessage(said["say"], **kept)
         call = ToolCall(name=said["tool"], args=dict(said["arguments"]), id="call")

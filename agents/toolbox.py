@@ -27,6 +27,7 @@ from tutelage.environments import Environment, McpServer, Scenario, as_json
 
 from .faults import ModelFault
 from .foreign_calls import call_foreign
+from .surrogates import mended
 from .transcript import ToolUse, Turn
 
 TOOL_SECONDS = 30.0
@@ -161,7 +162,7 @@ def _from_file(environment: Environment, scenario: Scenario) -> Toolbox:
             if takes_state:
                 arguments["state"] = changed
             result = await call_foreign(function, **arguments)
-            state = as_json(changed)
+            state = mended(as_json(changed))
             if isinstance(result, str):
                 return result
             return json.dumps(result, ensure_ascii=False, default=str)
@@ -286,6 +287,7 @@ async def _answer(tool: BaseTool, arguments: dict[str, Any]) -> ToolMessage:
 
 
 def _cut(text: str) -> str:
+    text = mended(text)
     return text if len(text) <= MAX_RESULT else f"{text[:MAX_RESULT]} ... (cut)"
 
 

@@ -24,6 +24,7 @@ from .chat_models import as_taken, fault_of, runs_here, supports_logprobs, token
 from .faults import ModelFault
 from .meter import Meter, Role
 from .spoken_tools import answer_schema, heard, spoken
+from .surrogates import mended, mended_message
 from .tracing import model_span
 
 T = TypeVar("T", bound=BaseModel)
@@ -172,6 +173,7 @@ class Voice:
                     message = await model.ainvoke(messages, **options)
                 else:
                     message = await _streamed(model, self.model, messages, hear, **options)
+                message = mended_message(message)
             except ModelFault:
                 raise
             except Exception as error:
@@ -193,13 +195,13 @@ async def _streamed(
     async for chunk in model.astream(messages, **options):
         if not isinstance(chunk, AIMessageChunk):
             # A model that cannot stream gives its whole answer in one.
-            hear(chunk.text)
+            hear(mended(chunk.text))
             return chunk
         chunks.append(chunk)
         piece = chunk.text or "".join(c["args"] or "" for c in chunk.tool_call_chunks)
         if piece:
             said += piece
-            hear(said)
+            hear(mended(said))
     whole = message_chunk_to_message(add_ai_message_chunks(*chunks))
     assert isinstance(whole, AIMessage)
     return whole

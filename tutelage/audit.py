@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from tutelage.agents.surrogates import mended
 from tutelage.strategy_store import Deployment, LibraryFault
 from tutelage.strategy_store.prompt import Message
 
@@ -35,7 +36,7 @@ def read_dialogue(path: Path) -> list[Message]:
     name = "stdin" if str(path) == "-" else str(path)
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        found = json.loads(text)
+        found = mended(json.loads(text))
     except json.JSONDecodeError as error:
         raise LibraryFault(f"{name}:{error.lineno}: is no valid JSON: {error.msg}", 2) from error
     except (OSError, UnicodeDecodeError, RecursionError) as error:

@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from tutelage.agents.chat_models import clean_url, named_at, redacted
 from tutelage.agents.faults import ModelFault
+from tutelage.agents.surrogates import mended
 from tutelage.proxy_errors import ProxyError, fault_error
 from tutelage.proxy_model import ModelUpstream
 from tutelage.strategy_store import Deployment, LibraryFault, coach_wire
@@ -246,8 +247,7 @@ async def _forward(
         **({"authorization": authorization} if authorization else {}),
     }
     propagate.inject(headers)
-    # Surrogates of broken text must not become a fault of ours.
-    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    content = json.dumps(body, ensure_ascii=False).encode()
     try:
         answer = await client.send(
             client.build_request(
@@ -364,7 +364,7 @@ async def _body(request: Request) -> dict[str, Any]:
         if len(pieces) > MAX_BODY:
             raise ProxyError(413, f"The request is larger than {MAX_BODY:,} bytes.")
     try:
-        body = json.loads(bytes(pieces))
+        body = mended(json.loads(bytes(pieces)))
     except (ValueError, RecursionError) as error:
         raise ProxyError(400, "The request's body is not valid JSON.") from error
     if not isinstance(body, dict):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tutelage.agents.faults import ModelFault
+from tutelage.agents.surrogates import mended
 
 _TYPES = {
     400: "invalid_request_error",
@@ -43,14 +44,13 @@ class ProxyError(Exception):
         self.code = str(code or status)
         self.headers = dict(headers or {})
         default = "invalid_request_error" if status < 500 else "server_error"
-        self.body = {
-            "error": {
-                "message": message,
-                "type": type_ or _TYPES.get(status, default),
-                "param": param,
-                "code": code,
-            }
+        error = {
+            "message": message,
+            "type": type_ or _TYPES.get(status, default),
+            "param": param,
+            "code": code,
         }
+        self.body = {"error": mended(error)}
 
 
 def fault_error(fault: ModelFault, status: int | None = None) -> ProxyError:

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolCallChunk, co
 
 from tutelage.agents.chat_models import as_taken, fault_of, token_logprobs
 from tutelage.agents.faults import status_of
+from tutelage.agents.surrogates import mended, mended_message
 from tutelage.proxy_errors import ProxyError, fault_error
 
 _FIELDS = (
@@ -63,7 +64,7 @@ class ModelUpstream:
         }
         if not body.get("stream"):
             try:
-                message = await runnable.ainvoke(messages, **options)
+                message = mended_message(await runnable.ainvoke(messages, **options))
             except Exception as error:
                 raise self._failed(error) from error
             return {**head, "object": "chat.completion", **_whole(message)}
@@ -123,7 +124,7 @@ class ModelUpstream:
     ) -> AsyncIterator[str]:
         def event(choices: list[dict[str, Any]], **more: Any) -> str:
             chunk = {**head, "object": "chat.completion.chunk", "choices": choices, **more}
-            return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+            return f"data: {mended(json.dumps(chunk, ensure_ascii=False))}\n\n"
 
         def part(delta: dict[str, Any], reason: str | None = None) -> str:
             return event([{"index": 0, "delta": delta, "finish_reason": reason}])
