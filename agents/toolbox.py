@@ -11,12 +11,12 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
@@ -30,8 +30,9 @@ from .foreign_calls import call_foreign
 from .surrogates import mended
 from .transcript import ToolUse, Turn
 
+T = TypeVar("T")
 TOOL_SECONDS = 30.0
-"""How long one call may take."""
+"""How long one call may take, and each step in opening a session with an MCP server."""
 MAX_RESULT = 8000
 """Characters of a result that reach the model; what is longer is cut, and says so."""
 
@@ -214,21 +215,21 @@ async def _served(environment: Environment, scenario: Scenario) -> AsyncIterator
     client_kind, load_tools = _adapters()
     client = client_kind({"firm": _connection(server, environment.path)})
     async with _named_faults(server, client.session("firm")) as session:
-        offered = {tool.name: tool for tool in await load_tools(session)}
+        offered = {tool.name: tool for tool in await _in_time(load_tools(session))}
         for name in filter(None, (server.reset, server.read)):
             if name not in offered:
                 known = ", ".join(sorted(offered))
                 raise ToolFault(f"the MCP server offers no tool {name!r}; it offers {known}")
         if server.reset:
             state = environment.state_for(scenario)
-            reset = await _answer(offered[server.reset], {"state": state})
+            reset = await _in_time(_answer(offered[server.reset], {"state": state}))
             if reset.status == "error":
                 raise ToolFault(f"{server.reset!r} took no state: {_short(reset.text)}")
 
         async def read() -> dict[str, Any]:
             if not server.read:
                 return {}
-            text = (await _answer(offered[server.read], {})).text
+            text = (await _in_time(_answer(offered[server.read], {}))).text
             try:
                 state = json.loads(text)
             except ValueError as error:
@@ -243,11 +244,11 @@ async def _served(environment: Environment, scenario: Scenario) -> AsyncIterator
 
 @asynccontextmanager
 async def _named_faults(server: McpServer, session: Any) -> AsyncIterator[Any]:
-    """A session whose failures to start name the server, not the plumbing."""
+    """A session whose failures name the server, not the plumbing."""
     where = server.url or " ".join([server.command, *server.args])
     try:
-        async with session as opened:
-            yield opened
+        async with AsyncExitStack() as stack:
+            yield await _in_time(stack.enter_async_context(session))
     except (ToolFault, ModelFault):
         raise
     except (Exception, ExceptionGroup) as error:
@@ -257,6 +258,19 @@ async def _named_faults(server: McpServer, session: Any) -> AsyncIterator[Any]:
         if isinstance(cause, ModelFault):
             raise cause from error
         raise ToolFault(f"the MCP server `{where}` does not answer: {cause}") from error
+
+
+async def _in_time(answer: Awaitable[T]) -> T:
+    """What a server answers, as long as a call may take.
+
+    Raises:
+        TimeoutError: where it takes longer.
+    """
+    try:
+        async with asyncio.timeout(TOOL_SECONDS):
+            return await answer
+    except TimeoutError as error:
+        raise TimeoutError(f"nothing came within {TOOL_SECONDS:g} s") from error
 
 
 def _adapters() -> tuple[Any, Any]:

@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import StructuredTool
 from scripted_tools import Acts, Lines, Says, calls
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.toolbox import MAX_RESULT, ToolFault, final_state, open_toolbox
@@ -409,3 +411,42 @@ async def test_an_mcp_server_that_does_not_start_or_lacks_a_tool_is_named(mcp_fi
     firm = load_environment(mcp_firm)
     with pytest.raises(ToolFault, match=r"`no_such_program server\.py` does not answer"):
         await final_state(firm, firm.scenarios["slot_in_time"], [])
+
+
+async def test_an_mcp_server_that_starts_and_says_nothing_is_given_up(mcp_firm, monkeypatch):
+    monkeypatch.setattr("tutelage.agents.toolbox.TOOL_SECONDS", 1.0)
+    (mcp_firm / "server.py").write_text("import time\ntime.sleep(90)\n")
+    firm = load_environment(mcp_firm)
+    said = r"server\.py` does not answer: nothing came within 1 s"
+    with pytest.raises(ToolFault, match=said):
+        await asyncio.wait_for(final_state(firm, firm.scenarios["slot_in_time"], []), 30)
+
+
+@pytest.mark.parametrize("place", ["list", "set_state", "get_state"])
+async def test_an_mcp_server_that_falls_silent_is_given_up(mcp_firm, monkeypatch, place):
+    class Client:
+        def __init__(self, connections):
+            pass
+
+        @asynccontextmanager
+        async def session(self, name):
+            yield None
+
+    async def tools(session):
+        await silent_at("list")
+        return [
+            StructuredTool.from_function(coroutine=partial(silent_at, name), name=name,
+                                         description=name, args_schema={"type": "object"})
+            for name in ("set_state", "get_state")
+        ]  # fmt: skip
+
+    async def silent_at(here, **arguments):
+        if here == place:
+            await asyncio.Event().wait()
+        return "{}"
+
+    monkeypatch.setattr("tutelage.agents.toolbox.TOOL_SECONDS", 0.05)
+    monkeypatch.setattr("tutelage.agents.toolbox._adapters", lambda: (Client, tools))
+    firm = load_environment(mcp_firm)
+    with pytest.raises(ToolFault, match=r"server\.py` does not answer: nothing came within"):
+        await asyncio.wait_for(final_state(firm, firm.scenarios["slot_in_time"], []), 5)
