@@ -125,7 +125,7 @@ def coaching_graph(
         checkpointer: LangGraph's, for those who nest the graph.
 
     Raises:
-        ModelFault: where a model cannot be had.
+        ModelFault: where a model cannot be had; LibraryFault where the library may only be read.
     """
     desk = open_desk(
         environment,
@@ -150,7 +150,13 @@ def compile_coaching(
     run: str = "",
     checkpointer: BaseCheckpointSaver | None = None,
 ) -> CompiledStateGraph:
-    """The coaching graph for agents that are already seated; `run` is named in the provenance."""
+    """The coaching graph for agents that are already seated; `run` is named in the provenance.
+
+    Raises:
+        LibraryFault: where the library may only be read.
+    """
+    if desk.library is not None:
+        desk.library.check_writable()
     log: Log = desk.log or MemoryLog()
     desk.log = log
     dialogue = compile_dialogue(desk, options.max_exchanges)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,11 +15,14 @@ from typing import Self
 
 from pydantic import ValidationError
 from rapidfuzz import process
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 from . import reshaping
 from .entry import ALL_STATUSES, Entry, Status, Strategy
 
 SCHEMA = 1
+WAITED = 10.0
+"""Seconds that a process waits for another to let go of the file."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS library (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS versions (
@@ -85,38 +89,44 @@ class History:
         self._connection = connection
         self._lock = threading.RLock()
         self.path = path
+        self.read_only = False
+        """Whether it was opened where it may not be written; every change is then a fault."""
 
     @classmethod
     def open(cls, path: str | Path, *, create: bool = False) -> Self:
-        """Open a library file.
+        """Open a library file: for reading only where it may not be written. In a folder that may not be
+        written either it is then read as it lies, and what others change from now on may not be seen.
 
         Args:
             path: the file.
-            create: make it where it is missing.
+            create: make it where it is missing; it must be one that may be written then.
 
         Raises:
             LibraryFault: where it is missing (exit code 2), no library, broken, written by a newer
-                version of tutelage, or cannot be written.
+                version of tutelage, or cannot be written though it is to be made.
         """
         path = Path(path)
         if not create and not path.is_file():
             raise LibraryFault(f"{path}: there is no such library", 2)
+        read_only = not create and not _may_be_written(path)
         connection: sqlite3.Connection | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
-            connection.isolation_level = None
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(
+                _reading_uri(path) if read_only else path, uri=read_only, timeout=WAITED,
+                check_same_thread=False, isolation_level=None,
+            )  # fmt: skip
             tables = {
                 name for (name,) in connection.execute("SELECT name FROM sqlite_master").fetchall()
             }
             if tables and "library" not in tables:
                 raise LibraryFault(f"{path}: is a database, but no library of strategies")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(_TABLES)
-            connection.execute("INSERT OR IGNORE INTO library VALUES ('schema', ?)", (str(SCHEMA),))
+            if not read_only:
+                _make_ready(connection)
             (found,) = connection.execute(
                 "SELECT value FROM library WHERE name='schema'"
-            ).fetchone()
+            ).fetchone() or ("",)
         except (OSError, sqlite3.Error) as error:
             if connection is not None:
                 connection.close()
@@ -133,13 +143,27 @@ class History:
                 f"{path}: was written by a newer tutelage (format {found}, this one reads {SCHEMA});"
                 " update tutelage"
             )
-        return cls(connection, path)
+        opened = cls(connection, path)
+        opened.read_only = read_only
+        return opened
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def check_writable(self) -> None:
+        """Raise now what a later change would raise.
+
+        Raises:
+            LibraryFault: where the library may only be read.
+        """
+        if self.read_only:
+            raise LibraryFault(
+                f"{self.path}: is read-only: it, or the folder it lies in, may not be written here; "
+                "change a copy that may"
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -408,6 +432,7 @@ class History:
         Raises:
             LibraryFault: where the file cannot be written.
         """
+        self.check_writable()
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -506,6 +531,50 @@ class History:
         close = process.extractOne(id_, list(valid), score_cutoff=60)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return LibraryFault(f"{self.path}: holds nothing with the id {id_!r}{hint}", 2)
+
+
+def _may_be_written(path: Path) -> bool:
+    """Whether SQLite can write a library: the file, and beside it what is not in the file yet."""
+    beside = _wal_of(path)
+    return _writable(path) and (beside.exists() or _writable(beside.parent))
+
+
+def _reading_uri(path: Path) -> str:
+    """A library opened by this can be read and not changed, also where its folder is read-only."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    beside = _wal_of(path)
+    # SQLite cannot keep its index of the WAL in such a folder; without a WAL it needs none.
+    return uri if beside.exists() or _writable(beside.parent) else f"{uri}&immutable=1"
+
+
+def _wal_of(path: Path) -> Path:
+    real = path.resolve()
+    return real.with_name(f"{real.name}-wal")
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _locked(error: BaseException) -> bool:
+    return (
+        isinstance(error, sqlite3.OperationalError)
+        and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    )
+
+
+# SQLite does not wait by itself where a reader is about to become a writer, as here.
+@retry(
+    retry=retry_if_exception(_locked),
+    wait=wait_random(0.01, 0.1),
+    stop=stop_after_delay(WAITED),
+    reraise=True,
+)
+def _make_ready(connection: sqlite3.Connection) -> None:
+    """Bring a file to be written into the form of a library, as far as it is not."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.executescript(_TABLES)
+    connection.execute("INSERT OR IGNORE INTO library VALUES ('schema', ?)", (str(SCHEMA),))
 
 
 def broken(path: Path, why: str) -> LibraryFault:

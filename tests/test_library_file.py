@@ -1,0 +1,136 @@
+"""The file of a library: read where it cannot be written, and made by several processes at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tutelage.environments import load_environment
+from tutelage.graphs.coaching import CoachingOptions, compile_coaching
+from tutelage.strategy_store import Entry, Library, LibraryFault, Provenance, Strategy
+from typer.testing import CliRunner
+from world import build_firm, seat
+
+from tutelage.main import app
+
+NOBODY = 65534
+
+
+def lesson(scenario="a customer who waits"):
+    origin = Provenance(source="teacher")
+    return Entry.new(scenario, strategies=[Strategy.new("Name the wait.", origin)])
+
+
+@pytest.fixture
+def held():
+    """The file of a library with one approved strategy, where everybody may look."""
+    folder = Path(tempfile.mkdtemp(prefix="tutelage-shelf-"))
+    folder.chmod(0o755)
+    with Library.open(folder / "l.db", create=True) as library:
+        library.add(lesson(), "me")
+        library.approve(None, "me")
+    yield library.path
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def read_only(path, folder=0o555):
+    """The file as somebody sees it who may read it and not write it."""
+    path.chmod(0o444)
+    path.parent.chmod(folder)
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if as_root:
+        os.seteuid(NOBODY)
+    try:
+        if _opens(path, os.O_RDWR) or not _opens(path, os.O_RDONLY):
+            pytest.skip(
+                "whoever runs this may write what is read-only, or not read what others may"
+            )
+        yield
+    finally:
+        if as_root:
+            os.seteuid(0)
+
+
+def _opens(path, how):
+    try:
+        os.close(os.open(path, how))
+    except PermissionError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("folder", [0o555, 0o777])
+def test_a_library_that_may_only_be_read_is_read_and_says_so_when_written(held, folder):
+    before = held.read_bytes()
+    with read_only(held, folder):
+        for _ in range(2):
+            with Library.open(held) as library:
+                (found,) = library.index().search("a customer who waits")
+                assert found.strategies[0].text == "Name the wait."
+                assert library.version == 2 and len(library.versions()) == 2
+                assert library.read_only
+                with pytest.raises(LibraryFault, match=r"l\.db: is read-only"):
+                    library.add(lesson("a customer who asks"), "me")
+                with pytest.raises(LibraryFault, match=r"l\.db: is read-only"):
+                    library.set_placement("local:small", "note", "me", "3.1 against 2.8")
+        with pytest.raises(LibraryFault, match=r"l\.db: .*read-?only"):
+            Library.open(held, create=True)
+    assert held.read_bytes() == before
+    with Library.open(held) as library:
+        assert not library.read_only
+        library.add(lesson("a customer who asks"), "me")
+
+
+def test_what_another_process_is_writing_is_read_with_it(held):
+    with Library.open(held) as writer:
+        writer.add(lesson("a customer who asks"), "me")
+        for beside in held.parent.iterdir():
+            beside.chmod(0o444)
+        with read_only(held), Library.open(held) as library:
+            assert len(library.entries()) == 2, "what is not in the file yet lies beside it"
+
+
+def test_commands_that_read_run_where_nothing_may_be_written(held):
+    with read_only(held):
+        shown = CliRunner().invoke(app, ["library", "show", str(held)])
+        approved = CliRunner().invoke(app, ["library", "approve", str(held), "--all"])
+    assert shown.exit_code == 0 and "Name the wait." in shown.output, shown.output
+    assert isinstance(approved.exception, LibraryFault), approved.output
+    assert "is read-only" in str(approved.exception)
+
+
+async def test_coaching_does_not_begin_what_it_could_not_keep(held, tmp_path):
+    firm = load_environment(build_firm(tmp_path / "world"))
+    refused = pytest.raises(LibraryFault, match="is read-only")
+    with read_only(held), Library.open(held) as library, refused:
+        compile_coaching(seat(firm, library), CoachingOptions())
+
+
+def test_a_library_that_is_just_being_made_is_waited_for(tmp_path):
+    path = tmp_path / "l.db"
+    maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    maker.execute("CREATE TABLE library (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    maker.execute("BEGIN IMMEDIATE")
+
+    def finish():
+        time.sleep(0.5)
+        maker.execute("COMMIT")
+        maker.close()
+
+    waiting = threading.Thread(target=finish)
+    waiting.start()
+    try:
+        with Library.open(path, create=True) as library:
+            library.add(lesson(), "me")
+            assert len(library.entries()) == 1
+    finally:
+        waiting.join()
