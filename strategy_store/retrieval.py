@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .entry import ANY_CUSTOMER, Entry, Provenance, Strategy, mask
+from .history import LibraryFault
 from .prompt import examples_within, without_note
 
 if TYPE_CHECKING:
@@ -142,9 +143,17 @@ class Index:
                 out, so that an evaluation does not meet its own lessons.
             exclude_sources: `handbook`, `policy`, `rubric`, `teacher` or `person`: what came from
                 there is left out.
+
+        Raises:
+            LibraryFault: where the threshold is no finite number.
         """
+        if not math.isfinite(threshold):
+            raise LibraryFault(f"a threshold of {threshold} is none; give a number from 0 to 1", 2)
         if top < 1:
             return []
+        if not query.strip():
+            # Nothing fits what says nothing, and providers of embeddings refuse it.
+            return self.beside((), token_budget, exclude_scenarios, exclude_sources)
         terms = terms_of(query)
         lexical = [
             max((_likeness(terms, text) for text in own), default=0.0) for own in self._terms

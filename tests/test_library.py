@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from tutelage.environments import load_environment
 from tutelage.strategy_store import (
@@ -632,6 +632,31 @@ def test_retrieval_tells_kinds_apart_even_in_a_library_of_one():
     assert not one.search("")
 
 
+@pytest.mark.parametrize("query", ["", " \n"])
+def test_what_says_nothing_is_not_searched_for_and_is_given_what_is_general(query):
+    class Refuses(Embeddings):
+        def embed_query(self, text):
+            if not text.strip():
+                raise ValueError("input must not be empty")
+            return [1.0]
+
+        def embed_documents(self, texts):
+            return [self.embed_query(text) for text in texts]
+
+    always = entry("any customer", "Be kind.").model_copy(update={"general": True})
+    index = Index([entry(), always], Refuses())
+    (found,) = index.search(query, threshold=0.0)
+    assert found.entry == always
+    assert index.search(query, token_budget=1) == []
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf")])
+def test_a_threshold_that_is_no_number_is_refused(threshold):
+    with pytest.raises(LibraryFault, match="threshold") as fault:
+        Index([entry()]).search("my flight was cancelled", threshold=threshold)
+    assert fault.value.exit_code == 2
+
+
 def test_retrieval_leaves_out_what_was_learned_from_the_scenario_at_hand():
     index = Index([entry()])
     assert index.search("flight cancelled", exclude_scenarios=("s1",)) == []
@@ -672,8 +697,6 @@ def test_exchanges_are_shown_as_far_as_the_budget_goes_and_no_order_is_lost_for_
 
 
 def test_dense_retrieval_finds_what_words_do_not():
-    from langchain_core.embeddings import Embeddings
-
     class Meaning(Embeddings):
         def embed_query(self, text):
             sad = any(word in text for word in ("passed away", "died", "death", "grief"))
@@ -689,8 +712,6 @@ def test_dense_retrieval_finds_what_words_do_not():
 
 
 def test_a_counter_example_counts_by_meaning_as_well_as_by_words():
-    from langchain_core.embeddings import Embeddings
-
     class Meaning(Embeddings):
         def embed_query(self, text):
             bag = any(word in text for word in ("suitcase", "luggage", "bag"))
