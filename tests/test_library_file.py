@@ -18,7 +18,10 @@ from tutelage.strategy_store import Entry, Library, LibraryFault, Provenance, St
 from typer.testing import CliRunner
 from world import build_firm, seat
 
+from tutelage import evaluate_run, place_run
+from tutelage.evaluation_result import EvaluateRequest
 from tutelage.main import app
+from tutelage.place_run import PlaceRequest
 
 NOBODY = 65534
 
@@ -113,6 +116,18 @@ async def test_coaching_does_not_begin_what_it_could_not_keep(held, tmp_path):
     refused = pytest.raises(LibraryFault, match="is read-only")
     with read_only(held), Library.open(held) as library, refused:
         compile_coaching(seat(firm, library), CoachingOptions())
+
+
+async def test_nothing_is_measured_that_could_not_be_kept(held, tmp_path):
+    refused = pytest.raises(LibraryFault, match="is read-only")
+    place = PlaceRequest(environment="airline", library=str(held))
+    evaluate = EvaluateRequest(environment="airline", library=str(held), ablate=True)
+    with read_only(held):
+        with refused:
+            await place_run._place(place, [], tmp_path)
+        with refused:
+            evaluate_run._library(evaluate)
+        assert evaluate_run._library(evaluate.model_copy(update={"ablate": False}))
 
 
 def test_a_library_that_is_just_being_made_is_waited_for(tmp_path):

@@ -289,6 +289,8 @@ def _library(request: EvaluateRequest) -> Library | None:
     if request.library is None:
         return None
     library = Library.open(request.library)
+    if request.ablate:
+        library.check_writable()
     if not request.proposed and not library.counts()["approved"]:
         talk().print(
             f"note: nothing in {request.library} is approved, so the arm library equals none; "

@@ -107,6 +107,7 @@ async def _place(
 ) -> tuple[str, Placing]:
     environment = await asyncio.to_thread(load_environment, request.environment)
     library = await asyncio.to_thread(Library.open, request.library)
+    library.check_writable()
     statuses = ("approved",) if request.approved else COACHING_STATUSES
     if not environment.split("validation"):
         raise LibraryFault(f"{environment.name} has no validation split to measure on", 2)
