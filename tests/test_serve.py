@@ -532,6 +532,48 @@ async def test_the_calls_of_a_stream_are_numbered_as_openais_client_wants_them(l
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("include_usage", [False, True])
+def test_a_model_that_cannot_stream_gives_its_whole_answer_in_one_chunk(library, include_usage):
+    call = {"name": "refund", "args": {"booking": "X4"}, "id": "c1", "type": "tool_call"}
+    usage = {"input_tokens": 11, "output_tokens": 4, "total_tokens": 15}
+    said = AIMessage("One moment.", tool_calls=[call], usage_metadata=usage)
+    model = GenericFakeChatModel(messages=iter([said]), disable_streaming=True)
+    with serving(Proxy(Deployment(library), "m", ModelUpstream(model, "some:m"))) as url:
+        chunks = list(client(url).chat.completions.create(
+            model="m", messages=ASK, stream=True, stream_options={"include_usage": include_usage}
+        ))  # fmt: skip
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas) == "One moment."
+    ((called,),) = [delta.tool_calls for delta in deltas if delta.tool_calls]
+    assert (called.index, called.id, called.function.name) == (0, "c1", "refund")
+    assert json.loads(called.function.arguments) == {"booking": "X4"}
+    reasons = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices]
+    assert reasons[-1] == "tool_calls" and set(reasons[:-1]) == {None}
+    assert (chunks[-1].usage and chunks[-1].usage.total_tokens) == (15 if include_usage else None)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_streams_log_probabilities_are_told_with_their_words(whole):
+    def told(word):
+        return {"logprobs": {"content": [{"token": word, "logprob": -0.5, "top_logprobs": []}]}}
+
+    class Weighs(GenericFakeChatModel):
+        async def _astream(self, *args, **kwargs):
+            for word in ("Two", " hours"):
+                yield ChatGenerationChunk(message=AIMessageChunk(word), generation_info=told(word))
+
+    model = Weighs(
+        messages=iter([AIMessage("Two hours", response_metadata=told("Two hours"))]),
+        disable_streaming=whole,
+    )
+    body = {"model": "m", "messages": ASK, "stream": True, "logprobs": True}
+    events = [event async for event in await ModelUpstream(model, "some:m").complete(body)]
+    choices = [json.loads(event[6:])["choices"][0] for event in events[:-1]]
+    given = [(c["delta"]["content"], c["logprobs"]["content"][0]["token"]) for c in choices[1:-1]]
+    assert given == [(word, word) for word in (["Two hours"] if whole else ["Two", " hours"])]
+    assert choices[0]["logprobs"] is choices[-1]["logprobs"] is None
+
+
 class Refused(Exception):
     def __init__(self, status):
         super().__init__("temperature must be at most 1")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolCallChunk, convert_to_messages
+from langchain_core.messages.tool import tool_call_chunk
 
 from tutelage.agents.chat_models import as_taken, fault_of, token_logprobs
 from tutelage.agents.faults import status_of
@@ -71,7 +72,7 @@ class ModelUpstream:
         usage = bool(told.get("include_usage"))
         if usage and "stream_usage" in type(self.model).model_fields:
             options["stream_usage"] = True
-        chunks = runnable.astream(messages, **options).__aiter__()
+        chunks = _chunks(runnable.astream(messages, **options))
         try:
             # What fails at once gets a status of its own; later it can only be told in the stream.
             first = await anext(chunks)
@@ -126,19 +127,26 @@ class ModelUpstream:
             chunk = {**head, "object": "chat.completion.chunk", "choices": choices, **more}
             return f"data: {mended(json.dumps(chunk, ensure_ascii=False))}\n\n"
 
-        def part(delta: dict[str, Any], reason: str | None = None) -> str:
-            return event([{"index": 0, "delta": delta, "finish_reason": reason}])
+        def part(
+            delta: dict[str, Any], reason: str | None = None, told: dict[str, Any] | None = None
+        ) -> str:
+            return event([{"index": 0, "delta": delta, "logprobs": told, "finish_reason": reason}])
+
+        def parts(chunk: AIMessageChunk) -> Iterator[str]:
+            delta, told = _delta(chunk, numbers), _logprobs(chunk)
+            if delta or told:
+                yield part(delta, told=told)
 
         whole = first
         numbers: dict[Any, int] = {}
         yield part({"role": "assistant", "content": ""})
         try:
-            if delta := _delta(first, numbers):
-                yield part(delta)
+            for one in parts(first):
+                yield one
             async for chunk in rest:
                 whole = whole + chunk
-                if delta := _delta(chunk, numbers):
-                    yield part(delta)
+                for one in parts(chunk):
+                    yield one
         except Exception as error:
             yield f"data: {json.dumps(self._failed(error).body)}\n\n"
             return
@@ -172,6 +180,24 @@ def _choice(asked: Any) -> str | None:
     )
 
 
+async def _chunks(answer: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessageChunk]:
+    """An answer's chunks; one for the whole of it where a model cannot stream."""
+    async for message in answer:
+        if isinstance(message, AIMessageChunk):
+            yield message
+            continue
+        message = mended_message(message)
+        yield AIMessageChunk(
+            content=message.content,
+            tool_call_chunks=[
+                tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"])
+                for call in message.tool_calls
+            ],
+            response_metadata=message.response_metadata,
+            usage_metadata=message.usage_metadata,
+        )
+
+
 def _whole(message: AIMessage) -> dict[str, Any]:
     said: dict[str, Any] = {"role": "assistant", "content": message.text, "refusal": None}
     if message.tool_calls:
@@ -184,11 +210,10 @@ def _whole(message: AIMessage) -> dict[str, Any]:
             }
             for call in message.tool_calls
         ]
-    tokens = token_logprobs(message)
     choice = {
         "index": 0,
         "message": said,
-        "logprobs": {"content": tokens, "refusal": None} if tokens else None,
+        "logprobs": _logprobs(message),
         "finish_reason": _reason(message),
     }
     return {"choices": [choice], "usage": _usage(message)}
@@ -210,6 +235,11 @@ def _delta(chunk: AIMessageChunk, numbers: dict[Any, int]) -> dict[str, Any]:
             for call in chunk.tool_call_chunks
         ]
     return delta
+
+
+def _logprobs(message: AIMessage) -> dict[str, Any] | None:
+    tokens = token_logprobs(message)
+    return {"content": tokens, "refusal": None} if tokens else None
 
 
 def _number(call: ToolCallChunk, numbers: dict[Any, int]) -> int:
