@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
+from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN
+
+from .faults import ModelFault
 
 _CACHE = (
     "cache_read", "cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens",
@@ -49,6 +53,9 @@ def tallied() -> Iterator[Usage]:
 class Meter:
     """Adds up usage by role. `budget_tokens` and `budget_usd` are upper bounds, None for no bound; what
     a run used before it went on (`earlier_tokens`, `earlier_usd`) counts against them, nowhere else.
+
+    Raises:
+        ModelFault: where a bound is no finite number (exit code 2).
     """
 
     budget_tokens: int | None = None
@@ -57,26 +64,35 @@ class Meter:
     earlier_usd: float = 0.0
     roles: dict[Role, Usage] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for budget in (self.budget_tokens, self.budget_usd):
+            if budget is not None and not math.isfinite(budget):
+                raise ModelFault(f"a budget of {budget} bounds nothing; give a number", exit_code=2)
+
     def of(self, role: Role, model: str = "") -> Usage:
         """The usage of a role, made on first use."""
         usage = self.roles.setdefault(role, Usage())
         usage.model = model or usage.model
         return usage
 
-    def add(self, role: Role, model: str, message: AIMessage) -> None:
-        """Count one answer of a model, by the usage the provider reported with it."""
+    def add(
+        self, role: Role, model: str, message: AIMessage, asked: Sequence[BaseMessage] = ()
+    ) -> None:
+        """Count one answer of a model, by the usage the provider reported with it. Where it reported
+        none, tokens are estimated by the letters of what was asked and said, so that a budget holds.
+        """
         usages = [self.of(role, model)]
         if (inner := _tally.get()) is not None:
             usages.append(inner)
-        reported = message.usage_metadata
+        used = message.usage_metadata
+        if not used or not (used["input_tokens"] or used["output_tokens"]):
+            used = _estimated(message, asked)
         for usage in usages:
             usage.calls += 1
-            if reported is None:
-                continue
-            usage.input += reported["input_tokens"]
-            usage.output += reported["output_tokens"]
-            usage.cached += (reported.get("input_token_details") or {}).get("cache_read") or 0
-            usage.usd += price(model, reported)
+            usage.input += used["input_tokens"]
+            usage.output += used["output_tokens"]
+            usage.cached += (used.get("input_token_details") or {}).get("cache_read") or 0
+            usage.usd += price(model, used)
 
     @property
     def tokens(self) -> int:
@@ -94,6 +110,19 @@ class Meter:
         tokens, usd = self.tokens + self.earlier_tokens, self.usd + self.earlier_usd
         over_tokens = self.budget_tokens is not None and tokens >= self.budget_tokens
         return over_tokens or (self.budget_usd is not None and usd >= self.budget_usd)
+
+
+def _estimated(message: AIMessage, asked: Sequence[BaseMessage]) -> UsageMetadata:
+    read, written = _tokens(asked), _tokens([message])
+    return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
+
+
+def _tokens(messages: Sequence[BaseMessage]) -> int:
+    """About how many tokens messages have."""
+    letters = sum(len(message.text) for message in messages)
+    calls = [call for one in messages if isinstance(one, AIMessage) for call in one.tool_calls]
+    letters += sum(len(call["name"]) + len(str(call["args"])) for call in calls)
+    return math.ceil(letters / CHARS_PER_TOKEN)
 
 
 def price(model: str, used: UsageMetadata) -> float:

@@ -179,7 +179,7 @@ class Voice:
             except Exception as error:
                 raise fault_of(error, self.spec) from error
             span.answered(message)
-        self.meter.add(self.role, self.spec, message)
+        self.meter.add(self.role, self.spec, message, messages)
         return message
 
 
