@@ -10,13 +10,15 @@ import time
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
+from langgraph.channels import EphemeralValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Overwrite
 from tutelage.agents.app_student import Student, as_student
 from tutelage.agents.meter import Meter, tallied
 from tutelage.agents.transcript import Turn
-from tutelage.environments import Environment
+from tutelage.environments import Environment, Scenario
 from tutelage.strategy_store import Library, Placement, Retrieved, Strategy
 from typing_extensions import TypedDict
 
@@ -30,6 +32,7 @@ from .events import (
     TurnRejected,
     TurnSpoken,
 )
+from .known_names import check_known
 from .takeover import person_reply
 from .uplift import parted
 
@@ -37,23 +40,27 @@ MAX_EXCHANGES = 6
 
 
 class DialogueRequest(TypedDict, total=False):
-    """What a dialogue is about: only `scenario` must be given."""
+    """What a dialogue is about: only `scenario` must be given. On a thread that had another dialogue
+    nothing of what that was asked for stays.
+    """
 
-    scenario: str
-    persona: str
-    seed: int
-    dialogue: str
-    round: int
-    purpose: str
-    arm: str
-    coin: str
+    scenario: Annotated[str, EphemeralValue]
+    persona: Annotated[str, EphemeralValue]
+    seed: Annotated[int, EphemeralValue]
+    dialogue: Annotated[str, EphemeralValue]
+    round: Annotated[int, EphemeralValue]
+    purpose: Annotated[str, EphemeralValue]
+    arm: Annotated[str, EphemeralValue]
+    coin: Annotated[str, EphemeralValue]
 
 
 class DialogueState(DialogueRequest, total=False):
-    """A dialogue under way. `turns` are {"speaker", "text"}, with "tools" where a student called
-    some; `judgement` is there at the end.
+    """A dialogue under way. `playing` is what was asked for, with what was chosen where it was left
+    open; at the end it stands beside it as well. `turns` are {"speaker", "text"}, with "tools" where a
+    student called some; `judgement` is there at the end.
     """
 
+    playing: DialogueRequest
     turns: Annotated[list[dict[str, Any]], operator.add]
     reason: EndReason | None
     valid: bool
@@ -98,10 +105,12 @@ def dialogue_graph(
             by words.
         stream_speech: whether mode `custom` also gives what is being said, as far as it has got,
             in dicts of kind `speaking` (dialogue, turn, speaker, text); the models are streamed.
-        checkpointer: LangGraph's, for those who nest the graph.
+        checkpointer: LangGraph's, for those who nest the graph. A new request on a thread begins a new
+            dialogue; None goes on with one that was interrupted.
 
     Raises:
-        ModelFault: where a model cannot be had.
+        ModelFault: where a model cannot be had. When invoked, EnvironmentFault for a scenario or
+            persona that the firm has not.
     """
     desk = open_desk(
         environment,
@@ -128,17 +137,26 @@ def compile_dialogue(
     """The dialogue graph for agents that are already seated."""
     environment = desk.environment
 
-    def scenario_of(state: DialogueState):
-        return environment.scenarios[state.get("scenario", "")]
+    def playing(state: DialogueState) -> DialogueRequest:
+        return state.get("playing", {})
+
+    def dialogue_of(state: DialogueState) -> str:
+        return playing(state).get("dialogue", "")
+
+    def scenario_of(state: DialogueState) -> Scenario:
+        return environment.scenarios[playing(state).get("scenario", "")]
 
     def turns_of(state: DialogueState) -> list[Turn]:
         return [Turn.model_validate(turn) for turn in state.get("turns", [])]
 
     async def open_dialogue(state: DialogueState) -> dict[str, Any]:
-        scenario = scenario_of(state)
+        check_known(environment, "scenario", state.get("scenario", ""))
+        if named := state.get("persona"):
+            check_known(environment, "persona", named)
+        scenario = environment.scenarios[state.get("scenario", "")]
         personas = environment.personas_for(scenario)
         seed = state.get("seed", 0)
-        persona = state.get("persona") or personas[seed % len(personas)].name
+        persona = named or personas[seed % len(personas)].name
         dialogue = state.get("dialogue") or f"{scenario.id}.{persona}.{seed}"
         await desk.record(
             DialogueStarted(
@@ -159,17 +177,21 @@ def compile_dialogue(
                     replayed=True,
                 )
             )  # fmt: skip
-        return {"persona": persona, "dialogue": dialogue, "seed": seed, "started": time.time(),
-                "turns": [line.model_dump() for line in scenario.history],
-                "valid": True, "reason": None, "judgement": None}  # fmt: skip
+        asked = {key: state[key] for key in DialogueRequest.__annotations__ if key in state}
+        before = [line.model_dump() for line in scenario.history]
+        return {"playing": {**asked, "persona": persona, "dialogue": dialogue, "seed": seed},
+                "started": time.time(),
+                # A thread may have the turns of another dialogue, to which these would be added.
+                "turns": Overwrite(before) if state.get("turns") else before,
+                "valid": True, "reason": None, "judgement": None, "taken_over": False}  # fmt: skip
 
     async def customer(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)
         turn = len(turns) // 2
-        persona = environment.personas[state.get("persona", "")]
-        dialogue = state.get("dialogue", "")
+        persona = environment.personas[playing(state).get("persona", "")]
+        dialogue = dialogue_of(state)
         heard = await desk.customer.speak(
-            persona, scenario_of(state), turns, state.get("seed", 0),
+            persona, scenario_of(state), turns, playing(state).get("seed", 0),
             desk.hearing(dialogue, turn, "customer"),
         )  # fmt: skip
         for text, reasons in heard.refused:
@@ -194,7 +216,7 @@ def compile_dialogue(
 
     async def student(state: DialogueState) -> dict[str, Any]:
         turns = turns_of(state)
-        turn, dialogue = len(turns) // 2, state.get("dialogue", "")
+        turn, dialogue = len(turns) // 2, dialogue_of(state)
         exchanges = turn + 1 - len(scenario_of(state).history) // 2
         last = {"reason": "turn_limit"} if exchanges >= max_exchanges else {}
         if said := await person_reply(desk.log, dialogue, turn):
@@ -208,15 +230,15 @@ def compile_dialogue(
                 "taken_over": True,
                 **last,
             }
-        fitting = await desk.retrieve(turns, state.get("scenario", ""))
+        fitting = await desk.retrieve(turns, scenario_of(state).id)
         retrieved: list[Retrieved] | None = None
         withheld: list[tuple[Retrieved, Strategy]] = []
         if fitting is not None:
-            retrieved, withheld = parted(fitting, state.get("coin", ""))
+            retrieved, withheld = parted(fitting, playing(state).get("coin", ""))
         began = time.monotonic()
         with tallied() as used:
             reply = await desk.student.reply(
-                scenario_of(state), turns, retrieved, seed=state.get("seed", 0),
+                scenario_of(state), turns, retrieved, seed=playing(state).get("seed", 0),
                 hear=desk.hearing(dialogue, turn, "student"),
             )  # fmt: skip
         await desk.record(
@@ -240,11 +262,11 @@ def compile_dialogue(
         # What a person said is not the student's: no score may come of it, and no lesson.
         if state.get("valid") and answered and not state.get("taken_over", False):
             found = asdict(await desk.judge.assess(scenario, turns))
-            await desk.record(DialogueJudged(dialogue=state.get("dialogue", ""), **found))
+            await desk.record(DialogueJudged(dialogue=dialogue_of(state), **found))
             judgement = found
         await desk.record(
             DialogueEnded(
-                dialogue=state.get("dialogue", ""),
+                dialogue=dialogue_of(state),
                 reason=state.get("reason") or "turn_limit",
                 turns=len(turns),
                 valid=judgement is not None,
@@ -252,7 +274,7 @@ def compile_dialogue(
                 taken_over=state.get("taken_over", False),
             )
         )
-        return {"judgement": judgement, "valid": judgement is not None}
+        return {**playing(state), "judgement": judgement, "valid": judgement is not None}
 
     def after_open(state: DialogueState) -> Literal["customer", "student"]:
         return "student" if len(scenario_of(state).history) % 2 else "customer"

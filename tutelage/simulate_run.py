@@ -12,10 +12,11 @@ import tutelage
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, talk
 from tutelage.detached import arguments_of, run_detached
-from tutelage.environments import Environment, EnvironmentFault, Problem, load_environment, nearest
+from tutelage.environments import Environment, EnvironmentFault, Problem, load_environment
 from tutelage.graphs.desk import fitting_concurrency, open_desk
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
 from tutelage.graphs.events import RunStarted
+from tutelage.graphs.known_names import check_known
 from tutelage.graphs.rollouts import play
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
@@ -52,20 +53,11 @@ def plan_simulation(environment: Environment, request: SimulateRequest) -> list[
         EnvironmentFault: for an unknown persona, scenario or split, of which it offers the nearest, and
             for a split without scenarios.
     """
-    for kind, name, valid in (
-        ("persona", request.persona, list(environment.personas)),
-        ("scenario", request.scenario, list(environment.scenarios)),
-        ("split", request.split, list(environment.config.splits)),
-    ):
-        if name is not None and name not in valid:
-            shown = ", ".join(valid[:14]) + (", ..." if len(valid) > 14 else "")
-            problem = Problem(
-                environment.path,
-                f"{name!r} is no {kind} of {environment.name}",
-                expected=f"one of {shown}",
-                nearest=nearest(name, valid),
-            )
-            raise EnvironmentFault([problem], exit_code=2)
+    if request.persona is not None:
+        check_known(environment, "persona", request.persona)
+    if request.scenario is not None:
+        check_known(environment, "scenario", request.scenario)
+    check_known(environment, "split", request.split)
     if request.scenario is not None:
         scenarios = [environment.scenarios[request.scenario]]
     else:
