@@ -24,6 +24,7 @@ from tutelage.graphs.generation import (
 )
 
 from tutelage import generate_run
+from tutelage.session import Stopped
 
 SAYS = world.TROUBLES["broken"][1]
 WORDS = ("umbrella violin harbour candle lizard marble tunnel pepper saddle window blanket orchard "
@@ -272,3 +273,37 @@ def test_what_was_taken_is_kept_where_a_model_fails(firm, tmp_path, monkeypatch)
         generate_run.generate_run(request, tmp_path / "plus", tmp_path / "run")
     plus = load_environment(tmp_path / "plus")
     assert ["R2"] in [one.rules for one in plus.scenarios.values() if one.source == "generated"]
+
+
+def test_each_scenario_is_written_as_it_is_taken(firm, tmp_path, monkeypatch):
+    some = firm.split("train")[0]
+    target = tmp_path / "plus"
+    found = []
+
+    async def taking(*_):
+        for number in range(3):
+            yield some.model_copy(update={"id": f"gen_{number}", "source": "generated"})
+            found.append([one.id for one in load_environment(target).split("train")][-1])
+        (target / "environment.yaml").unlink()
+        yield some.model_copy(update={"id": "gen_3", "source": "generated"})
+
+    seated(firm, monkeypatch)
+    monkeypatch.setattr(generate_run, "generate", taking)
+    request = generate_run.GenerateRequest(environment=str(firm.path))
+    with pytest.raises(EnvironmentFault):
+        generate_run.generate_run(request, target, tmp_path / "run")
+    assert found == ["gen_0", "gen_1", "gen_2"]
+    assert (target / "scenarios" / "gen_2.yaml").is_file(), "one that fails takes none with it"
+
+
+def test_who_stops_it_is_not_told_of_what_may_not_be_there(firm, tmp_path, monkeypatch):
+    async def stopped(*_):
+        raise KeyboardInterrupt
+        yield
+
+    seated(firm, monkeypatch)
+    monkeypatch.setattr(generate_run, "generate", stopped)
+    request = generate_run.GenerateRequest(environment=str(firm.path))
+    with pytest.raises(Stopped, match="if anything"):
+        generate_run.generate_run(request, tmp_path / "plus", tmp_path / "run")
+    assert not (tmp_path / "plus").exists()

@@ -72,7 +72,7 @@ def generate_run(
             expected="a new folder, or the firm's own to add to it",
         )  # fmt: skip
         raise EnvironmentFault([problem], 2)
-    kept = f"what was taken so far is in {target}; the log is in {folder}"
+    kept = f"what was taken so far, if anything, is in {target}; the log is in {folder}"
     run_until_done(_generate(request, target, folder, as_json), kept)
 
 
@@ -109,13 +109,11 @@ async def _generate(request: GenerateRequest, target: Path, folder: Path, as_jso
             options=request.model_dump(), version=tutelage.__version__,
         )  # fmt: skip
         async with under_way(log, desk, started) as ending:
-            try:
-                async for scenario in generate(desk, gaps, options):
-                    taken.append(scenario)
-            finally:
-                # Also where a person stops it or a model fails: what was taken is kept.
-                if taken:
-                    add_scenarios(environment.path, target, taken)
+            async for scenario in generate(desk, gaps, options):
+                # At once: whatever ends this, what was paid for is kept.
+                source = target if taken else environment.path
+                await asyncio.to_thread(add_scenarios, source, target, [scenario])
+                taken.append(scenario)
             ending.reason = "the budget is spent" if desk.meter.spent else "done"
         outcomes = [
             logged.event
