@@ -175,8 +175,11 @@ def _from_nowhere(reply: str, case: Sequence[str], known: Iterable[str]) -> list
         forms
         for forms in _figures(reply, said=True)
         if not forms & sources
-        # Single digits count things far more often than they state one.
-        and not any(form.isdigit() and (len(form) < 2 or int(form) in made) for form in forms)
+        # Single digits count things far more often than they state one; no sum has more than five.
+        and not any(
+            form.isdigit() and (len(form) < 2 or (len(form) < 6 and int(form) in made))
+            for form in forms
+        )
     ]
 
 

@@ -174,6 +174,9 @@ def _read_json(path: Path) -> Any:
         raise fault(path, f"is broken JSON: {error.msg}", line=error.lineno) from error
     except RecursionError as error:
         raise fault(path, "is nested too deeply") from error
+    except ValueError as error:
+        # A number of thousands of digits.
+        raise fault(path, f"cannot be read: {error}") from error
 
 
 def _read_tasks(path: Path) -> list[Mapping[str, Any]]:

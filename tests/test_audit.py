@@ -259,6 +259,7 @@ async def test_the_student_of_the_dialogue_graph_is_sent_what_the_command_prints
         ('[{"role": "user", "content": "a"}, {"role": "boss"}]', "message 2: role"),
         ('[{"role": "user", "content": 7}]', "message 1: content"),
         ("[1]", "message 1: role"),
+        ("7" * 5000, "cannot be read: "),
     ],
 )
 def test_a_wrong_dialogue_says_where(library, tmp_path, text, said):

@@ -308,6 +308,7 @@ def test_other_tau2_domains_come_in_as_well(tmp_path):
     ("tasks", "said"),
     [
         ("[{", "tasks.json:1: is broken JSON"),
+        (f"[{'7' * 5000}]", r"tasks.json: cannot be read: .*4300"),
         ([], "holds no tasks"),
         ([3], r"\[0\]"),
         ([{"id": "a", "user_scenario": []}], r"\[0\].user_scenario: is a list"),

@@ -193,6 +193,7 @@ def test_the_same_figure_written_otherwise_is_no_new_one(reply):
         "The refund reaches your card by 23 May.",
         "The bag comes before 7:00 pm.",
         "The bag comes tomorrow at 9:00.",
+        f"Your number is {'7' * 5000}.",
     ],
 )
 def test_another_figure_is_a_new_one(reply):

@@ -39,7 +39,7 @@ def read_dialogue(path: Path) -> list[Message]:
         found = mended(json.loads(text))
     except json.JSONDecodeError as error:
         raise LibraryFault(f"{name}:{error.lineno}: is no valid JSON: {error.msg}", 2) from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LibraryFault(f"{name}: cannot be read: {error}", 2) from error
     messages = found.get("messages") if isinstance(found, dict) else found
     if not isinstance(messages, list) or not messages:
