@@ -24,6 +24,7 @@ from tutelage.graphs.generation import (
 )
 
 from tutelage import generate_run
+from tutelage.console import result_table
 from tutelage.session import Stopped
 
 SAYS = world.TROUBLES["broken"][1]
@@ -294,6 +295,17 @@ def test_each_scenario_is_written_as_it_is_taken(firm, tmp_path, monkeypatch):
         generate_run.generate_run(request, target, tmp_path / "run")
     assert found == ["gen_0", "gen_1", "gen_2"]
     assert (target / "scenarios" / "gen_2.yaml").is_file(), "one that fails takes none with it"
+
+
+def test_what_the_teacher_wrote_obeys_no_escape(capsys):
+    outcome = ScenarioGenerated(
+        scenario="", title="\x1b[31mtitle", gap="persona \x1b[31mrude", taken=False,
+        reason="\x1b]0;owned\x07 it is not new",
+    )  # fmt: skip
+    result_table(generate_run._table([outcome]))
+    shown = capsys.readouterr().out
+    assert "title" in shown and "it is not new" in shown
+    assert "\x1b" not in shown and "\x07" not in shown
 
 
 def test_who_stops_it_is_not_told_of_what_may_not_be_there(firm, tmp_path, monkeypatch):

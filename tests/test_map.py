@@ -286,6 +286,35 @@ async def test_the_command_prints_draws_and_exports(firm, tmp_path):
     assert {"rule_gaps", "cell_gaps", "corners"} <= told["coverage"].keys()
 
 
+async def test_what_a_firm_or_a_model_wrote_obeys_no_escape(firm, tmp_path):
+    code = "\x1b]0;owned\x07\x1b[31m"
+    for path in (firm.path / "scenarios").glob("*.yaml"):
+        value = yaml.safe_load(path.read_text())
+        value |= {"title": f"{code}title", "topic": f"{code}topic"}
+        path.write_text(yaml.safe_dump(value))
+    head = yaml.safe_load((firm.path / "environment.yaml").read_text()) | {"title": f"{code}World"}
+    (firm.path / "environment.yaml").write_text(yaml.safe_dump(head))
+    (firm.path / "policy.md").write_text(
+        f"# Policy\n- R1: Answer {code.replace(chr(7), '')} soon.\n"
+    )
+    folder = await run_of(load_environment(firm.path), tmp_path / "run")
+    async with await RunLog.open(folder) as log:
+        for number in range(2):
+            await log.append(
+                StrategyDecided(
+                    proposal=f"p{number}", verdict="kept", reason="", dialogue="d", turn=0,
+                    scenario=f"a customer {code}whose wardrobe arrived broken{'!' * number}", texts=[],
+                )
+            )  # fmt: skip
+    done = tutelage("map", folder, "--svg", tmp_path / "m.svg")
+    assert done.returncode == 0, done.stderr
+    assert "whose wardrobe arrived broken" in done.stdout and "title" in done.stdout
+    assert "topic" in done.stdout and "R1" in done.stdout
+    told = done.stdout + done.stderr + (tmp_path / "m.svg").read_text()
+    assert not [c for c in told if not c.isprintable() and c != "\n"]
+    ElementTree.parse(tmp_path / "m.svg")
+
+
 async def test_arms_are_not_mixed_on_one_map(firm, tmp_path):
     """Without advice the wardrobe goes wrong, with it only what the lawyer hears."""
     folder = tmp_path / "run"

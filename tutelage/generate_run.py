@@ -29,6 +29,7 @@ from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.scenario_map import MapNode, of_arm, read_map
 from tutelage.graphs.states import played
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
+from tutelage.strategy_store.plain_text import clean
 
 PASS_FROM = 0.7
 """Rubric score (0-1) from which a play is passed, where no run says how the student usually does."""
@@ -172,7 +173,8 @@ def _table(outcomes: list[ScenarioGenerated]) -> Table:
     for event in outcomes:
         far = "-" if event.distance is None else f"{event.distance:.2f}"
         table.add_row(
-            "taken" if event.taken else "refused", Text(event.scenario or event.title), Text(event.gap),
-            far, f"{event.passed} of {event.plays}" if event.plays else "-", Text(event.reason),
+            "taken" if event.taken else "refused", Text(clean(event.scenario or event.title)),
+            Text(clean(event.gap)), far, f"{event.passed} of {event.plays}" if event.plays else "-",
+            Text(clean(event.reason)),
         )  # fmt: skip
     return table

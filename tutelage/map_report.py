@@ -16,6 +16,7 @@ from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.scenario_map import ScenarioMap, arms_of, read_map
 from tutelage.graphs.states import played
 from tutelage.map_drawing import map_svg, signed
+from tutelage.strategy_store.plain_text import clean
 
 MOST_GAPS = 8
 
@@ -88,12 +89,12 @@ def show_map(
     """
     drawn, environment, shown = asyncio.run(map_of_run(run, firm, arm))
     if shown:
-        talk().print(Text(shown), soft_wrap=True)
+        talk().print(Text(clean(shown)), soft_wrap=True)
     for path, kind in ((svg, "svg"), (graphml, "graphml")):
         if path is None:
             continue
         if kind == "svg":
-            text = map_svg(drawn, f"Scenario map: {environment.config.title}, {run.name}")
+            text = map_svg(drawn, clean(f"Scenario map: {environment.config.title}, {run.name}"))
         else:
             text = drawn.graphml()
         path.write_text(text, encoding="utf-8")
@@ -112,7 +113,7 @@ def show_map(
         if pairs:
             result(f"\n{said} that say the same (merge them):")
             for overlap in pairs[:MOST_GAPS]:
-                result(f"  {overlap.similarity:.2f}  {overlap.first}  =  {overlap.second}")
+                result(clean(f"  {overlap.similarity:.2f}  {overlap.first}  =  {overlap.second}"))
 
 
 def rank_table(drawn: ScenarioMap, top: int) -> Table:
@@ -136,7 +137,7 @@ def rank_table(drawn: ScenarioMap, top: int) -> Table:
 
 
 def coverage_text(found: Coverage) -> str:
-    """Coverage and gaps in a few lines."""
+    """Coverage and gaps in a few lines, safe to show in a terminal."""
     lines = [
         f"\nrules met {found.rules_met} of {found.rules}, persona x topic cells met "
         f"{found.cells_met} of {found.cells}"
@@ -161,7 +162,7 @@ def coverage_text(found: Coverage) -> str:
             f"  {corner.distance:.2f}  {corner.kind} {corner.id}: {_cut(corner.text, 66)}"
             for corner in found.corners
         ]
-    return "\n".join(lines)
+    return "\n".join(map(clean, lines))
 
 
 def _explained(drawn: ScenarioMap) -> str:
