@@ -275,7 +275,11 @@ def _answer_masses(message: AIMessage, answers: Sequence[str]) -> list[float]:
     masses = [0.0] * len(answers)
     folded = [a.casefold() for a in answers]
     for candidate in _top_logprobs(message):
-        token = candidate["token"].strip().casefold()
-        if token in folded:
-            masses[folded.index(token)] += math.exp(candidate["logprob"])
+        token, logprob = candidate.get("token"), candidate.get("logprob")
+        # Some servers name a candidate and tell no number of it.
+        if not isinstance(token, str) or not isinstance(logprob, int | float):
+            continue
+        token = token.strip().casefold()
+        if token in folded and not math.isnan(logprob):
+            masses[folded.index(token)] += math.exp(min(logprob, 0.0))
     return masses

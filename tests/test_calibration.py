@@ -262,6 +262,21 @@ async def test_probabilities_that_a_server_tells_are_read_as_they_are(told):
 
 
 @pytest.mark.parametrize(
+    "odd",
+    [
+        {"token": "A", "logprob": None}, {"token": "A"}, {"token": None, "logprob": -1.0},
+        {"token": "A", "logprob": math.nan}, {"token": "A", "logprob": "-1"}, {"logprob": -1.0},
+    ],
+)  # fmt: skip
+async def test_a_candidate_without_a_probability_is_passed_over(odd):
+    (first,) = token(A=-0.3, B=-2.1)
+    first["top_logprobs"].insert(0, odd)
+    voice = Voice("judge", Weighed(told={"content": [first]}), "some:model", Meter())
+    a, b = math.exp(-0.3), math.exp(-2.1)
+    assert await voice.weigh(ASK, ("A", "B")) == [a / (a + b), b / (a + b)]
+
+
+@pytest.mark.parametrize(
     "told", [None, {"content": []}, {"content": [{"token": "A", "logprob": 0, "top_logprobs": []}]}]
 )
 async def test_a_server_that_tells_no_probabilities_is_asked_for_votes(told):
