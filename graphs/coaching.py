@@ -69,7 +69,8 @@ class CoachingOptions:
     general: bool = True
     """Whether strategies for every state are learned as well, in a step of their own."""
     concurrency: int | None = None
-    """Dialogues and states under way at a time; what the models serve best where None."""
+    """Dialogues and states under way at a time, and of what is tried in all states together as many
+    beside each other; what the models serve best where None."""
     max_exchanges: int = MAX_EXCHANGES
     seed: int = 0
     step: StepOptions = field(default_factory=StepOptions)
@@ -162,7 +163,7 @@ def compile_coaching(
     dialogue = compile_dialogue(desk, options.max_exchanges)
     null = Null()
     environment = desk.environment
-    concurrency = options.concurrency or fitting_concurrency(desk)
+    concurrency = desk.at_once = options.concurrency or fitting_concurrency(desk)
     clock = {"round": time.time()}
 
     async def play_validation(number: int) -> None:

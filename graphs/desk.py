@@ -87,6 +87,9 @@ class Desk:
     """Whether those who stream the graph in mode `custom` hear what is being said as well."""
     keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while something enters the library, so that what it is compared with stays."""
+    at_once: int = REMOTE_CONCURRENCY
+    """Items worked on side by side at a time, over all that goes on at the desk."""
+    _gate: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
     _told: dict[Role, int] = field(default_factory=dict)
 
     @property
@@ -131,18 +134,35 @@ class Desk:
                 await self.record(BudgetUsed(role=role, **vars(usage)))
 
     async def side_by_side(self, items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
-        """Work on all items at once where every model answers from elsewhere, else in turn: a model in
-        this process reads each prompt anew where they compete for its slots.
+        """Work on items at once, as many as the run allows, where every model answers from elsewhere,
+        else in turn: a model in this process reads each prompt anew where they compete for its slots.
+
+        Args:
+            items: what to work on.
+            work: makes its calls one after the other; were it to work side by side itself, it would
+                wait for its own place.
         """
         if any(map(runs_here, self.models.values())):
             return [await work(item) for item in items]
+        gate = self._gate_of(asyncio.get_running_loop())
+
+        async def admitted(item: T) -> R:
+            async with gate:
+                return await work(item)
+
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(_awaited(work, item)) for item in items]
+                tasks = [group.create_task(admitted(item)) for item in items]
         except* Exception as faults:
             # One clear fault reads better than a group of them, and callers know what to do with it.
             raise faults.exceptions[0] from None
         return [task.result() for task in tasks]
+
+    def _gate_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+        # A semaphore belongs to the loop that first waits for it, and a graph may be run in several.
+        if self._gate is None or self._gate[0] is not loop:
+            self._gate = (loop, asyncio.Semaphore(self.at_once))
+        return self._gate[1]
 
     async def retrieve(self, turns: Sequence[Turn], scenario_id: str) -> list[Retrieved] | None:
         """The strategies for the state that the dialogue is in; None without a library, which
@@ -183,10 +203,6 @@ def _stream(event: Event | Speaking) -> None:
     except RuntimeError:
         return
     writer(event.model_dump())
-
-
-async def _awaited(work: Callable[[T], Awaitable[R]], item: T) -> R:
-    return await work(item)
 
 
 def open_desk(

@@ -88,6 +88,48 @@ async def test_too_few_validation_dialogues_end_no_run(firm, tmp_path, few):
     assert final["stop"] == "converged: 2 rounds in a row kept nothing" or final["round"] == 6
 
 
+@pytest.mark.parametrize(("at_once", "most"), [(1, 1), (2, 3)])
+async def test_what_is_tried_side_by_side_keeps_to_the_concurrency(firm, tmp_path, at_once, most):
+    under_way, seen = set(), []
+
+    class Counted:
+        async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+            call = object()
+            under_way.add(call)
+            seen.append(len(under_way))
+            await asyncio.sleep(0.001)
+            under_way.remove(call)
+            return self._generate(messages, stop, run_manager, **kwargs)
+
+    def counted(kind):
+        return type(kind.__name__, (Counted, kind), {"__module__": __name__})()
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(
+            firm, library, student=counted(world.ScriptedStudent),
+            customer=counted(world.ScriptedCustomer), judge=counted(world.ScriptedJudge),
+            teacher=counted(world.ScriptedTeacher),
+        )  # fmt: skip
+        options = replace(OPTIONS, rounds=1, validation_dialogues=0, concurrency=at_once)
+        await compile_coaching(desk, options).ainvoke({})
+    assert 1 <= max(seen) <= most
+
+
+def test_a_desk_works_side_by_side_in_one_loop_after_another(firm):
+    desk = world.seat(firm, None)
+    desk.at_once = 1
+    under_way = []
+
+    async def work(item):
+        under_way.append(item)
+        await asyncio.sleep(0.001)
+        assert under_way == [item]
+        return under_way.pop()
+
+    for _ in range(2):
+        assert asyncio.run(desk.side_by_side([1, 2, 3], work)) == [1, 2, 3]
+
+
 async def test_kept_strategies_say_where_they_come_from(firm, tmp_path):
     with Library.open(tmp_path / "library.db", create=True) as library:
         desk = world.seat(firm, library)
