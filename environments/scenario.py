@@ -53,7 +53,11 @@ class Scenario(Strict):
         description="What differs from the firm's initial state (JSON merge patch, RFC 7396).",
     )
     rules: list[str] = Field(default_factory=list, description="Ids of the policy rules at stake.")
-    expected: str = Field("", description="What a good agent does here.")
+    expected: str = Field(
+        "",
+        description="What a good agent does here; of training scenarios what it says is tried as "
+        "strategies, too.",
+    )
     rubric: list[RubricItem] = Field(
         default_factory=list, description="Items that hold in this scenario only."
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tutelage.agents.expected_orders import expected_orders
 from tutelage.agents.policy_check import Breach, breach, plain_breach
 from tutelage.agents.rule_orders import of_the_policy, orders_to_say, rule_orders
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Proposal, Weakness
 from tutelage.environments import Tactic
-from tutelage.strategy_store import vet
+from tutelage.strategy_store import Source, vet
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import same_order, too_special
 
@@ -52,8 +53,8 @@ def vetted(
 
     Each strategy is a candidate of its own, so that a good one is not judged by its company. The
     handbook tactics that the teacher chose (or those that fit best) compete with them, and so do the
-    rules that decide the case, put as orders to say what they give: one by one, and all together, as a
-    case with two sides needs them. What orders the same is tried once.
+    rules that decide the case and what a good agent says in it, put as orders to say it: one by one, and
+    all of either together, as a case with two sides needs them. What orders the same is tried once.
     """
     policy = desk.environment.policy
     scenario = desk.environment.scenarios[weak.state.scenario]
@@ -65,12 +66,17 @@ def vetted(
             Candidate((tactic.do,), "handbook", (tactic.id,))
             for tactic in (chosen or list(weak.tactics))[:2]
         ]
-    told = rule_orders(policy, scenario, weak.state.turns)
-    offers += [Candidate((order,), "policy", ()) for order in told]
+    told: dict[Source, list[str]] = {
+        "policy": rule_orders(policy, scenario, weak.state.turns),
+        "scenario": expected_orders(scenario, policy),
+    }
+    for source, orders in told.items():
+        offers += [Candidate((order,), source, ()) for order in orders]
     candidates, refused = screened(desk, offers)
-    whole = tuple(one.texts[0] for one in candidates if one.source == "policy")
-    if len(whole) > 1 and sum(map(len, whole)) <= TOKEN_BUDGET * CHARS_PER_TOKEN:
-        candidates.append(Candidate(whole, "policy", ()))
+    for source in told:
+        whole = tuple(one.texts[0] for one in candidates if one.source == source)
+        if len(whole) > 1 and sum(map(len, whole)) <= TOKEN_BUDGET * CHARS_PER_TOKEN:
+            candidates.append(Candidate(whole, source, ()))
     return candidates, refused
 
 

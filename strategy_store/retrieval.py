@@ -141,7 +141,7 @@ class Index:
                 what is nearest first.
             exclude_scenarios: ids of the firm's scenarios; strategies learned from them are left
                 out, so that an evaluation does not meet its own lessons.
-            exclude_sources: `handbook`, `policy`, `rubric`, `teacher` or `person`: what came from
+            exclude_sources: `handbook`, `policy`, `scenario`, `rubric`, `teacher` or `person`: what came from
                 there is left out.
 
         Raises:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import world
 import yaml
+from tutelage.agents.expected_orders import expected_orders
 from tutelage.agents.rule_orders import deciding_rules, orders_of, orders_to_say, rule_orders
 from tutelage.agents.teacher import Description, Proposal, reply_alone
 from tutelage.agents.transcript import Turn
@@ -140,6 +141,65 @@ async def test_where_the_teacher_is_vague_the_loop_learns_from_the_rules(tmp_pat
         for why in logged.event.refused
     )
     assert "repeats a rule of the policy" in refused and "names the rule R2" in refused
+
+
+@pytest.mark.parametrize(
+    ("expected", "orders"),
+    [
+        (
+            "Explains that storms bring no money, says sorry for the night, and offers a room up to 20 euros.",
+            ["Explain that storms bring no money.", "Say sorry for the night.",
+             "Offer a room up to 20 euros."],
+        ),
+        ("Grants the full refund of 118 euros, because it was booked today.",
+         ["Grant the full refund, because it was booked today."]),
+        ("Pays the 20 euros of a lost key; no second key on top.",
+         ["Promise the 20 euros of a lost key.", "Promise no second key on top."]),
+        ("A key that was lost costs money; owns the error, moves it to the 13th.",
+         ["Say that a key that was lost costs money."]),
+        ("Says so kindly. Names both before anything is booked. Kind and clear.", []),
+        ("Sagt, dass der Schlüssel 20 Euro kostet.", []),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_what_a_good_agent_says_becomes_orders_to_say_it(expected, orders):
+    scenario = load_environment("airline").scenarios["own_flu"]
+    told = expected_orders(scenario.model_copy(update={"expected": expected}), POLICY)
+    assert told == orders
+    assert all(orders_to_say(order) for order in told)
+
+
+@pytest.mark.parametrize("firm", ["airline", "broadband", "furniture"])
+def test_half_of_the_scenarios_that_come_with_it_give_orders_for_others(firm):
+    environment = load_environment(firm)
+    known = f"{environment.policy.text}\n{environment.config.title}"
+    told = [expected_orders(s, environment.policy) for s in environment.split("train")]
+    fit = [any(not vet(o) + too_special(o, known) for o in orders) for orders in told]
+    assert sum(fit) >= len(fit) / 2
+
+
+async def test_where_the_teacher_is_vague_the_loop_learns_from_what_a_good_agent_does(tmp_path):
+    folder = world.build_firm(tmp_path / "world")
+    for path in (folder / "scenarios").glob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        cure = next(
+            cure for kind, (cure, _) in world.TROUBLES.items() if path.stem.startswith(kind)
+        )
+        path.write_text(f"{text}\nexpected: Explains that {cure} is on its way, owns the error.\n")
+
+    class Vague(world.ScriptedTeacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" not in page:
+                return super().answer(system, page, messages)
+            said = ["Say something kind to the customer in the first sentence."]
+            return json.dumps({"advice": [], "strategies": said})
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(load_environment(folder), library, teacher=Vague())
+        await compile_coaching(desk, OPTIONS).ainvoke({})
+        kept = [strategy for entry in library.entries() for strategy in entry.strategies]
+    assert len(kept) >= 3
+    assert {strategy.provenance.source for strategy in kept} == {"scenario"}
 
 
 def _saying(firm, text):

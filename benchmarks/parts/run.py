@@ -4,7 +4,8 @@ The student answers the opening line without advice, with one generic piece of a
 that a person wrote (found by the library, and once more handed to it where an entry fits, so that
 retrieval cannot fail): in general words as they were first written, and as orders that carry what the
 policy gives. Then with what coaching learned, where `benchmarks/coaching` has a result, and with what a
-library that nobody learned would give: every rule as orders, found by meaning. Then with the rules that
+library that nobody learned would give: every rule as orders, and what the authors of the training
+scenarios say a good agent does there, as orders, each found by meaning. Then with the rules that
 decide the case said once more, with the same rules as orders to say them, with orders that a person
 wrote for this kind of case who knew the case, and told outright what a good agent does here, which is
 how the teacher answers. Last the same is asked for as a task about a transcript. All that judges is the
@@ -31,14 +32,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from tutelage.agents.chat_models import DEFAULT_MODEL
+from tutelage.agents.expected_orders import expected_orders
 from tutelage.agents.rule_orders import orders_of, rule_orders
 from tutelage.agents.transcript import Turn
-from tutelage.environments import Policy, Scenario, checks_score, load_environment
+from tutelage.environments import Environment, Policy, Scenario, checks_score, load_environment
 from tutelage.graphs.acceptance import mean_interval
 from tutelage.graphs.desk import Desk, open_desk
 from tutelage.graphs.evaluation import GENERIC_ADVICE
-from tutelage.strategy_store import Entry, Index, Provenance, Strategy, always, query_of
+from tutelage.strategy_store import Entry, Index, Provenance, Strategy, always, query_of, vet
 from tutelage.strategy_store.exchange import entries_of
+from tutelage.strategy_store.wording import too_special
 
 HERE = Path(__file__).parent
 RESULT = HERE / "result.json"
@@ -60,6 +63,25 @@ def unlearned(policy: Policy) -> list[Entry]:
         for text, found in orders.items()
         if found
     ]
+
+
+def authored(environment: Environment) -> list[Entry]:
+    """A library that nobody tested: an entry a training scenario, with what a good agent says there."""
+    origin, known = (
+        Provenance(source="scenario"),
+        f"{environment.policy.text}\n{environment.config.title}",
+    )
+    entries: list[Entry] = []
+    for scenario in environment.split("train"):
+        orders = [
+            Strategy.new(order, origin)
+            for order in expected_orders(scenario, environment.policy)
+            if not vet(order) + too_special(order, known)
+        ]
+        if orders:
+            asked = {"wants": scenario.goal, "cues": [scenario.opening], "strategies": orders}
+            entries.append(Entry.new(f"a customer whose matter is: {scenario.title}", **asked))
+    return entries
 
 
 def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
@@ -100,6 +122,7 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "as orders": (by_hand, None),
         "by meaning": (by_hand, desk.embeddings),
         "every rule": (unlearned(policy), desk.embeddings),
+        "authored": (authored(desk.environment), desk.embeddings),
     }
     learned = COACHING / "result" / f"{firm}.library.yaml"
     if learned.exists():
@@ -115,6 +138,7 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "the same, and generic advice": partial(found, "by meaning", besides=[GENERIC_ADVICE]),
         "as orders, handed over": lambda s, t, n: student(s, t, n, handed(by_hand, s)),
         "every rule as orders, found by meaning": partial(found, "every rule"),
+        "training scenarios as orders, found by meaning": partial(found, "authored"),
         "the rules that decide, again": lambda s, t, n: student(s, t, n, list(always(rules(s)))),
         "the same rules, as orders": lambda s, t, n: student(s, t, n, list(always(said(s, t)))),
         "orders for this kind of case": lambda s, t, n: student(
