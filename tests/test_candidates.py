@@ -147,7 +147,8 @@ async def test_where_the_teacher_is_vague_the_loop_learns_from_the_rules(tmp_pat
     ("expected", "orders"),
     [
         (
-            "Explains that storms bring no money, says sorry for the night, and offers a room up to 20 euros.",
+            "Explains that storms bring no money, says sorry for the night, and offers a room up to 20"
+            " euros.",
             ["Explain that storms bring no money.", "Say sorry for the night.",
              "Offer a room up to 20 euros."],
         ),
