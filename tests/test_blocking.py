@@ -1,4 +1,4 @@
-"""Coroutines for callers without a loop: where they can wait, they do; where they cannot, they are told."""
+"""Coroutines for callers without a loop: where they can wait, they do; else they are told."""
 
 from __future__ import annotations
 
