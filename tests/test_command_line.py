@@ -128,6 +128,20 @@ def test_what_an_app_prints_is_no_result(tmp_path, more):
         assert told in done.stderr and told not in done.stdout
 
 
+def test_an_app_that_ends_the_program_is_a_fault(tmp_path):
+    (tmp_path / "app.py").write_text(
+        "import sys\nfrom langchain_core.runnables import RunnableLambda\n"
+        "async def leave(messages):\n    sys.exit(0)\n\nagent = RunnableLambda(leave)\n"
+    )
+    with recording() as endpoint:
+        done = in_a_process(
+            "simulate", "airline", "--dialogues", 1, "--exchanges", 1, "--student", "app:app.py:agent",
+            "--customer", endpoint.spec, "--judge", endpoint.spec, cwd=tmp_path, OPENAI_API_KEY="x",
+        )  # fmt: skip
+    assert done.returncode == 1 and "ended the program (sys.exit(0))" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def obeyed(text):
     """What a terminal might obey in a text."""
     return [c for c in text if not c.isprintable() and c != "\n"]

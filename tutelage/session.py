@@ -123,6 +123,7 @@ def run_until_done(work: Coroutine[Any, Any, T], kept: str) -> T:
 
     Raises:
         Stopped: where a person stopped it.
+        RunFault: where code of others ended the program.
     """
 
     async def guarded() -> T:
@@ -153,6 +154,10 @@ def run_until_done(work: Coroutine[Any, Any, T], kept: str) -> T:
             return asyncio.run(guarded())
     except (asyncio.CancelledError, KeyboardInterrupt):
         raise Stopped(f"stopped; {kept}") from None
+    except SystemExit as error:
+        # Of an app or a graph under coaching: the loop itself lets it through every `except` of ours.
+        told = f"an app or a tool ended the program (sys.exit({error.code!r}))"
+        raise RunFault(f"{told}; {kept}") from error
 
 
 @dataclass
