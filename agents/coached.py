@@ -15,7 +15,7 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableLambda
 from pydantic import ConfigDict
 from tutelage.strategy_store import Deployment, Library, Placement
-from tutelage.strategy_store.retrieval import THRESHOLD, TOKEN_BUDGET, TOP
+from tutelage.strategy_store.retrieval import TOKEN_BUDGET, TOP
 
 from .chat_models import chat_model, measured_placement
 from .embedding_models import embedding_model
@@ -28,7 +28,7 @@ def coached(
     *,
     placement: Placement | None = None,
     top: int = TOP,
-    threshold: float = THRESHOLD,
+    threshold: float | None = None,
     token_budget: int = TOKEN_BUDGET,
     embeddings: Any = None,
 ) -> CoachedChatModel: ...
@@ -39,7 +39,7 @@ def coached(
     *,
     placement: Placement | None = None,
     top: int = TOP,
-    threshold: float = THRESHOLD,
+    threshold: float | None = None,
     token_budget: int = TOKEN_BUDGET,
     embeddings: Any = None,
 ) -> Runnable[LanguageModelInput, Any]: ...
@@ -49,7 +49,7 @@ def coached(
     *,
     placement: Placement | None = None,
     top: int = TOP,
-    threshold: float = THRESHOLD,
+    threshold: float | None = None,
     token_budget: int = TOKEN_BUDGET,
     embeddings: Any = None,
 ) -> Runnable[LanguageModelInput, Any]:
@@ -66,7 +66,7 @@ def coached(
         placement: where in the prompt they stand; where None, as the library has it measured for
             this model (`library place`), else what its provider takes.
         top: entries at most.
-        threshold: similarity (0-1) below which an entry does not fit.
+        threshold: similarity (0-1) below which an entry does not fit; see `Index.search`.
         token_budget: tokens of strategy text at most.
         embeddings: a LangChain `Embeddings` or its spec string ("local:NAME", "openai:NAME"), for
             retrieval by meaning beside that by words.

@@ -9,7 +9,7 @@ from typing import Any, cast
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import SystemMessage
 from tutelage.strategy_store import Deployment, Library, Placement, Retrieved, coach_messages
-from tutelage.strategy_store.retrieval import THRESHOLD, TOKEN_BUDGET, TOP
+from tutelage.strategy_store.retrieval import TOKEN_BUDGET, TOP
 
 from .chat_models import measured_placement
 from .embedding_models import embedding_model
@@ -26,7 +26,7 @@ class StrategyMiddleware(AgentMiddleware):
         placement: where in the prompt they stand; where None, as the library has it measured for
             the request's model (`library place`), else what its provider takes.
         top: entries at most.
-        threshold: similarity (0-1) below which an entry does not fit.
+        threshold: similarity (0-1) below which an entry does not fit; see `Index.search`.
         token_budget: tokens of strategy text at most.
         embeddings: a LangChain `Embeddings` or its spec string ("local:NAME", "openai:NAME"), for
             retrieval by meaning beside that by words.
@@ -38,7 +38,7 @@ class StrategyMiddleware(AgentMiddleware):
         *,
         placement: Placement | None = None,
         top: int = TOP,
-        threshold: float = THRESHOLD,
+        threshold: float | None = None,
         token_budget: int = TOKEN_BUDGET,
         embeddings: Any = None,
     ):

@@ -30,7 +30,7 @@ from tutelage.agents.transcript import Turn, as_messages
 from tutelage.agents.voice import Hear, Voice
 from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement, Retrieved, Status, query_of
-from tutelage.strategy_store.retrieval import THRESHOLD, TOKEN_BUDGET, TOP
+from tutelage.strategy_store.retrieval import TOKEN_BUDGET, TOP
 
 from .events import (
     BudgetUsed,
@@ -59,7 +59,7 @@ class Retrieval:
     """
 
     top: int = TOP
-    threshold: float = THRESHOLD
+    threshold: float | None = None
     token_budget: int = TOKEN_BUDGET
     statuses: tuple[Status, ...] = ("approved",)
     leave_out_own: bool = False

@@ -56,7 +56,8 @@ async def generalise(
     bad. Suspects are compared anew, RETESTS times each on fresh seeds, and only where the mean of
     those lies below what two replies of the same student give by chance does the entry harm, and is
     kept away from there as well. It is dropped where that would cost it its own state or most others
-    of its scenario; that it goes to other scenarios is no more than welcome.
+    of its scenario; that it goes to other scenarios is no more than welcome. From those for which there
+    was no room it is kept away, too, unless that would cost it the same.
 
     Args:
         desk: the agents.
@@ -70,7 +71,8 @@ async def generalise(
         seed: the run's seed.
     """
     given = as_retrieved(entry)
-    near = _spread_out(await reached(desk, entry, home, others), most)
+    all_near = await reached(desk, entry, home, others)
+    near = _spread_out(all_near, most)
     if not near:
         return Gate(entry, "no other state would retrieve it", "", [], None)
 
@@ -103,27 +105,35 @@ async def generalise(
         )
     useless = _useless(near, gains, home.scenario)
     away = [near[place] for place in (*harmed, *useless)]
-    if not away:
-        told = f"welcome on all {len(near)} other states that would retrieve it (gain {mean:+.2f})"
-        return Gate(entry, told, "", pairs, mean)
+    known, lines = {home.scenario, *(s.scenario for s in near)}, {s.customer_says for s in near}
+    untried = [s for _, s in all_near if s.scenario not in known and s.customer_says not in lines]
     own = [near[place] for place in at_home if place not in harmed]
-    found = (
-        f"of {len(near)} other states that would retrieve it, it harms {len(harmed)} and does nothing "
-        f"for {len(useless)}"
-    )
-    apart = await told_apart(desk, entry, home, own, away)
+    found = f"welcome on all {len(near)} other states that would retrieve it (gain {mean:+.2f})"
+    if away:
+        found = (
+            f"of {len(near)} other states that would retrieve it, it harms {len(harmed)} and does "
+            f"nothing for {len(useless)}"
+        )
+    if untried:
+        more = len({state.scenario for state in untried})
+        found += f", of {more} scenario{'s' if more > 1 else ''} more nothing is known"
+    apart = await told_apart(desk, entry, home, own, [*away, *untried])
+    if apart is None and untried:
+        apart = await told_apart(desk, entry, home, own, away)
     if apart is None:
         return Gate(None, f"{found}, and it cannot be told apart from them", "", pairs, mean)
     narrowed, how = apart
-    return Gate(narrowed, f"{found}, and was narrowed {how}", how, pairs, mean)
+    return Gate(narrowed, f"{found}, and was narrowed {how}" if how else found, how, pairs, mean)
 
 
 async def told_apart(
     desk: Desk, entry: Entry, home: State, own: Sequence[State], away: Sequence[State]
 ) -> tuple[Entry, str] | None:
-    """An entry that reaches none of the states it is to be kept from, and how it was narrowed; None
-    where that would cost it its home or most of its own scenario's other states.
+    """An entry that reaches none of the states it is to be kept from, and how it was narrowed ("" where
+    there are none); None where that would cost it its home or most of its own scenario's other states.
     """
+    if not away:
+        return entry, ""
     async for narrowed, how in _narrower(desk, entry, home, away):
         looked = await similarities(desk, narrowed, [home, *away, *own])
         stays, *rest = map(bool, looked)

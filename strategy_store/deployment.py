@@ -12,7 +12,7 @@ from opentelemetry import trace
 
 from .library import Library
 from .prompt import Message, Placement, coach_messages, coach_wire
-from .retrieval import THRESHOLD, TOKEN_BUDGET, TOP, Retrieved, query_of
+from .retrieval import TOKEN_BUDGET, TOP, Retrieved, query_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -49,7 +49,7 @@ class Deployment:
     Attributes:
         library: where strategies are looked up; what is approved later counts at once.
         top: entries at most.
-        threshold: similarity (0-1) below which an entry does not fit.
+        threshold: similarity (0-1) below which an entry does not fit; see `Index.search`.
         token_budget: tokens of strategy text at most.
         placement: where in the prompt they stand.
         embeddings: a LangChain `Embeddings` for retrieval by meaning beside that by words.
@@ -57,7 +57,7 @@ class Deployment:
 
     library: Library
     top: int = TOP
-    threshold: float = THRESHOLD
+    threshold: float | None = None
     token_budget: int = TOKEN_BUDGET
     placement: Placement = "after"
     embeddings: Any = None

@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 
 from .deployment import Deployment
 from .library import Library
-from .retrieval import THRESHOLD, TOKEN_BUDGET, TOP, Retrieved, query_of
+from .retrieval import TOKEN_BUDGET, TOP, Retrieved, query_of
 
 Dialogue = str | Sequence[MessageLikeRepresentation]
 
@@ -32,7 +32,7 @@ class LibraryRetriever(BaseRetriever):
     model_config = ConfigDict(arbitrary_types_allowed=True)
     library: Library
     k: int = TOP
-    threshold: float = THRESHOLD
+    threshold: float | None = None
     token_budget: int = TOKEN_BUDGET
     embeddings: Any = None
 

@@ -34,7 +34,7 @@ def state(firm, kind: str, dialogue: str, line: str) -> State:
     )  # fmt: skip
 
 
-async def gate(firm, library, text, others, **seats):
+async def gate(firm, library, text, others, most=8, **seats):
     desk = hard_world.seat(firm, library, **seats)
     strategy = Strategy.new(text, Provenance(source="teacher"))
     entry = Entry.new("a customer whose parcel is late", cues=[LATE], strategies=[strategy])
@@ -47,7 +47,7 @@ async def gate(firm, library, text, others, **seats):
         [state(firm, *other) for other in others],
         NULL,
         0.02,
-        most=8,
+        most=most,
         seed=0,
     )
     return desk, home, found
@@ -75,6 +75,29 @@ async def test_where_it_does_good_in_another_scenario_it_goes(firm, library):
     desk, home, found = await gate(firm, library, "Speak of ribbon.", others)
     assert found.entry is not None and found.entry.unless == [] and found.gain > 0
     assert await reaches(desk, found, home, state(firm, *others[0])) == [True, True]
+
+
+async def test_where_it_could_not_be_tried_it_does_not_go(firm, library):
+    # Both have the trouble that it cures, but there is room to try it in the nearer one alone.
+    nearer, farther = ("gift", "a", LATE + " again"), ("price", "b", f"{LATE}, says {PRICE}")
+    others = [nearer, farther]
+    desk, home, found = await gate(firm, library, "Speak of ribbon.", others, most=1)
+    assert found.entry is not None and found.entry.unless == [farther[2]]
+    assert "of 1 scenario more nothing is known" in found.reason
+    states = [home, *(state(firm, *one) for one in others)]
+    assert await reaches(desk, found, *states) == [True, True, False]
+
+
+async def test_what_is_untried_and_cannot_be_told_apart_costs_it_nothing(firm, library):
+    others = [("gift", "a", LATE + "!"), ("price", "b", LATE + "?")]
+    _, _, found = await gate(firm, library, "Speak of ribbon.", others, most=1)
+    assert found.entry is not None and found.entry.unless == []
+
+
+async def test_a_line_that_was_tried_in_another_scenario_is_known(firm, library):
+    others = [("gift", "a", LATE + " again"), ("price", "b", LATE + " again")]
+    _, _, found = await gate(firm, library, "Speak of ribbon.", others)
+    assert found.entry is not None and found.entry.unless == []
 
 
 async def test_another_scenario_is_judged_as_one(firm, library):

@@ -23,7 +23,7 @@ from tutelage.agents.embedding_models import embedding_model
 from tutelage.console import result, talk
 from tutelage.strategy_store import Deployment, Library
 from tutelage.strategy_store.prompt import Placement
-from tutelage.strategy_store.retrieval import THRESHOLD, TOP
+from tutelage.strategy_store.retrieval import TOP
 from tutelage.tui.serve import is_loopback
 
 KEY = "TUTELAGE_SERVE_KEY"
@@ -103,7 +103,7 @@ def serve_run(
                 deployment=Deployment(
                     opened,
                     TOP if top is None else top,
-                    THRESHOLD if threshold is None else threshold,
+                    threshold,
                     placement=placement or measured_placement(model, opened, known),
                     embeddings=meaning,
                 ),

@@ -33,7 +33,6 @@ from tutelage.agents.embedding_models import embedding_model
 from tutelage.environments import load_environment
 from tutelage.strategy_store import Entry, Index, query_of
 from tutelage.strategy_store.exchange import entries_of
-from tutelage.strategy_store.retrieval import THRESHOLD
 
 HERE = Path(__file__).parent
 BY_HAND = HERE.parent / "coaching" / "by_hand"
@@ -60,7 +59,7 @@ def asked(firm: str) -> list[tuple[str, str]]:
     return found
 
 
-def given(index: Index, text: str, threshold: float = THRESHOLD) -> int | None:
+def given(index: Index, text: str, threshold: float | None = None) -> int | None:
     """The position of the entry that is given, from 0; None where none is."""
     hits = index.search(query_of(text), top=1, threshold=threshold)
     return index.entries.index(hits[0].entry) if hits else None
@@ -115,7 +114,7 @@ def small_libraries(
 def main() -> None:
     """Count, print the table, write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.4, 0.45, 0.5, 0.55])
+    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.45, 0.5, 0.55, 0.6])
     parser.add_argument("--embeddings", help="A spec: search by meaning as well.")
     given = parser.parse_args()
     embeddings = embedding_model(given.embeddings)

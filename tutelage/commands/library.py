@@ -114,7 +114,7 @@ def show(
     from tutelage.console import result, result_json
     from tutelage.strategy_store import Deployment, Library
     from tutelage.strategy_store.exchange import export_text
-    from tutelage.strategy_store.retrieval import THRESHOLD, TOP
+    from tutelage.strategy_store.retrieval import TOP
 
     if dialogue is not None:
         if not prompt or id_ is not None:
@@ -126,7 +126,7 @@ def show(
             deployment = Deployment(
                 opened,
                 TOP if top is None else top,
-                THRESHOLD if threshold is None else threshold,
+                threshold,
                 placement=placement or _placement_for(model, opened),
                 embeddings=embedding_model(embeddings),
             )

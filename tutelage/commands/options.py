@@ -74,7 +74,11 @@ Placement = Annotated[
 Top = Annotated[int | None, typer.Option(min=1, help="Entries to give at most; else 1.")]
 Threshold = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Similarity from which an entry fits; else 0.5."),
+    typer.Option(
+        min=0,
+        max=1,
+        help="Similarity from which an entry fits; else 0.5, or 0.55 with --embeddings.",
+    ),
 ]
 Embeddings = Annotated[
     str | None,
