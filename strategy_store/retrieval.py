@@ -22,7 +22,7 @@ TOP, TOKEN_BUDGET = 1, 160
 BY_WORDS, BY_MEANING = 0.5, 0.55
 """Similarity from which an entry fits unless told otherwise, without and with embeddings. Vectors find
 something near for any customer: in benchmarks/retrieval small libraries give half as much where nothing
-fits at 0.55 as at 0.5 (196 and 371 of 740), and a sixth less where something does (193 and 231 of 300)."""
+fits at 0.55 as at 0.5 (196, 371 of 740), and a sixth less where something does (193, 231 of 300)."""
 _ORDINARY = (
     "Hello, I have a question.",
     "Can you help me?",
