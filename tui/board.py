@@ -24,8 +24,8 @@ from .bubbles import mood_style, score_style, trail
 COLUMNS = ("", "scenario", "persona", "arm", "turn", "mood", "csat", "state")
 ROWS = 400
 """Rows to begin with; a table of thousands is slow to make."""
-_WIDE = (1, 22, 12, 7, 4, 14, 4, 15)
-_NARROW = (1, 17, 10, 6, 4, 12, 4, 8)
+_WIDE = (1, 21, 12, 8, 4, 14, 4, 15)
+_NARROW = (1, 15, 10, 8, 4, 12, 4, 8)
 ORDERS: Mapping[str, Callable[[DialoguePicture], tuple[float, float]]] = {
     "started": lambda one: (0, one.number),
     "newest": lambda one: (0, -one.number),
@@ -238,7 +238,7 @@ class Board(DataTable[Text]):
             Text(mark, self.style(style)),
             Text(one_line(one.started.scenario, scenario)),
             Text(one_line(one.started.persona, persona), self.style("$quiet")),
-            Text(self._arm(one)[:arm], self.style("$quiet")),
+            Text(one_line(self._arm(one), arm), self.style("$quiet")),
             Text(str(one.exchanges), justify="right"),
             Text(f"{one_line(one.feeling, 8):8} {curve}", self.style(mood_style(one.feeling))),
             Text("") if score is None else Text(f"{score:.1f}", self.style(score_style(score))),
