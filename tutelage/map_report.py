@@ -113,7 +113,7 @@ def show_map(
         if pairs:
             result(f"\n{said} that say the same (merge them):")
             for overlap in pairs[:MOST_GAPS]:
-                result(clean(f"  {overlap.similarity:.2f}  {overlap.first}  =  {overlap.second}"))
+                result(f"  {overlap.similarity:.2f}  {overlap.first}  =  {overlap.second}")
 
 
 def rank_table(drawn: ScenarioMap, top: int) -> Table:
