@@ -7,18 +7,8 @@ import re
 from tutelage.environments import Policy, Scenario
 from tutelage.strategy_store.wording import sentences
 
-_SAYS = (
-    "say",
-    "tell",
-    "name",
-    "offer",
-    "explain",
-    "confirm",
-    "promise",
-    "grant",
-    "refuse",
-    "mention",
-)
+from .rule_orders import SHORTEST, TELLING
+
 _GIVES = ("add", "pay", "credit", "give")
 """What an agent does by saying so, as far as a chat can: who promises a meal has given it."""
 _DOES = (
@@ -27,10 +17,11 @@ _DOES = (
     "take", "wishe",
 )  # fmt: skip
 """What an agent does besides: another clause begins with it."""
-_VERB = re.compile(rf"({'|'.join((*_SAYS, *_GIVES))})s\b", re.IGNORECASE)
+_TOLD = "|".join((TELLING, "mention", *_GIVES))
+_ANY = "|".join((_TOLD, *_DOES))
+_VERB = re.compile(rf"({_TOLD})s\b", re.IGNORECASE)
 _NEXT = re.compile(
-    rf"; |,? and (?=(?:{'|'.join((*_SAYS, *_GIVES, *_DOES))})s\b)"
-    rf"|, (?:then )?(?=(?:{'|'.join((*_SAYS, *_GIVES, *_DOES))})s?\b(?! (?:of|and|or)\b))"
+    rf"; |,? and (?=(?:{_ANY})s\b)|, (?:then )?(?=(?:{_ANY})s?\b(?! (?:of|and|or)\b))"
 )
 _STATES = re.compile(
     r"(?!(?:in time|both|so|also|then|this|that|these|those|it|they|he|she|kind|kindly)\b)"
@@ -46,8 +37,6 @@ _POINTS_BACK = re.compile(r"\w+ (?:so|it|this|both|why|whom)\b(?!.*:)", re.IGNOR
 _SUM = r"\d[\d.,]*\d? (?:euros|pounds|dollars)"
 _CASES_SUM = re.compile(rf" of {_SUM}\b|\b{_SUM} of (?=[a-z])|, {_SUM}(?=[,.;]|$)")
 """A sum beside words that say as much without it: "the full refund of 118 euros"."""
-_SHORTEST = 4
-"""Words that an order needs to say anything by itself."""
 
 
 def expected_orders(scenario: Scenario, policy: Policy) -> list[str]:
@@ -70,7 +59,7 @@ def expected_orders(scenario: Scenario, policy: Policy) -> list[str]:
     for sentence in sentences(scenario.expected):
         for clause in _NEXT.split(_CASES_SUM.sub(general, sentence.rstrip(".!?"))):
             order = _order_of(" ".join(clause.split()))
-            if len(order.split()) >= _SHORTEST and not _POINTS_BACK.match(order):
+            if len(order.split()) >= SHORTEST and not _POINTS_BACK.match(order):
                 orders.append(f"{order}.")
     return list(dict.fromkeys(orders))
 

@@ -14,12 +14,12 @@ from .transcript import Turn
 
 _LEAD_WORDS = 4
 """Words at most that make a clause an order."""
-_SHORTEST = 4
+SHORTEST = 4
 """Words that a clause needs to say anything by itself."""
-_TELLING = "say|tell|name|offer|explain|confirm|promise|grant|refuse"
-_TO_SAY = re.compile(rf"(?:{_TELLING}|state|mention)\b", re.IGNORECASE)
+TELLING = "say|tell|name|offer|explain|confirm|promise|grant|refuse"
+_TO_SAY = re.compile(rf"(?:{TELLING}|state|mention)\b", re.IGNORECASE)
 _TO_THE_AGENT = re.compile(
-    rf"(?:{_TELLING}|never|do not|don't|ask|speak|match|give|discuss|stop|keep|let|send|hand|pass|check"
+    rf"(?:{TELLING}|never|do not|don't|ask|speak|match|give|discuss|stop|keep|let|send|hand|pass|check"
     r"|reveal|act|use|make|read|answer|reply|respond|write|refer|transfer|escalate|apologi[sz]e|always"
     r"|be|ensure|wait|follow|treat|collect|verify|avoid|assume|promptly|please|you|wins?)\b",
     re.IGNORECASE,
@@ -81,7 +81,7 @@ def orders_of(rule: Rule, policy: Policy) -> list[str]:
             if not _TO_THE_AGENT.match(clause) and not policy.named_in(clause)
         ]
         whole = "; ".join(clauses)
-        if parts and clauses and len(whole.split()) < _SHORTEST:
+        if parts and clauses and len(whole.split()) < SHORTEST:
             parts[-1] += f"; {whole[0].lower()}{whole[1:]}"
         else:
             fits = len(whole.split()) <= MAX_WORDS - _LEAD_WORDS
@@ -90,7 +90,7 @@ def orders_of(rule: Rule, policy: Policy) -> list[str]:
         f"{'Say what holds for' if _HEADED.match(part) else 'Say that'} "
         f"{_mid_sentence(part, policy.text)}."
         for part in parts
-        if len(part.split()) >= _SHORTEST and not _NEEDS_MORE.match(part)
+        if len(part.split()) >= SHORTEST and not _NEEDS_MORE.match(part)
     ]
 
 

@@ -67,10 +67,8 @@ def unlearned(policy: Policy) -> list[Entry]:
 
 def authored(environment: Environment) -> list[Entry]:
     """A library that nobody tested: an entry a training scenario, with what a good agent says there."""
-    origin, known = (
-        Provenance(source="scenario"),
-        f"{environment.policy.text}\n{environment.config.title}",
-    )
+    origin = Provenance(source="scenario")
+    known = f"{environment.policy.text}\n{environment.config.title}"
     entries: list[Entry] = []
     for scenario in environment.split("train"):
         orders = [
