@@ -12,10 +12,12 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from tutelage.environments import (
     Environment,
     Question,
+    RubricItem,
     Scenario,
     StateCheck,
     check_mean,
     check_score,
+    checks_passed,
     checks_score,
     state_score,
     weighted_mean,
@@ -279,8 +281,24 @@ def checks_held(
     """The weighted share (0-1) of the rubric's checks by code that hold with what is said in a next
     reply, whether or not it is shown with what was done; None where the rubric has none.
     """
+    return check_mean(*_checked(environment, scenario, turns, reply))
+
+
+def checks_won(
+    environment: Environment, scenario: Scenario, turns: Sequence[Turn], reply: str
+) -> list[float]:
+    """The weight of each check of `checks_held` that holds, 0 of the others, in the rubric's order."""
+    items, said, earlier = _checked(environment, scenario, turns, reply)
+    passed = checks_passed(items, said, earlier)
+    return [item.weight * passed[item.id] for item in items if item.id in passed]
+
+
+def _checked(
+    environment: Environment, scenario: Scenario, turns: Sequence[Turn], reply: str
+) -> tuple[list[RubricItem], str, list[str]]:
+    """What the checks by code of a next reply are put to."""
     earlier = replies(turns[len(scenario.history) :])
-    return check_mean(environment.rubric_for(scenario), without_actions(reply), earlier)
+    return environment.rubric_for(scenario), without_actions(reply), earlier
 
 
 def _logit(probability: float) -> float:

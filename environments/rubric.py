@@ -192,11 +192,16 @@ def check_mean(
         reply: the agent's next reply.
         earlier: the agent's replies before it.
     """
+    passed = checks_passed(items, reply, earlier)
+    return weighted_mean(items, {id_: float(found) for id_, found in passed.items()})
+
+
+def checks_passed(
+    items: Sequence[RubricItem], reply: str, earlier: Sequence[str] = ()
+) -> dict[str, bool]:
+    """Which checks by code one reply passes, by id; arguments as `check_mean` has them."""
     said = "\n".join([*earlier, reply])
-    passed = {
-        c.id: float(passes(c, said if c.scope == "dialogue" else reply)) for c in _checks(items)
-    }
-    return weighted_mean(items, passed)
+    return {c.id: passes(c, said if c.scope == "dialogue" else reply) for c in _checks(items)}
 
 
 def check_weight(items: Sequence[RubricItem]) -> float:

@@ -10,13 +10,14 @@ from tutelage.agents.policy_check import Breach, breach, plain_breach
 from tutelage.agents.rule_orders import of_the_policy, orders_to_say, rule_orders
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Proposal, Weakness
-from tutelage.environments import Tactic
+from tutelage.environments import Environment, Tactic
 from tutelage.strategy_store import Source, vet
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import same_order, too_special
 
 from .acceptance import Decision, Pair
 from .desk import Desk
+from .states import State
 from .trials import Candidate, Weak
 
 _RULINGS = 3
@@ -56,8 +57,17 @@ def vetted(
     rules that decide the case and what a good agent says in it, put as orders to say it: one by one, and
     all of either together, as a case with two sides needs them. What orders the same is tried once.
     """
-    policy = desk.environment.policy
-    scenario = desk.environment.scenarios[weak.state.scenario]
+    offers = [*written(weak, offered), *told(desk.environment, weak.state)]
+    candidates, refused = screened(desk, offers)
+    for source in ("policy", "scenario"):
+        whole = tuple(one.texts[0] for one in candidates if one.source == source)
+        if len(whole) > 1 and sum(map(len, whole)) <= TOKEN_BUDGET * CHARS_PER_TOKEN:
+            candidates.append(Candidate(whole, source, ()))
+    return candidates, refused
+
+
+def written(weak: Weak, offered: Sequence[Proposal]) -> list[Candidate]:
+    """What the teacher wrote for a weak state, and the tactics that it chose, or that fit best."""
     offers: list[Candidate] = []
     for proposal in offered:
         chosen = [tactic for tactic in weak.tactics if tactic.id in proposal.tactics]
@@ -66,18 +76,19 @@ def vetted(
             Candidate((tactic.do,), "handbook", (tactic.id,))
             for tactic in (chosen or list(weak.tactics))[:2]
         ]
-    told: dict[Source, list[str]] = {
-        "policy": rule_orders(policy, scenario, weak.state.turns),
-        "scenario": expected_orders(scenario, policy),
+    return offers
+
+
+def told(environment: Environment, state: State) -> list[Candidate]:
+    """What the rules that decide a state give, then what a good agent says there, each an order."""
+    scenario = environment.scenarios[state.scenario]
+    by_source: dict[Source, list[str]] = {
+        "policy": rule_orders(environment.policy, scenario, state.turns),
+        "scenario": expected_orders(scenario, environment.policy),
     }
-    for source, orders in told.items():
-        offers += [Candidate((order,), source, ()) for order in orders]
-    candidates, refused = screened(desk, offers)
-    for source in told:
-        whole = tuple(one.texts[0] for one in candidates if one.source == source)
-        if len(whole) > 1 and sum(map(len, whole)) <= TOKEN_BUDGET * CHARS_PER_TOKEN:
-            candidates.append(Candidate(whole, source, ()))
-    return candidates, refused
+    return [
+        Candidate((order,), source, ()) for source, orders in by_source.items() for order in orders
+    ]
 
 
 def screened(desk: Desk, offers: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:

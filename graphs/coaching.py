@@ -44,6 +44,7 @@ from .run_log import Log, MemoryLog
 from .scenario_map import to_teach
 from .states import State, openings, states_of
 from .strategy_step import Null, StepOptions, Weak, strategy_step
+from .topic_step import topic_name, topic_step, topics_to_teach
 from .trials import checks_of, teachers_reply
 
 COACHING_STATUSES = ("approved", "proposed")
@@ -68,6 +69,9 @@ class CoachingOptions:
     `convergence.FEWEST` dialogues, which cannot tell."""
     general: bool = True
     """Whether strategies for every state are learned as well, in a step of their own."""
+    topics: int = 2
+    """Topics a round that strategies for all of their scenarios are learned for, in a step of their
+    own; 0 leaves it out."""
     concurrency: int | None = None
     """Dialogues and states under way at a time, and of what is tried in all states together as many
     beside each other; what the models serve best where None."""
@@ -244,6 +248,29 @@ def compile_coaching(
         await desk.record_usage()
         return {}
 
+    async def topic_step_node(state: CoachingState) -> dict[str, Any]:
+        """A few topics a round, each once a run: what does good in all of its scenarios."""
+        number = state.get("round", 1)
+        weak = [_unpacked(packed, environment) for packed in state.get("weak", [])]
+        met, unmet = await states_so_far()
+        known = [*met, *unmet]
+        closed = {dialogue for dialogue, _, _ in await closed_states(log)}
+        topics = topics_to_teach(environment, weak, known, closed, options.topics)
+
+        async def teach(topic: str) -> bool | None:
+            kept = await topic_step(
+                desk, topic, weak, known, null, options.step, round_number=number, run=run,
+                seed=options.seed,
+            )  # fmt: skip
+            if kept or not desk.meter.spent:
+                name = topic_name(number, topic)
+                await desk.record(StateClosed(dialogue=name, turn=0, round=number))
+            await desk.record_usage()
+            return kept
+
+        await gather(topics, teach, concurrency, desk)
+        return {}
+
     async def strategy_step_node(state: CoachingState) -> dict[str, Any]:
         """For each weak state the teacher writes strategies; only what really helps is kept."""
         number = state.get("round", 1)
@@ -366,6 +393,7 @@ def compile_coaching(
     graph.add_node("look_back", look_back_node)
     graph.add_node("scenario_step", scenario_step)
     graph.add_node("general_step", general_step_node)
+    graph.add_node("topic_step", topic_step_node)
     graph.add_node("strategy_step", strategy_step_node)
     graph.add_node("close_round", close_round)
     graph.add_node("settle", settle)
@@ -374,12 +402,13 @@ def compile_coaching(
     graph.add_edge("rollouts", "look_back")
     graph.add_edge("look_back", "scenario_step")
     graph.add_conditional_edges("scenario_step", anything_weak)
-    graph.add_edge("general_step", "strategy_step")
+    graph.add_edge("general_step", "topic_step")
+    graph.add_edge("topic_step", "strategy_step")
     graph.add_edge("strategy_step", "close_round")
     graph.add_conditional_edges("close_round", go_on)
     graph.add_edge("settle", END)
     compiled = graph.compile(checkpointer=checkpointer, name="coaching")
-    return compiled.with_config(recursion_limit=6 * options.rounds + 10)
+    return compiled.with_config(recursion_limit=7 * options.rounds + 10)
 
 
 def _over(number: int, stale: int, quiet: int, options: CoachingOptions) -> str:

@@ -86,12 +86,16 @@ def possible_meetings(environment: Environment, scenarios: Iterable[Scenario]) -
     ]
 
 
+NO_TOPIC = "other"
+"""The topic of scenarios that tell none."""
+
+
 def topic_of(environment: Environment, scenario: Scenario) -> str:
     """A scenario's topic; where it names none, the policy section of its first rule."""
     if scenario.topic:
         return scenario.topic
     rule = environment.policy.rules.get(scenario.rules[0]) if scenario.rules else None
-    return rule.section if rule else "other"
+    return rule.section if rule else NO_TOPIC
 
 
 def scenario_text(scenario: Scenario) -> dict[str, float]:

@@ -119,9 +119,9 @@ def leaks(
     found: list[str] = []
     for strategy in (s for entry in library.entries(tuple(statuses)) for s in entry.strategies):
         origin = strategy.provenance
-        learned_in = {origin.scenario} if origin.scenario else trained_on
+        learned_in = origin.learned_in or trained_on
         if origin.environment == environment.name and learned_in & scenarios:
-            where = origin.scenario or "all training scenarios"
+            where = ", ".join(sorted(origin.learned_in)) or "all training scenarios"
             found.append(f"{strategy.id} ({strategy.text!r}, learned in {where})")
     return found
 

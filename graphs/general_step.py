@@ -19,7 +19,7 @@ from .desk import Desk
 from .events import StrategyProposed
 from .keeping import provenance_of
 from .selection import Attempt, accept, choose, mean_merit, plain_replies
-from .states import DOUBTFUL, State
+from .states import DOUBTFUL, State, weakest
 from .strategy_step import StepOptions
 from .trials import Candidate, Null, Weak, extend_null, general_entry
 
@@ -69,14 +69,14 @@ async def general_step(
     if desk.library is None or desk.meter.spent:
         return None
     held = await asyncio.to_thread(desk.library.entries, ("proposed", "approved"))
-    weakest = _weakest(met)
+    places = weakest(met)
     general = [s.text for entry in held if entry.general for s in entry.strategies]
-    if len(weakest) < LEAST_SCENARIOS or not weak or len(general) >= MOST_GENERAL:
+    if len(places) < LEAST_SCENARIOS or not weak or len(general) >= MOST_GENERAL:
         return None
     at = seed + GENERAL_SEED + round_number
-    random.Random(at).shuffle(weakest)  # noqa: S311 - a plan, not a secret
-    half = min(len(weakest) // 2, _CHOSEN_ON)
-    chosen_on, accepted_on = weakest[:half], [*weakest[half:], *unmet]
+    random.Random(at).shuffle(places)  # noqa: S311 - a plan, not a secret
+    half = min(len(places) // 2, _CHOSEN_ON)
+    chosen_on, accepted_on = places[:half], [*places[half:], *unmet]
 
     name = general_name(round_number)
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
@@ -172,12 +172,3 @@ def _common(met: Sequence[State], kind: str = "") -> list[str]:
         if reason.startswith(kind)
     )
     return [reason for reason, count in found.most_common(_REASONS) if count > 1]
-
-
-def _weakest(met: Sequence[State]) -> list[State]:
-    """The lowest-rated state of each scenario."""
-    by_scenario: dict[str, State] = {}
-    for state in met:
-        if state.scenario not in by_scenario or state.score < by_scenario[state.scenario].score:
-            by_scenario[state.scenario] = state
-    return list(by_scenario.values())

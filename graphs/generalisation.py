@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,24 +85,11 @@ async def generalise(
     gains = [gain(pair, unit) for pair in pairs]
     mean = float(np.mean(gains))
     at_home = [place for place, state in enumerate(near) if state.scenario == home.scenario]
-    suspects = sorted((at for at in at_home if gains[at] < 0), key=lambda at: gains[at])
-    suspects = suspects[:MOST_RETESTED]
-    harmed: list[int] = []
-    if suspects:
-        again = [
-            (place, seed + GATE_SEED + 100 * (number + 1) + place)
-            for place in suspects
-            for number in range(RETESTS)
-        ]
-        fresh = await desk.side_by_side(again, lambda item: tried(near[item[0]], item[1]))
-        pairs += fresh
-        by_place: dict[int, list[float]] = {}
-        for (place, _), pair in zip(again, fresh, strict=True):
-            by_place.setdefault(place, []).append(gain(pair, unit))
-        # The first, chosen pairs are left out: they were looked for because they were bad.
-        harmed = _harmed(
-            {place: float(np.mean(found)) for place, found in by_place.items()}, null, unit
-        )
+    suspects = {at: near[at] for at in at_home if gains[at] < 0}
+    worst = dict(sorted(suspects.items(), key=lambda item: gains[item[0]])[:MOST_RETESTED])
+    # The first, chosen pairs are left out: they were looked for because they were bad.
+    harmed, fresh = await harmed_among(desk, name, entry, worst, null, unit, seed)
+    pairs += fresh
     useless = _useless(near, gains, home.scenario)
     away = [near[place] for place in (*harmed, *useless)]
     known, lines = {home.scenario, *(s.scenario for s in near)}, {s.customer_says for s in near}
@@ -124,6 +111,35 @@ async def generalise(
         return Gate(None, f"{found}, and it cannot be told apart from them", "", pairs, mean)
     narrowed, how = apart
     return Gate(narrowed, f"{found}, and was narrowed {how}" if how else found, how, pairs, mean)
+
+
+async def harmed_among(
+    desk: Desk,
+    name: str,
+    entry: Entry,
+    suspects: Mapping[int, State],
+    null: Sequence[Pair],
+    unit: float,
+    seed: int,
+) -> tuple[list[int], list[Pair]]:
+    """Which of several states, by number, an entry harms, by RETESTS fresh pairs at each; the pairs."""
+    given = as_retrieved(entry)
+    again = [
+        (place, seed + GATE_SEED + 100 * (number + 1) + place)
+        for place in suspects
+        for number in range(RETESTS)
+    ]
+
+    async def tried(item: tuple[int, int]) -> Pair:
+        drawn = await draw(desk, suspects[item[0]], item[1], given)
+        return await compare(desk, name, "elsewhere", drawn)
+
+    pairs = await desk.side_by_side(again, tried)
+    by_place: dict[int, list[float]] = {}
+    for (place, _), pair in zip(again, pairs, strict=True):
+        by_place.setdefault(place, []).append(gain(pair, unit))
+    means = {place: float(np.mean(found)) for place, found in by_place.items()}
+    return (_harmed(means, null, unit) if means else []), pairs
 
 
 async def told_apart(

@@ -127,7 +127,7 @@ def _gifts(
 
 def _may_narrow(entry: Entry, scenario: str) -> bool:
     return not entry.general and all(
-        strategy.status == "proposed" and strategy.provenance.scenario != scenario
+        strategy.status == "proposed" and scenario not in strategy.provenance.learned_in
         for strategy in entry.strategies
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from tutelage.agents.transcript import Reply
 from tutelage.strategy_store import Entry, Source
 
@@ -96,6 +97,33 @@ async def choose(
     out = [place for place, own in enumerate(pairs) if own and place not in left]
     out.sort(key=mean, reverse=True)
     return [(candidates[place], pairs[place]) for place in [*left, *out]]
+
+
+def complementary(
+    values: NDArray[np.float64], letters: Sequence[int], room: int, most: int
+) -> list[int]:
+    """The candidates that together win most, the best first: each is there for what those before it do
+    not win. Never one that loses as much as it adds.
+
+    Args:
+        values: candidates x things that can be won or lost, each with what a candidate by itself wins
+            there (above zero) or loses.
+        letters: how long each candidate is.
+        room: letters at most, of all together.
+        most: candidates at most.
+    """
+    won, lost = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    chosen: list[int] = []
+    while len(chosen) < most:
+        adds = (np.maximum(values, won) - won + np.minimum(values, lost) - lost).sum(axis=1)
+        left = room - sum(letters[place] for place in chosen)
+        adds[[place in chosen or long > left for place, long in enumerate(letters)]] = 0
+        best = int(adds.argmax())
+        if adds[best] <= 1e-9:
+            break
+        chosen.append(best)
+        won, lost = np.maximum(won, values[best]), np.minimum(lost, values[best])
+    return chosen
 
 
 def mean_merit(pairs: Sequence[Pair], unit: float) -> float:

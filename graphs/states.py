@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tutelage.agents.transcript import Turn, with_actions
@@ -127,6 +127,15 @@ def openings(environment: Environment, met: Collection[str]) -> list[State]:
         for scenario in environment.split("train")
         if scenario.opening and scenario.id not in met
     ]
+
+
+def weakest(states: Iterable[State]) -> list[State]:
+    """The lowest-rated state of each scenario."""
+    by_scenario: dict[str, State] = {}
+    for state in states:
+        if state.scenario not in by_scenario or state.score < by_scenario[state.scenario].score:
+            by_scenario[state.scenario] = state
+    return list(by_scenario.values())
 
 
 def _shortcomings(judged: DialogueJudged, items: Sequence) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ async def strategy_step(
         )  # fmt: skip
         learned = entry_of(weak, allowed, provenance).model_copy(
             update={
-                "rules": rules_at_stake(desk, weak, allowed),
+                "rules": rules_at_stake(desk, [state.scenario], allowed),
                 "threshold": gate.entry.threshold,
                 "unless": gate.entry.unless,
             }

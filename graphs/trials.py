@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
@@ -213,12 +213,12 @@ def entry_of(weak: Weak, candidate: Candidate, provenance: Provenance | None = N
     )
 
 
-def rules_at_stake(desk: Desk, weak: Weak, candidate: Candidate) -> list[str]:
+def rules_at_stake(desk: Desk, scenarios: Iterable[str], candidate: Candidate) -> list[str]:
     """The ids of the rules that a candidate rests on: those it says; of a text that says none, those
-    that the scenario names.
+    that the scenarios name it was written for.
     """
     environment = desk.environment
-    named = environment.scenarios[weak.state.scenario].rules
+    named = [id_ for scenario in scenarios for id_ in environment.scenarios[scenario].rules]
     told = (rules_said(text, environment.policy) or named for text in candidate.texts)
     return list(dict.fromkeys(id_ for rules in told for id_ in rules))
 

@@ -106,6 +106,9 @@ class Provenance(_Value):
     run: str = ""
     round: int = 0
     scenario: str = ""
+    scenarios: list[str] = Field(
+        default_factory=list, description="Of what was learned from several: their ids."
+    )
     persona: str = ""
     dialogue: str = ""
     turn: int = 0
@@ -113,6 +116,11 @@ class Provenance(_Value):
     teacher: str = ""
     judge: str = ""
     evidence: Evidence | None = None
+
+    @property
+    def learned_in(self) -> set[str]:
+        """Ids of the firm's scenarios it was learned in; empty where it names none."""
+        return {self.scenario, *self.scenarios} - {""}
 
 
 class Strategy(_Value):

@@ -59,6 +59,7 @@ class CoachRequest(BaseModel):
     pairs: int = 24
     refinements: int = 1
     general: bool = True
+    topics: int = 2
     exchanges: int = 6
     concurrency: int | None = None
     library: str | None = None
@@ -77,6 +78,7 @@ class CoachRequest(BaseModel):
             max_exchanges=self.exchanges,
             seed=self.seed,
             general=self.general,
+            topics=self.topics,
             step=StepOptions(refinements=self.refinements, accept_pairs=self.pairs),
         )
 

@@ -55,7 +55,7 @@ WRITTEN = {"hand": "by hand", "words": "by hand, by words"}
 """Stages that play the arm library with what a person wrote, by their name in the table."""
 LEARNED = ("coach", "library", "invented", *BASELINES)
 OF_PLAY = ("exchanges", "cases", "repeats")
-OF_COACHING = ("rounds", "dialogues", "states", "validation", "pairs", "refinements")
+OF_COACHING = ("rounds", "dialogues", "topics", "states", "validation", "pairs", "refinements")
 FIRMS = ("airline", "broadband", "furniture")
 Stages = dict[str, Any]
 """What the result file holds of each stage: what its commands told, and the outcomes."""
@@ -125,8 +125,9 @@ def coach(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
     """Coach on the train split; what was learned is written down beside the result."""
     run = work / "coach"
     told = tutelage(
-        "coach", firm, "--rounds", asked.rounds, "--dialogues", asked.dialogues, "--states",
-        asked.states, "--validation", asked.validation, "--exchanges", asked.exchanges,
+        "coach", firm, "--rounds", asked.rounds, "--dialogues", asked.dialogues, "--topics",
+        asked.topics, "--states", asked.states, "--validation", asked.validation, "--exchanges",
+        asked.exchanges,
         "--pairs", asked.pairs, "--refinements", asked.refinements,
         "--embeddings", EMBEDDINGS, "--run", run, *resumed(run), *teacher(asked), "--json",
     )  # fmt: skip
@@ -340,9 +341,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dialogues", type=int, default=5)
     parser.add_argument("--validation", type=int, default=0)
-    parser.add_argument("--states", type=int, default=5)
+    parser.add_argument("--topics", type=int, default=5)
+    parser.add_argument("--states", type=int, default=3)
     parser.add_argument("--exchanges", type=int, default=2)
-    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--pairs", type=int, default=16)
     parser.add_argument("--refinements", type=int, default=0)
     parser.add_argument("--cases", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=3)

@@ -235,7 +235,7 @@ def _origin(strategy: Strategy) -> Content:
     for name, value in (
         ("source", origin.source),
         ("tactics", ", ".join(origin.tactics)), ("firm", origin.environment), ("run", origin.run),
-        ("round", str(origin.round or "")), ("scenario", origin.scenario),
+        ("round", str(origin.round or "")), ("scenario", ", ".join(sorted(origin.learned_in))),
         ("persona", origin.persona), ("dialogue", origin.dialogue),
         ("turn", str(origin.turn + 1) if origin.dialogue else ""), ("student", origin.student),
         ("teacher", origin.teacher), ("judge", origin.judge), ("made", strategy.created_at),

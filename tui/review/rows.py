@@ -42,8 +42,8 @@ class Row:
         parts = [entry.id, entry.scenario, entry.wants, entry.feels, *entry.rules, *entry.cues]
         if strategy is not None:
             origin = strategy.provenance
-            parts += [strategy.id, strategy.text, strategy.reason, origin.scenario, origin.persona,
-                      origin.run, origin.dialogue, *origin.tactics]  # fmt: skip
+            parts += [strategy.id, strategy.text, strategy.reason, origin.persona, origin.run,
+                      origin.dialogue, *origin.tactics, *sorted(origin.learned_in)]  # fmt: skip
             if evidence := origin.evidence:
                 parts += [evidence.customer, evidence.before, evidence.after]
         parts += [finding.what for finding in self.findings]

@@ -41,6 +41,14 @@ def coach(
         bool,
         typer.Option(help="Also look for strategies that help every customer, whatever is asked."),
     ] = True,
+    topics: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Topics a round, at most, that strategies for all of their scenarios are looked for; "
+            "0 for none.",
+        ),
+    ] = 2,
     exchanges: o.Exchanges = 6,
     concurrency: o.Concurrency = None,
     library: Annotated[
@@ -84,6 +92,7 @@ def coach(
         pairs=pairs,
         refinements=refinements,
         general=general,
+        topics=topics,
         exchanges=exchanges,
         concurrency=concurrency,
         library=str(library.resolve()) if library else None,

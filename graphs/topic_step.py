@@ -1,0 +1,355 @@
+"""The topic step: what does good in all scenarios of a topic is learned once and found by each."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
+from tutelage.agents.judge import checks_won
+from tutelage.environments import Environment, Scenario
+from tutelage.strategy_store import Entry, Provenance, Strategy, mask
+from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
+
+from .acceptance import Decision, Pair, gain, spread
+from .candidates import first_allowed, proposals, screened, told, written
+from .coverage import NO_TOPIC, topic_of
+from .desk import Desk
+from .events import StrategyProposed
+from .generalisation import Gate, harmed_among, told_apart
+from .keeping import provenance_of
+from .selection import ATTEMPT_SEED, Attempt, Plain, accept, complementary, plain_replies
+from .states import State, weakest
+from .strategy_step import StepOptions
+from .trials import (
+    Candidate,
+    Drawn,
+    Null,
+    Weak,
+    as_retrieved,
+    compare,
+    extend_null,
+    fresh_states,
+    reply,
+    rules_at_stake,
+    similarities,
+)
+
+TOPIC_SEED = 7000
+MOST_OF_TOPIC = 4
+"""Orders of one entry at most: what a person wrote for these firms has as many (benchmarks/parts)."""
+_LETTERS = TOKEN_BUDGET * CHARS_PER_TOKEN * 3 // 4
+"""Letters of one entry at most: what is given in every state needs its room beside it."""
+_CHOSEN_ON, _TRIED = 4, 12
+"""Scenarios that the orders are chosen on, and orders that are tried there, at most."""
+_TESTS = 2
+"""The second is in those scenarios alone that gained in the first."""
+_GOALS = 4
+"""What customers want, in so many scenarios at most, describes a topic's entry."""
+
+
+def topic_name(round_number: int, topic: str) -> str:
+    """The name, in the log, of what a round tries for a topic."""
+    return f"r{round_number}.topic.{_plain(topic)}"
+
+
+def topics_to_teach(
+    environment: Environment,
+    weak: Sequence[Weak],
+    known: Sequence[State],
+    names: Collection[str],
+    most: int,
+) -> list[str]:
+    """The topics whose turn it is: those of the weak states, then those with the most scenarios; each
+    once a run. Scenarios without topic and rules are of none.
+
+    Args:
+        environment: the firm.
+        weak: the weak states of this round.
+        known: states of training scenarios.
+        names: what the run has closed, by its name in the log; see `topic_name`.
+        most: how many at most.
+    """
+    done = {name.partition(".topic.")[2] for name in names if ".topic." in name}
+    of_scenario = {id_: topic_of(environment, s) for id_, s in environment.scenarios.items()}
+    met = [of_scenario[id_] for id_ in dict.fromkeys(state.scenario for state in known)]
+    by_size = sorted(dict.fromkeys(met), key=lambda topic: -met.count(topic))
+    order = dict.fromkeys([*(of_scenario[one.state.scenario] for one in weak), *by_size])
+    return [one for one in order if one != NO_TOPIC and _plain(one) not in done][:most]
+
+
+async def topic_step(
+    desk: Desk,
+    topic: str,
+    weak: Sequence[Weak],
+    known: Sequence[State],
+    null: Null,
+    options: StepOptions,
+    *,
+    round_number: int,
+    run: str = "",
+    seed: int = 0,
+) -> bool | None:
+    """Learn what is given wherever a customer's matter is of one topic; says whether something was kept,
+    None where nothing was tried.
+
+    A strategy that was learned at one state is found again by customers who say much the same. Two
+    customers with the same matter seldom do, so what decides a topic is collected from all of its
+    scenarios: what their rules give and what their authors say a good agent does, as orders, and what
+    the teacher writes for those of its states that were found weak. Each is tried in a state of every
+    scenario; those that together win most checks by code are put to the test that every strategy has
+    to pass, on other seeds and in other words, MOST_OF_TOPIC at most. Where that fails, those that win
+    most in the scenarios that gained are tested once more, in these alone. The entry is found by the
+    first lines of its scenarios, and kept away from those that it harms, as the gate has it (see
+    `generalisation`), and from what is nearer to any other training scenario. A library that holds an
+    entry of the topic is left alone.
+
+    Args:
+        desk: the agents; its library takes what is kept, as proposed.
+        topic: as `coverage.topic_of` has it.
+        weak: the weak states of this round; those of other topics are passed over.
+        known: states of training scenarios, those of dialogues and openings that nobody has met.
+        null: the null comparisons so far; those of the states that are chosen on are added.
+        options: how many pairs, proposals and fresh wordings.
+        round_number: for the provenance.
+        run: the run's name, for the provenance.
+        seed: the run's seed.
+    """
+    environment = desk.environment
+    held = await asyncio.to_thread(desk.library.entries) if desk.library else []
+    own = [one for one in known if topic_of(environment, _scenario(environment, one)) == topic]
+    if desk.library is None or desk.meter.spent or not own:
+        return None
+    places = weakest(own)
+    found_by = _entry(environment, topic, places)
+    if any(entry.id == found_by.id for entry in held):
+        return None
+    at = seed + TOPIC_SEED + round_number
+    random.Random(f"{topic}{at}").shuffle(places)  # noqa: S311 - a plan, not a secret
+    name = topic_name(round_number, topic)
+    tried = Attempt(desk, name, name, 0, found_by.scenario)
+    offers = await _offers(desk, weak, places, options.alternatives, at)
+    candidates, refused = screened(desk, offers)
+    candidates = candidates[:_TRIED]
+    await desk.record(
+        StrategyProposed(
+            proposal=name, dialogue=name, turn=0, attempt=0, scenario=found_by.scenario,
+            texts=[one.texts[0] for one in candidates],
+            source=candidates[0].source if candidates else "policy", refused=refused,
+            tactics=list(dict.fromkeys(id_ for one in candidates for id_ in one.tactics)),
+        )
+    )  # fmt: skip
+    if not candidates:
+        await tried.dropped([], "nothing was proposed" + "".join(f"; {why}" for why in refused))
+        return False
+
+    chosen_on = places[:_CHOSEN_ON]
+    plain = await plain_replies(desk, [*chosen_on, *chosen_on], at)
+    for first, second in zip(plain, plain[len(chosen_on) :], strict=False):
+        await extend_null(desk, first.state, [first.reply, second.reply], null)
+    unit, before = spread(null.pairs), list(null.pairs)
+    won = await _won(desk, name, found_by, candidates, plain[: max(2, len(chosen_on))])
+    orders = won.best({state.scenario for state in places})
+    if not orders:
+        texts = [one.texts[0] for one in candidates]
+        await tried.dropped(texts, "no order wins a check by itself", (), candidates[0].source)
+        return False
+    wordings = -(-options.fresh_states // len(chosen_on))
+    fresh = [one for s in chosen_on for one in await fresh_states(desk, s, wordings, at)]
+    where = [*places[_CHOSEN_ON:], *fresh, *chosen_on]
+    for number in range(_TESTS):
+        allowed, broken = await first_allowed(desk, [_all_of(orders)])
+        if allowed is None:
+            await tried.dropped(_all_of(orders).texts, "refused: " + "; ".join(broken))
+            return False
+        # A second try is tested on what the first has not been tested on.
+        start = at + ATTEMPT_SEED * number
+        entry = _given(_entry(environment, topic, places), orders, allowed)
+        decision, pairs = await accept(
+            desk, name, entry, where, before, unit, options.accept_pairs, start
+        )
+        gains = _gains(where, pairs, unit)
+        if decision.kept:
+            bad = {n: state for n, state in enumerate(places) if gains.get(state.scenario, 0) < 0}
+            harmed, again = await harmed_among(desk, name, entry, bad, before, unit, start)
+            home = [state for n, state in enumerate(places) if n not in harmed]
+            entry = _given(_entry(environment, topic, home), orders, allowed)
+            gate = await _kept_apart(desk, entry, home, known, again)
+            provenance = provenance_of(
+                desk, None, allowed, decision, pairs, gate,
+                states=len(where), round_number=round_number, run=run,
+            ).model_copy(update={"scenarios": sorted(state.scenario for state in home)})  # fmt: skip
+            return await _entered(tried, orders, allowed, decision, pairs, gate, provenance)
+        await tried.decided(allowed, decision, pairs)
+        good = {scenario for scenario, found in gains.items() if found > 0}
+        if desk.meter.spent or not good or good == {state.scenario for state in places}:
+            return False
+        places, where = ([s for s in found if s.scenario in good] for found in (places, where))
+        orders = won.best(good) or orders
+    return False
+
+
+async def _entered(
+    tried: Attempt,
+    orders: Sequence[Candidate],
+    allowed: Candidate,
+    decision: Decision,
+    pairs: Sequence[Pair],
+    gate: Gate,
+    provenance: Provenance,
+) -> bool:
+    """What passed the test enters the library, where the gate leaves something of it."""
+    desk = tried.desk
+    if gate.entry is None or desk.library is None:
+        decision = Decision(False, gate.reason, decision.mean, decision.ci95)
+        await tried.decided(allowed, decision, pairs, gate)
+        return False
+    learned = _given(gate.entry, orders, allowed, provenance).model_copy(
+        update={"rules": rules_at_stake(desk, provenance.scenarios, allowed)}
+    )
+    await asyncio.to_thread(desk.library.add, learned, f"run {provenance.run}".strip())
+    ids = [strategy.id for strategy in learned.strategies]
+    await tried.decided(allowed, decision, pairs, gate, strategies=ids)
+    return True
+
+
+async def _offers(
+    desk: Desk, weak: Sequence[Weak], places: Sequence[State], count: int, seed: int
+) -> list[Candidate]:
+    """What may be given, each scenario in turn: what decides it, then what the teacher writes for it."""
+    weak_in = {one.state.scenario: one for one in weak}
+    of_each: list[list[Candidate]] = []
+    for state in places:
+        offers = told(desk.environment, state)
+        if one := weak_in.get(state.scenario):
+            offers += written(one, await proposals(desk, one, (), count, seed))
+        of_each.append(offers)
+    return [one for one in chain.from_iterable(zip_longest(*of_each)) if one is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Won:
+    """What each order wins (above zero) or loses by itself: a row an order, a column a check in a state
+    of the scenario that `scenarios` names.
+    """
+
+    orders: Sequence[Candidate]
+    scenarios: Sequence[str]
+    values: NDArray[np.float64]
+
+    def best(self, scenarios: Collection[str]) -> list[Candidate]:
+        """Those that together win most in these scenarios, as many as may be given together."""
+        values = self.values[:, [one in scenarios for one in self.scenarios]]
+        letters = [len(one.texts[0]) for one in self.orders]
+        return [self.orders[n] for n in complementary(values, letters, _LETTERS, MOST_OF_TOPIC)]
+
+
+async def _won(
+    desk: Desk, name: str, found_by: Entry, candidates: Sequence[Candidate], plain: Sequence[Plain]
+) -> _Won:
+    """Every candidate beside every plain reply. Where code has nothing to check, a state is won or lost
+    as the judge prefers.
+    """
+
+    async def worth(item: tuple[Candidate, Plain]) -> list[float]:
+        candidate, before = item
+        given = as_retrieved(_given(found_by, [candidate], candidate))
+        after = await reply(desk, before.state, before.seed, given)
+        scenario = _scenario(desk.environment, before.state)
+        had, has = (
+            checks_won(desk.environment, scenario, before.state.turns, said.text)
+            for said in (before.reply, after)
+        )
+        if had:
+            return [now - then for then, now in zip(had, has, strict=True)]
+        drawn = Drawn(before.state, before.seed, before.reply, after)
+        return [(await compare(desk, name, "choose", drawn)).preference - 0.5]
+
+    tries = [(candidate, before) for candidate in candidates for before in plain]
+    found = await desk.side_by_side(tries, worth)
+    rows = [found[at : at + len(plain)] for at in range(0, len(found), len(plain))]
+    columns = [
+        before.state.scenario for before, own in zip(plain, rows[0], strict=True) for _ in own
+    ]
+    return _Won(candidates, columns, np.array([list(chain.from_iterable(row)) for row in rows]))
+
+
+def _gains(where: Sequence[State], pairs: Sequence[Pair], unit: float) -> dict[str, float]:
+    """The mean gain of the test's pairs in each scenario; `accept` goes round the states so."""
+    gains: dict[str, list[float]] = {}
+    for place, pair in enumerate(pairs):
+        state = where[(place + 1) % len(where)]
+        gains.setdefault(state.scenario, []).append(gain(pair, unit))
+    return {scenario: float(np.mean(found)) for scenario, found in gains.items()}
+
+
+async def _kept_apart(
+    desk: Desk, entry: Entry, home: Sequence[State], known: Sequence[State], pairs: Sequence[Pair]
+) -> Gate:
+    """The entry kept away from the states that would retrieve it and are not of the scenarios it is at
+    home in. Of other topics nothing is tried: they have a step of their own. `pairs` told of its own.
+    """
+    own = {state.scenario for state in home}
+    found = await similarities(desk, entry, known)
+    reached = [state for state, near in zip(known, found, strict=True) if near]
+    away = [state for state in reached if state.scenario not in own]
+    at_home = [state for state in reached if state.scenario in own]
+    apart = await told_apart(desk, entry, at_home[0], at_home[1:], away) if at_home else None
+    if apart is None:
+        return Gate(None, "it cannot be told apart from where it has no place", "", [*pairs], None)
+    narrowed, how = apart
+    reason = f"kept from where it has no place {how}" if how else "no other state would retrieve it"
+    return Gate(narrowed, reason, how, [*pairs], None)
+
+
+def _entry(environment: Environment, topic: str, places: Sequence[State]) -> Entry:
+    """The entry of a topic, without strategies: it is found by what customers say first and want."""
+    ordered = sorted(places, key=lambda state: state.scenario)
+    goals = [_scenario(environment, state).goal for state in ordered[:_GOALS]]
+    return Entry.new(
+        f"a customer whose matter is {mask(topic)}",
+        wants=mask("; ".join(goals)),
+        cues=[mask(state.turns[0].text) for state in ordered],
+    )
+
+
+def _given(
+    entry: Entry,
+    orders: Sequence[Candidate],
+    allowed: Candidate,
+    provenance: Provenance | None = None,
+) -> Entry:
+    """An entry with what of several orders is allowed, each with its own source."""
+    of_text = {one.texts[0]: one for one in orders}
+    origin = provenance or Provenance(source=allowed.source)
+    strategies = [
+        Strategy.new(
+            text,
+            origin.model_copy(
+                update={"source": of_text[text].source, "tactics": list(of_text[text].tactics)}
+            ),
+        )
+        for text in allowed.texts
+    ]
+    full = Entry.new(entry.scenario, strategies=strategies)
+    return entry.model_copy(update={"strategies": full.strategies})
+
+
+def _all_of(orders: Sequence[Candidate]) -> Candidate:
+    """Several orders as one; the source is that of the best."""
+    texts = tuple(text for one in orders for text in one.texts)
+    tactics = tuple(dict.fromkeys(id_ for one in orders for id_ in one.tactics))
+    return Candidate(texts, orders[0].source, tactics)
+
+
+def _scenario(environment: Environment, state: State) -> Scenario:
+    return environment.scenarios[state.scenario]
+
+
+def _plain(topic: str) -> str:
+    return re.sub(r"\W+", "_", topic.casefold()).strip("_")

@@ -1,0 +1,285 @@
+"""The topic step: what does good in all scenarios of a topic is learned once and found by each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import hard_world
+import pytest
+import world
+import yaml
+from tutelage.agents.teacher import Description
+from tutelage.environments import load_environment
+from tutelage.graphs.coaching import CoachingOptions, compile_coaching
+from tutelage.graphs.evaluation import leaks
+from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.states import openings
+from tutelage.graphs.topic_step import MOST_OF_TOPIC, topics_to_teach
+from tutelage.graphs.trials import Weak
+from tutelage.strategy_store import Entry, Index, Provenance, Strategy
+
+POLICY = (
+    "- R1: A late parcel that tracking promised for Monday earns a ribbon.\n"
+    "- R2: A late parcel with a ruined birthday surprise earns an anchor.\n"
+    "- R3: Damp cellar walls earn a lantern.\n"
+    "- R4: Whoever finds the same lamp cheaper gets a voucher."
+)
+TOPICS = {"late": "parcels", "gift": "parcels", "damp": "walls", "price": "prices"}
+ORDERS = {
+    "ribbon": "Say that a late parcel that tracking promised for Monday earns a ribbon.",
+    "anchor": "Say that a late parcel with a ruined birthday surprise earns an anchor.",
+    "lantern": "Say that damp cellar walls earn a lantern.",
+}
+OPTIONS = CoachingOptions(
+    rounds=1, dialogues=8, validation_dialogues=0, states_per_round=4, max_exchanges=2,
+    general=False, topics=3,
+)  # fmt: skip
+
+
+class Judge(hard_world.Judge):
+    """Likes the cure; the neighbour's cure beside it does no harm here."""
+
+    def quality(self, transcript, reply):
+        return world.ScriptedJudge.quality(self, transcript, reply)
+
+
+class Silent(hard_world.Teacher):
+    """Writes for weak states what nobody can use, so that all that is learned is the topics'."""
+
+    def answer(self, system, page, messages):
+        if "You coach the agent" in page:
+            return '{"advice": [], "strategies": ["Say that all will be well with it in the end."]}'
+        return super().answer(system, page, messages)
+
+
+def build(folder, change=None):
+    """The hard world with topics, rules, openings and a check by code for each cure."""
+    hard_world.build_firm(folder)
+    (folder / "policy.md").write_text(f"# Policy\n{POLICY}\n")
+    for number, (kind, (cure, says)) in enumerate(hard_world.KINDS.items(), 1):
+        for path in sorted((folder / "scenarios").glob(f"{kind}_*.yaml")):
+            scenario = yaml.safe_load(path.read_text())
+            check = {"id": "cure", "kind": "contains", "any_of": [cure], "scope": "reply"}
+            scenario |= {
+                "topic": TOPICS[kind], "rules": [f"R{number}"], "opening": f"Hello, {says}, please.",
+                "rubric": [check],
+            }  # fmt: skip
+            path.write_text(yaml.safe_dump((change or (lambda kind, one: one))(kind, scenario)))
+    return load_environment(folder)
+
+
+def seats(**replaced):
+    roles = {"student": hard_world.Student(), "judge": Judge(), "teacher": Silent()}
+    return {**roles, **replaced}
+
+
+async def coached(environment, library, options=OPTIONS, log=None, **replaced):
+    desk = hard_world.seat(environment, library, log=log, **seats(**replaced))
+    await compile_coaching(desk, options).ainvoke({})
+    return desk
+
+
+def of_topic(library, topic) -> Entry | None:
+    wanted = f"a customer whose matter is {topic}"
+    return next((entry for entry in library.entries() if entry.scenario == wanted), None)
+
+
+async def decisions(desk) -> dict[str, tuple[str, str]]:
+    return {
+        logged.event.proposal: (logged.event.verdict, logged.event.reason)
+        for logged in await desk.log.read(kinds=("strategy_decided",))
+    }
+
+
+async def test_a_topic_is_learned_from_all_its_scenarios_and_found_by_each(tmp_path, library):
+    environment = build(tmp_path / "world")
+    desk = await coached(environment, library)
+    entry = of_topic(library, "parcels")
+    assert entry is not None
+    assert {s.text for s in entry.strategies} == {ORDERS["ribbon"], ORDERS["anchor"]}
+    assert set(entry.rules) == {"R1", "R2"}
+    first = entry.strategies[0]
+    assert first.status == "proposed" and first.provenance.source == "policy"
+    trained = [s.id for s in environment.split("train")]
+    parcels = {id_ for id_ in trained if TOPICS[id_.split("_")[0]] == "parcels"}
+    assert first.provenance.learned_in == parcels and len(parcels) == 8
+    assert first.provenance.evidence.pairs >= 4
+    index = Index(library.entries())
+
+    def given(line: str) -> str:
+        found = index.search(line, top=1)
+        return found[0].entry.scenario if found else ""
+
+    for kind, (_, says) in hard_world.KINDS.items():
+        if kind != "price":
+            assert given(f"Hello, {says}, please.") == f"a customer whose matter is {TOPICS[kind]}"
+    assert given("her birthday surprise is late, the parcel never came").endswith("parcels")
+    assert given("the cellar walls are damp") == "a customer whose matter is walls"
+    held = [one for one in decisions_kept(await decisions(desk)) if ".topic." in one]
+    assert set(held) >= {"r1.topic.parcels", "r1.topic.walls"}
+
+
+def decisions_kept(found: dict[str, tuple[str, str]]) -> list[str]:
+    return [proposal for proposal, (verdict, _) in found.items() if verdict == "kept"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+async def test_an_entry_is_kept_from_the_sibling_that_it_harms(tmp_path, library, seed):
+    """With one seed the first test is passed by most scenarios, with the other it has to be made anew
+    without the one that loses.
+    """
+
+    def change(kind, scenario):
+        if kind in hard_world.HARMS:
+            never = {"id": "none", "kind": "excludes", "none_of": [hard_world.HARMS[kind]]}
+            scenario["rubric"].append(never)
+        return scenario
+
+    build(tmp_path / "world", change)
+    config = tmp_path / "world" / "environment.yaml"
+    told = yaml.safe_load(config.read_text())
+    moved = ["gift_1", "gift_2", "gift_3"]
+    told["splits"]["train"] = [id_ for id_ in told["splits"]["train"] if id_ not in moved]
+    told["splits"]["test"] += moved
+    config.write_text(yaml.safe_dump(told))
+    environment = load_environment(tmp_path / "world")
+    options = replace(OPTIONS, seed=seed)
+    await coached(environment, library, options, judge=hard_world.Judge())
+    entry = of_topic(library, "parcels")
+    assert entry is not None and [s.text for s in entry.strategies] == [ORDERS["ribbon"]]
+    index = Index([entry])
+    assert index.search(environment.scenarios["late_5"].opening)
+    assert index.search(environment.scenarios["gift_5"].opening) == []
+    assert entry.strategies[0].provenance.learned_in == {f"late_{number}" for number in range(4)}
+
+
+async def test_of_a_student_that_ignores_advice_no_topic_is_learned(tmp_path, library):
+    desk = await coached(build(tmp_path / "world"), library, student=hard_world.Deaf())
+    assert library.entries() == []
+    told = {k: v for k, v in (await decisions(desk)).items() if ".topic." in k}
+    assert set(told.values()) == {("dropped", "no order wins a check by itself")}
+
+
+async def test_without_checks_the_judge_chooses(tmp_path, library):
+    def change(kind, scenario):
+        return scenario | {"rubric": []}
+
+    environment = build(tmp_path / "world", change)
+    config = tmp_path / "world" / "environment.yaml"
+    told = yaml.safe_load(config.read_text())
+    told["rubric"] = told["rubric"][:1]
+    config.write_text(yaml.safe_dump(told))
+    environment = load_environment(tmp_path / "world")
+    desk = await coached(environment, library)
+    entry = of_topic(library, "walls")
+    assert entry is not None and [s.text for s in entry.strategies] == [ORDERS["lantern"]]
+    chosen = [e.event for e in await desk.log.read(kinds=("strategy_tried",))]
+    assert any(e.phase == "choose" and e.proposal == "r1.topic.walls" for e in chosen)
+
+
+async def test_a_topic_is_tried_once_a_run(tmp_path, library):
+    environment = build(tmp_path / "world")
+    async with await RunLog.open(tmp_path / "run") as log:
+        for rounds in (1, 1, 2):
+            options = replace(OPTIONS, rounds=rounds, topics=2)
+            await coached(environment, library, options, log=log, student=hard_world.Deaf())
+        proposed = [e.event.proposal for e in await log.read(kinds=("strategy_proposed",))]
+    topics = sorted(name for name in proposed if ".topic." in name)
+    assert [name.split(".")[0] for name in topics] == ["r1", "r1", "r2"]
+    assert {name.split(".")[2] for name in topics} == {"parcels", "walls", "prices"}
+
+
+async def test_a_topic_that_the_library_holds_is_left_alone(tmp_path, library):
+    environment = build(tmp_path / "world")
+    await coached(environment, library)
+    held = of_topic(library, "parcels")
+    again = await coached(environment, library)
+    assert held is not None and of_topic(library, "parcels") == held
+    assert "r1.topic.parcels" not in await decisions(again)
+
+
+async def test_the_step_can_be_left_out(tmp_path, library):
+    desk = await coached(build(tmp_path / "world"), library, replace(OPTIONS, topics=0))
+    assert not [name for name in await decisions(desk) if ".topic." in name]
+
+
+async def test_a_long_topic_leaves_room_for_what_is_given_in_every_state(tmp_path, library):
+    words = ["amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heron", "ivory"]
+
+    def change(kind, scenario):
+        if kind == "damp":
+            scenario["expected"] = " ".join(
+                f"Says that {word} {word[1:]}wood {word[2:]}stone is free." for word in words
+            )
+            scenario["rubric"] = [
+                {"id": word, "kind": "contains", "any_of": [word]} for word in words
+            ]
+        return scenario
+
+    class Echo(hard_world.Student):
+        def answer(self, system, page, messages):
+            late = [m.text for m in messages[1:] if m.type == "system"]
+            said = [word for word in words if word in "".join(late[-1:])]
+            return " ".join([super().answer(system, page, messages), *said])
+
+    await coached(build(tmp_path / "world", change), library, student=Echo())
+    entry = of_topic(library, "walls")
+    assert entry is not None and len(entry.strategies) == MOST_OF_TOPIC
+    assert {s.provenance.source for s in entry.strategies} == {"scenario"}
+
+
+async def test_what_the_teacher_writes_for_a_weak_state_competes(tmp_path, library):
+    build(tmp_path / "world", lambda kind, scenario: scenario | {"rules": []})
+    (tmp_path / "world" / "policy.md").write_text("# Policy\n- R1: Answer within the hour.\n")
+    environment = load_environment(tmp_path / "world")
+
+    class Writer(hard_world.Teacher):
+        """Cures damp walls, in the same words each time."""
+
+        worded: int = -1
+
+        def answer(self, system, page, messages):
+            self.worded = -1
+            return super().answer(system, page, messages)
+
+    await coached(environment, library, teacher=Writer())
+    entry = of_topic(library, "walls")
+    assert entry is not None and [s.text for s in entry.strategies] == [hard_world.WORDINGS[0]]
+    assert entry.strategies[0].provenance.source == "teacher"
+
+
+def weak_in(environment, *scenarios: str) -> list[Weak]:
+    states = {state.scenario: state for state in openings(environment, ())}
+    described = Description(scenario="a customer who waits", wants="a cure", feels="annoyed")
+    return [Weak(states[id_], described, "Better.", ()) for id_ in scenarios]
+
+
+def test_weak_topics_come_first_then_large_ones_and_none_that_was_tried(tmp_path):
+    environment = build(tmp_path / "world")
+    known = openings(environment, ())
+
+    def chosen(*weak: str, names=(), most=9) -> list[str]:
+        return topics_to_teach(environment, weak_in(environment, *weak), known, names, most)
+
+    assert chosen() == ["parcels", "walls", "prices"]
+    assert chosen("price_0", "damp_1")[:2] == ["prices", "walls"]
+    assert chosen("price_0", most=1) == ["prices"] and chosen(most=0) == []
+    assert chosen("price_0", names={"r1.topic.prices", "r1.general"}) == ["parcels", "walls"]
+
+
+def test_scenarios_without_topic_and_rules_are_of_no_topic(tmp_path):
+    environment = build(tmp_path / "world", lambda kind, one: {**one, "topic": "", "rules": []})
+    assert topics_to_teach(environment, [], openings(environment, ()), (), 9) == []
+
+
+def test_what_was_learned_in_several_scenarios_is_left_out_and_named_in_each(tmp_path, library):
+    environment = build(tmp_path / "world")
+    origin = Provenance(source="policy", environment="world", scenarios=["damp_0", "damp_1"])
+    strategy = Strategy.new(ORDERS["lantern"], origin)
+    library.add(Entry.new("a customer with damp walls", strategies=[strategy]), "me")
+    index = Index(library.entries())
+    assert index.search("damp walls") and index.search("damp walls", exclude_scenarios=["late_0"])
+    assert index.search("damp walls", exclude_scenarios=["damp_1"]) == []
+    (leak,) = leaks(library, ("proposed",), environment, {"damp_1"})
+    assert "learned in damp_0, damp_1" in leak
+    assert leaks(library, ("proposed",), environment, {"late_0"}) == []
