@@ -11,6 +11,7 @@ from tutelage.agents.rubric_orders import rubric_orders
 from tutelage.agents.tactics import fitting_tactics
 from tutelage.agents.teacher import Exchange, Proposal
 from tutelage.strategy_store import ANY_CUSTOMER
+from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import same_order
 
 from .acceptance import spread
@@ -18,7 +19,7 @@ from .candidates import first_allowed, screened
 from .desk import Desk
 from .events import StrategyProposed
 from .keeping import provenance_of
-from .selection import Attempt, accept, choose, mean_merit, plain_replies
+from .selection import Attempt, accept, plain_replies, wins
 from .states import DOUBTFUL, State, weakest
 from .strategy_step import StepOptions
 from .trials import Candidate, Null, Weak, extend_null, general_entry
@@ -31,6 +32,9 @@ MOST_GENERAL = 3
 _CHOSEN_ON = 4
 _SHOWN, _REASONS, _TACTICS = 3, 4, 4
 """Exchanges, reviewers' findings and handbook tactics at most that the teacher is shown."""
+_TRIED = 16
+"""Candidates at most, the teacher's first, then what the rubric asks for, then the handbook's."""
+_LETTERS = TOKEN_BUDGET * CHARS_PER_TOKEN
 
 
 async def general_step(
@@ -49,10 +53,10 @@ async def general_step(
     something was kept, None where nothing was tried.
 
     The teacher writes them on sight of several weak replies and of what reviewers found most often.
-    The candidates (those, the handbook's tactics that fit best, and what the rubric asks for and was
-    missed most, as orders) are compared in one state each of half of the scenarios; the best is
-    accepted, by the same test as any strategy, in states of the other half and in the openings of
-    scenarios that nobody has met. It is tried beside what the library gives there already, general
+    The candidates (those, what the rubric asks for and was missed most, as orders, and the handbook's
+    tactics, those that fit best first) are compared in one state each of half of the scenarios met and
+    of some that nobody has met; the best is accepted, by the same test as any strategy, in the states
+    of the others. It is tried beside what the library gives there already, general
     ones too. Whatever is learned for one scenario later has to be better with it in place.
 
     Args:
@@ -75,16 +79,28 @@ async def general_step(
         return None
     at = seed + GENERAL_SEED + round_number
     random.Random(at).shuffle(places)  # noqa: S311 - a plan, not a secret
+    new = list(unmet)
+    random.Random(at).shuffle(new)  # noqa: S311 - a plan, not a secret
     half = min(len(places) // 2, _CHOSEN_ON)
-    chosen_on, accepted_on = places[:half], [*places[half:], *unmet]
+    chosen_on, accepted_on = places[:half], places[half:]
+    chosen_on, accepted_on = (
+        [*chosen_on, *new[: _CHOSEN_ON - half]],
+        [*accepted_on, *new[_CHOSEN_ON - half :]],
+    )
 
     name = general_name(round_number)
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
-    offered = await _proposals(desk, weak, met, options.alternatives, at)
-    candidates, refused = screened(desk, [*_offers(desk, offered), *_asked_for(met)])
+    told = _told(weak, met)
+    offered = await _proposals(desk, weak, told, met, options.alternatives, at)
+    tactics = [
+        Candidate((tactic.do,), "handbook", (tactic.id,))
+        for tactic in fitting_tactics(desk.environment, told, _TRIED)
+    ]
+    offers = [*_offers(desk, offered), *_asked_for(met), *tactics]
+    candidates, refused = screened(desk, offers)
     candidates = [
         one for one in candidates if not any(same_order(one.texts[0], text) for text in general)
-    ]
+    ][:_TRIED]
     await desk.record(
         StrategyProposed(
             proposal=name, dialogue=name, turn=0, attempt=0, scenario=ANY_CUSTOMER,
@@ -98,16 +114,17 @@ async def general_step(
         await tried.dropped([], "nothing new was proposed" + "".join(f"; {why}" for why in refused))
         return False
     plain = await plain_replies(desk, [*chosen_on, *chosen_on], at)
-    for place, state in enumerate(chosen_on):
-        await extend_null(desk, state, [plain[place].reply, plain[place + half].reply], null)
+    plain, again = plain[: len(chosen_on)], plain[len(chosen_on) :]
+    for first, second in zip(plain, again, strict=True):
+        await extend_null(desk, first.state, [first.reply, second.reply], null)
     unit = spread(null.pairs)
-    ranked = await choose(desk, name, candidates, general_entry, plain[:half], unit)
-    better = [one for one, pairs in ranked if mean_merit(pairs, unit) > 0]
+    won = await wins(desk, name, candidates, general_entry, plain)
+    better = won.best({state.scenario for state in chosen_on}, MOST_GENERAL, _LETTERS)
     allowed, broken = await first_allowed(desk, better)
     if allowed is None:
-        best, pairs = ranked[0] if ranked else (candidates[0], [])
+        best = (better or candidates)[0]
         why = "refused: " + "; ".join(broken) if broken else "the replies with it were no better"
-        await tried.dropped(best.texts, why, pairs, best.source)
+        await tried.dropped(best.texts, why, (), best.source)
         return False
     before = list(null.pairs)
     decision, pairs = await accept(
@@ -134,21 +151,29 @@ def general_name(round_number: int) -> str:
 
 
 async def _proposals(
-    desk: Desk, weak: Sequence[Weak], met: Sequence[State], count: int, seed: int
+    desk: Desk, weak: Sequence[Weak], told: str, met: Sequence[State], count: int, seed: int
 ) -> list[Proposal]:
     """What the teacher writes in `count` tries with seeds of their own."""
     reasons = _common(met)
-    of_scenario = {one.state.scenario: one for one in weak}
     exchanges = [
         Exchange(one.state.customer_says, one.state.reply, one.teacher_reply)
-        for one in list(of_scenario.values())[:_SHOWN]
+        for one in _shown(weak)
     ]
-    told = " ".join([*reasons, *(one.customer_says for one in exchanges)])
     tactics = fitting_tactics(desk.environment, told, _TACTICS)
     return await desk.side_by_side(
         [seed + number for number in range(count)],
         lambda at: desk.teacher.propose_general(exchanges, reasons, tactics, at),
     )
+
+
+def _shown(weak: Sequence[Weak]) -> list[Weak]:
+    """The last weak state of each scenario, of a few."""
+    return list({one.state.scenario: one for one in weak}.values())[:_SHOWN]
+
+
+def _told(weak: Sequence[Weak], met: Sequence[State]) -> str:
+    """What reviewers found most often and what customers said: tactics are looked up by it."""
+    return " ".join([*_common(met), *(one.state.customer_says for one in _shown(weak))])
 
 
 def _offers(desk: Desk, offered: Sequence[Proposal]) -> list[Candidate]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from tutelage.agents.judge import checks_won
 from tutelage.agents.transcript import Reply
 from tutelage.strategy_store import Entry, Source
 
@@ -97,6 +98,69 @@ async def choose(
     out = [place for place, own in enumerate(pairs) if own and place not in left]
     out.sort(key=mean, reverse=True)
     return [(candidates[place], pairs[place]) for place in [*left, *out]]
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """What each candidate wins (above zero) or loses by itself: a row a candidate, a column what can be
+    won in a state of the scenario that `scenarios` names.
+    """
+
+    candidates: Sequence[Candidate]
+    scenarios: Sequence[str]
+    values: NDArray[np.float64]
+
+    def best(self, scenarios: Collection[str], most: int, letters: int) -> list[Candidate]:
+        """Those that together win most in these scenarios, `most` of `letters` together at most."""
+        values = self.values[:, [one in scenarios for one in self.scenarios]]
+        long = [sum(map(len, one.texts)) for one in self.candidates]
+        return [self.candidates[place] for place in complementary(values, long, letters, most)]
+
+
+async def wins(
+    desk: Desk,
+    name: str,
+    candidates: Sequence[Candidate],
+    as_entry: Callable[[Candidate], Entry],
+    plain: Sequence[Plain],
+) -> Won:
+    """Every candidate against every plain reply, by the checks by code. The judge is asked where by code
+    none wins more than it loses, and of those alone that lose nothing.
+    """
+
+    async def drawn(item: tuple[Candidate, Plain]) -> Drawn:
+        candidate, before = item
+        after = await reply(desk, before.state, before.seed, as_retrieved(as_entry(candidate)))
+        return Drawn(before.state, before.seed, before.reply, after)
+
+    tries = [(candidate, before) for candidate in candidates for before in plain]
+    found = await desk.side_by_side(tries, drawn)
+    rows = [found[at : at + len(plain)] for at in range(0, len(found), len(plain))]
+    checked = [[_by_code(desk, one) for one in row] for row in rows]
+    columns = [one.state.scenario for one, own in zip(plain, checked[0], strict=True) for _ in own]
+    values = np.array([[value for own in row for value in own] for row in checked])
+    totals = values.sum(axis=1)
+    if (totals > 0).any():
+        return Won(candidates, columns, values)
+
+    async def judged(row: Sequence[Drawn]) -> list[float]:
+        pairs = [await compare(desk, name, "choose", one) for one in row]
+        return [pair.preference - 0.5 for pair in pairs]
+
+    standing = [place for place, total in enumerate(totals) if total >= 0]
+    preferred = np.full((len(candidates), len(plain)), -1.0)
+    preferred[standing] = await desk.side_by_side([rows[place] for place in standing], judged)
+    return Won(candidates, [one.state.scenario for one in plain], preferred)
+
+
+def _by_code(desk: Desk, drawn: Drawn) -> list[float]:
+    """What the second reply wins and loses of each check by code, by its weight."""
+    scenario = desk.environment.scenarios[drawn.state.scenario]
+    had, has = (
+        checks_won(desk.environment, scenario, drawn.state.turns, said.text)
+        for said in (drawn.before, drawn.after)
+    )
+    return [now - then for then, now in zip(had, has, strict=True)]
 
 
 def complementary(

@@ -6,12 +6,9 @@ import asyncio
 import random
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 import numpy as np
-from numpy.typing import NDArray
-from tutelage.agents.judge import checks_won
 from tutelage.environments import Environment, Scenario
 from tutelage.strategy_store import Entry, Provenance, Strategy, mask
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
@@ -23,19 +20,15 @@ from .desk import Desk
 from .events import StrategyProposed
 from .generalisation import Gate, harmed_among, told_apart
 from .keeping import provenance_of
-from .selection import ATTEMPT_SEED, Attempt, Plain, accept, complementary, plain_replies
+from .selection import ATTEMPT_SEED, Attempt, accept, plain_replies, wins
 from .states import State, weakest
 from .strategy_step import StepOptions
 from .trials import (
     Candidate,
-    Drawn,
     Null,
     Weak,
-    as_retrieved,
-    compare,
     extend_null,
     fresh_states,
-    reply,
     rules_at_stake,
     similarities,
 )
@@ -153,11 +146,17 @@ async def topic_step(
     for first, second in zip(plain, plain[len(chosen_on) :], strict=False):
         await extend_null(desk, first.state, [first.reply, second.reply], null)
     unit, before = spread(null.pairs), list(null.pairs)
-    won = await _won(desk, name, found_by, candidates, plain[: max(2, len(chosen_on))])
-    orders = won.best({state.scenario for state in places})
+    won = await wins(
+        desk,
+        name,
+        candidates,
+        lambda one: _given(found_by, [one], one),
+        plain[: max(2, len(chosen_on))],
+    )
+    orders = won.best({state.scenario for state in places}, MOST_OF_TOPIC, _LETTERS)
     if not orders:
         texts = [one.texts[0] for one in candidates]
-        await tried.dropped(texts, "no order wins a check by itself", (), candidates[0].source)
+        await tried.dropped(texts, "no order was better by itself", (), candidates[0].source)
         return False
     wordings = -(-options.fresh_states // len(chosen_on))
     fresh = [one for s in chosen_on for one in await fresh_states(desk, s, wordings, at)]
@@ -190,7 +189,7 @@ async def topic_step(
         if desk.meter.spent or not good or good == {state.scenario for state in places}:
             return False
         places, where = ([s for s in found if s.scenario in good] for found in (places, where))
-        orders = won.best(good) or orders
+        orders = won.best(good, MOST_OF_TOPIC, _LETTERS) or orders
     return False
 
 
@@ -230,53 +229,6 @@ async def _offers(
             offers += written(one, await proposals(desk, one, (), count, seed))
         of_each.append(offers)
     return [one for one in chain.from_iterable(zip_longest(*of_each)) if one is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Won:
-    """What each order wins (above zero) or loses by itself: a row an order, a column a check in a state
-    of the scenario that `scenarios` names.
-    """
-
-    orders: Sequence[Candidate]
-    scenarios: Sequence[str]
-    values: NDArray[np.float64]
-
-    def best(self, scenarios: Collection[str]) -> list[Candidate]:
-        """Those that together win most in these scenarios, as many as may be given together."""
-        values = self.values[:, [one in scenarios for one in self.scenarios]]
-        letters = [len(one.texts[0]) for one in self.orders]
-        return [self.orders[n] for n in complementary(values, letters, _LETTERS, MOST_OF_TOPIC)]
-
-
-async def _won(
-    desk: Desk, name: str, found_by: Entry, candidates: Sequence[Candidate], plain: Sequence[Plain]
-) -> _Won:
-    """Every candidate beside every plain reply. Where code has nothing to check, a state is won or lost
-    as the judge prefers.
-    """
-
-    async def worth(item: tuple[Candidate, Plain]) -> list[float]:
-        candidate, before = item
-        given = as_retrieved(_given(found_by, [candidate], candidate))
-        after = await reply(desk, before.state, before.seed, given)
-        scenario = _scenario(desk.environment, before.state)
-        had, has = (
-            checks_won(desk.environment, scenario, before.state.turns, said.text)
-            for said in (before.reply, after)
-        )
-        if had:
-            return [now - then for then, now in zip(had, has, strict=True)]
-        drawn = Drawn(before.state, before.seed, before.reply, after)
-        return [(await compare(desk, name, "choose", drawn)).preference - 0.5]
-
-    tries = [(candidate, before) for candidate in candidates for before in plain]
-    found = await desk.side_by_side(tries, worth)
-    rows = [found[at : at + len(plain)] for at in range(0, len(found), len(plain))]
-    columns = [
-        before.state.scenario for before, own in zip(plain, rows[0], strict=True) for _ in own
-    ]
-    return _Won(candidates, columns, np.array([list(chain.from_iterable(row)) for row in rows]))
 
 
 def _gains(where: Sequence[State], pairs: Sequence[Pair], unit: float) -> dict[str, float]:
