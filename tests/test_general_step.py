@@ -100,6 +100,21 @@ async def test_what_helps_some_customers_and_harms_others_is_not_for_all(firm, l
     assert general_of(library) == []
 
 
+async def test_a_tactic_of_the_handbook_competes_though_the_teacher_chose_none(tmp_path, library):
+    hard_world.build_firm(tmp_path / "world")
+    book = tmp_path / "world" / "handbook"
+    book.mkdir()
+    (book / "kind.md").write_text(
+        f"# Kindness\n\n## velvet: Velvet first\nWhen: always\nDo: {KIND}\nSource: ours\n"
+    )
+    teacher = Teacher(general=(HARM,))
+    desk = hard_world.seat(load_environment(tmp_path / "world"), library, **seats(teacher))
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert general_of(library) == [KIND]
+    (strategy,) = next(entry for entry in library.entries() if entry.general).strategies
+    assert (strategy.provenance.source, strategy.provenance.tactics) == ("handbook", ["velvet"])
+
+
 async def test_a_round_learns_it_once_and_the_next_one_nothing_that_is_held(
     firm, library, tmp_path
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import hard_world
+import numpy as np
 import pytest
 import world
 import yaml
@@ -13,9 +14,10 @@ from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.evaluation import leaks
 from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.selection import complementary, plain_replies, wins
 from tutelage.graphs.states import openings
 from tutelage.graphs.topic_step import MOST_OF_TOPIC, topics_to_teach
-from tutelage.graphs.trials import Weak
+from tutelage.graphs.trials import Candidate, Weak, general_entry
 from tutelage.strategy_store import Entry, Index, Provenance, Strategy
 
 POLICY = (
@@ -283,3 +285,36 @@ def test_what_was_learned_in_several_scenarios_is_left_out_and_named_in_each(tmp
     (leak,) = leaks(library, ("proposed",), environment, {"damp_1"})
     assert "learned in damp_0, damp_1" in leak
     assert leaks(library, ("proposed",), environment, {"late_0"}) == []
+
+
+def best_of(rows: list[list[float]], most: int = 4, room: int = 99) -> list[int]:
+    return complementary(np.array(rows, dtype=float), [10] * len(rows), room, most)
+
+
+def test_the_second_is_chosen_for_what_the_first_does_not_win():
+    assert best_of([[1, 1, 0], [1, 0, 0], [0, 0, 1]]) == [0, 2], "the same check is won once"
+    assert best_of([[1, 1, 0], [0, 0, 1]], most=1) == [0]
+    assert best_of([[1, 1, 0], [0, 0, 1]], room=15) == [0]
+    assert best_of([[1, 0, -1], [0, 2, 0]]) == [1], "what it loses counts against what it wins"
+    assert best_of([[0, 0, -1], [-1, 0, 0]]) == [] and best_of([[0, 0, 0]]) == []
+    assert best_of([[2, 0, -1], [0, 3, -1]]) == [1, 0], "a loss that is there already counts once"
+
+
+async def test_code_decides_where_it_sees_a_difference_and_the_judge_where_not(tmp_path, library):
+    environment = build(tmp_path / "world")
+    for scenario, asked in (("damp_0", 0), ("price_0", 2)):
+        judge = Judge()
+        desk = hard_world.seat(environment, library, **seats(judge=judge))
+        (state,) = [one for one in openings(environment, ()) if one.scenario == scenario]
+        plain = await plain_replies(desk, [state], 0)
+        texts = (ORDERS["lantern"], "Say that all will be well.")
+        orders = [Candidate((text,), "teacher", ()) for text in texts]
+        won = await wins(desk, "try", orders, general_entry, plain)
+        assert len(won.values) == 2 and won.scenarios == [scenario] * won.values.shape[1]
+        tried = await desk.log.read(kinds=("strategy_tried",))
+        assert len(tried) == asked, (
+            "two orders, neither of which shows a check at the other trouble"
+        )
+        found = [one.texts[0] for one in won.best({scenario}, 4, 999)]
+        assert found == ([ORDERS["lantern"]] if scenario == "damp_0" else [])
+        assert won.best({"another"}, 4, 999) == []

@@ -4,8 +4,9 @@ The student answers the opening line without advice, with one generic piece of a
 that a person wrote (found by the library, and once more handed to it where an entry fits, so that
 retrieval cannot fail): in general words as they were first written, and as orders that carry what the
 policy gives. Then with what coaching learned, where `benchmarks/coaching` has a result, and with what a
-library that nobody learned would give: every rule as orders, and what the authors of the training
-scenarios say a good agent does there, as orders, each found by meaning. Then with the rules that
+library that nobody learned would give: every rule as orders, what the authors of the training
+scenarios say a good agent does there, as orders, and what the rules of a topic's training scenarios
+give, each found by meaning. Then with the rules that
 decide the case said once more, with the same rules as orders to say them, with orders that a person
 wrote for this kind of case who knew the case, and told outright what a good agent does here, which is
 how the teacher answers. Last the same is asked for as a task about a transcript. All that judges is the
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -39,8 +41,18 @@ from tutelage.environments import Environment, Policy, Scenario, checks_score, l
 from tutelage.graphs.acceptance import mean_interval
 from tutelage.graphs.desk import Desk, open_desk
 from tutelage.graphs.evaluation import GENERIC_ADVICE
-from tutelage.strategy_store import Entry, Index, Provenance, Strategy, always, query_of, vet
+from tutelage.strategy_store import (
+    Entry,
+    Index,
+    Provenance,
+    Strategy,
+    always,
+    mask,
+    query_of,
+    vet,
+)
 from tutelage.strategy_store.exchange import entries_of
+from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import too_special
 
 HERE = Path(__file__).parent
@@ -79,6 +91,31 @@ def authored(environment: Environment) -> list[Entry]:
         if orders:
             asked = {"wants": scenario.goal, "cues": [scenario.opening], "strategies": orders}
             entries.append(Entry.new(f"a customer whose matter is: {scenario.title}", **asked))
+    return entries
+
+
+def by_topic(environment: Environment) -> list[Entry]:
+    """A library that nobody tested: an entry a topic, found by how its training scenarios begin, with
+    what their rules give as orders, the rules of most scenarios first.
+    """
+    of_topic: dict[str, list[Scenario]] = {}
+    for scenario in environment.split("train"):
+        of_topic.setdefault(scenario.topic, []).append(scenario)
+    policy, entries = environment.policy, []
+    for topic, own in of_topic.items():
+        named = Counter(id_ for one in own for id_ in one.rules if id_ in policy.rules)
+        left = TOKEN_BUDGET * CHARS_PER_TOKEN
+        given: list[Strategy] = []
+        for id_, _ in named.most_common():
+            for order in orders_of(policy.rules[id_], policy):
+                if len(order) <= left:
+                    given.append(Strategy.new(order, Provenance(source="policy")))
+                    left -= len(order)
+        if given:
+            titles = "; ".join(one.title for one in own)
+            cues = [mask(one.opening) for one in own]
+            described = f"a customer whose matter is {topic}: {titles}"
+            entries.append(Entry.new(described, cues=cues, strategies=given))
     return entries
 
 
@@ -121,6 +158,7 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "by meaning": (by_hand, desk.embeddings),
         "every rule": (unlearned(policy), desk.embeddings),
         "authored": (authored(desk.environment), desk.embeddings),
+        "topics": (by_topic(desk.environment), desk.embeddings),
     }
     learned = COACHING / "result" / f"{firm}.library.yaml"
     if learned.exists():
@@ -137,6 +175,7 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "as orders, handed over": lambda s, t, n: student(s, t, n, handed(by_hand, s)),
         "every rule as orders, found by meaning": partial(found, "every rule"),
         "training scenarios as orders, found by meaning": partial(found, "authored"),
+        "the rules of a topic as orders, found by meaning": partial(found, "topics"),
         "the rules that decide, again": lambda s, t, n: student(s, t, n, list(always(rules(s)))),
         "the same rules, as orders": lambda s, t, n: student(s, t, n, list(always(said(s, t)))),
         "orders for this kind of case": lambda s, t, n: student(
