@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from tutelage.agents.rubric_orders import rubric_orders
+from tutelage.agents.rubric_orders import check_orders, rubric_orders
 from tutelage.agents.tactics import fitting_tactics
 from tutelage.agents.teacher import Exchange, Proposal
 from tutelage.strategy_store import ANY_CUSTOMER
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
-from tutelage.strategy_store.wording import same_order
+from tutelage.strategy_store.wording import content_words, same_order
 
 from .acceptance import spread
 from .candidates import first_allowed, screened
@@ -20,7 +20,7 @@ from .desk import Desk
 from .events import StrategyProposed
 from .keeping import provenance_of
 from .selection import Attempt, accept, plain_replies, wins
-from .states import DOUBTFUL, State, weakest
+from .states import DOUBTFUL, FAILED, State, weakest
 from .strategy_step import StepOptions
 from .trials import Candidate, Null, Weak, extend_null, general_entry
 
@@ -32,8 +32,8 @@ MOST_GENERAL = 3
 _CHOSEN_ON = 4
 _SHOWN, _REASONS, _TACTICS = 3, 4, 4
 """Exchanges, reviewers' findings and handbook tactics at most that the teacher is shown."""
-_TRIED = 16
-"""Candidates at most, the teacher's first, then what the rubric asks for, then the handbook's."""
+_FEW = 0.1
+"""Share of the training scenarios that a word may have and still be of few."""
 _LETTERS = TOKEN_BUDGET * CHARS_PER_TOKEN
 
 
@@ -53,10 +53,10 @@ async def general_step(
     something was kept, None where nothing was tried.
 
     The teacher writes them on sight of several weak replies and of what reviewers found most often.
-    The candidates (those, what the rubric asks for and was missed most, as orders, and the handbook's
-    tactics, those that fit best first) are compared in one state each of half of the scenarios met and
-    of some that nobody has met; the best is accepted, by the same test as any strategy, in the states
-    of the others. It is tried beside what the library gives there already, general
+    The candidates (what the rubric asks for and was missed most, as orders, those, and the handbook's
+    tactics that the teacher chose) are compared in one state each of half of the scenarios met and of
+    some that nobody has met; the best is accepted, by the same test as any strategy, in the states of
+    the others. It is tried beside what the library gives there already, general
     ones too. Whatever is learned for one scenario later has to be better with it in place.
 
     Args:
@@ -90,17 +90,15 @@ async def general_step(
 
     name = general_name(round_number)
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
-    told = _told(weak, met)
-    offered = await _proposals(desk, weak, told, met, options.alternatives, at)
-    tactics = [
-        Candidate((tactic.do,), "handbook", (tactic.id,))
-        for tactic in fitting_tactics(desk.environment, told, _TRIED)
-    ]
-    offers = [*_offers(desk, offered), *_asked_for(met), *tactics]
-    candidates, refused = screened(desk, offers)
+    offered = await _proposals(desk, weak, met, options.alternatives, at)
+    candidates, refused = screened(desk, [*_asked_for(met), *_offers(desk, offered)])
+    special = _special(desk, weak)
+    refused += [f"{one.texts[0]!r}: is for one customer" for one in candidates if special(one)]
     candidates = [
-        one for one in candidates if not any(same_order(one.texts[0], text) for text in general)
-    ][:_TRIED]
+        one
+        for one in candidates
+        if not special(one) and not any(same_order(one.texts[0], text) for text in general)
+    ]
     await desk.record(
         StrategyProposed(
             proposal=name, dialogue=name, turn=0, attempt=0, scenario=ANY_CUSTOMER,
@@ -151,7 +149,7 @@ def general_name(round_number: int) -> str:
 
 
 async def _proposals(
-    desk: Desk, weak: Sequence[Weak], told: str, met: Sequence[State], count: int, seed: int
+    desk: Desk, weak: Sequence[Weak], met: Sequence[State], count: int, seed: int
 ) -> list[Proposal]:
     """What the teacher writes in `count` tries with seeds of their own."""
     reasons = _common(met)
@@ -159,6 +157,7 @@ async def _proposals(
         Exchange(one.state.customer_says, one.state.reply, one.teacher_reply)
         for one in _shown(weak)
     ]
+    told = " ".join([*reasons, *(one.customer_says for one in exchanges)])
     tactics = fitting_tactics(desk.environment, told, _TACTICS)
     return await desk.side_by_side(
         [seed + number for number in range(count)],
@@ -171,9 +170,15 @@ def _shown(weak: Sequence[Weak]) -> list[Weak]:
     return list({one.state.scenario: one for one in weak}.values())[:_SHOWN]
 
 
-def _told(weak: Sequence[Weak], met: Sequence[State]) -> str:
-    """What reviewers found most often and what customers said: tactics are looked up by it."""
-    return " ".join([*_common(met), *(one.state.customer_says for one in _shown(weak))])
+def _special(desk: Desk, weak: Sequence[Weak]) -> Callable[[Candidate], bool]:
+    """Whether what the teacher wrote takes up a word of a customer that it was shown which few scenarios
+    have: "sorry for the loss of your hand", said to everybody, wins checks and helps nobody.
+    """
+    told = [f"{one.situation} {one.goal} {one.opening}" for one in desk.environment.split("train")]
+    scenarios = Counter(word for text in told for word in set(content_words(text)))
+    said = {word for one in _shown(weak) for word in content_words(one.state.customer_says)}
+    special = {word for word in said if scenarios[word] <= len(told) * _FEW}
+    return lambda one: one.source == "teacher" and bool(special & {*content_words(one.texts[0])})
 
 
 def _offers(desk: Desk, offered: Sequence[Proposal]) -> list[Candidate]:
@@ -185,8 +190,11 @@ def _offers(desk: Desk, offered: Sequence[Proposal]) -> list[Candidate]:
 
 
 def _asked_for(met: Sequence[State]) -> list[Candidate]:
-    missed = [reason.removeprefix(DOUBTFUL) for reason in _common(met, DOUBTFUL)]
-    return [Candidate((order,), "rubric", ()) for order in rubric_orders(missed)]
+    failed, doubtful = (
+        [reason.removeprefix(kind) for reason in _common(met, kind)] for kind in (FAILED, DOUBTFUL)
+    )
+    orders = [*check_orders(failed), *rubric_orders(doubtful)]
+    return [Candidate((order,), "rubric", ()) for order in orders]
 
 
 def _common(met: Sequence[State], kind: str = "") -> list[str]:

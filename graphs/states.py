@@ -13,6 +13,8 @@ from .run_log import Log
 
 DOUBTFUL = "doubtful: "
 """Stands before a question of the rubric that the judge answered least well."""
+FAILED = "check failed: "
+"""Stands before the note of a check by code that did not hold."""
 
 
 @dataclass
@@ -148,7 +150,7 @@ def _shortcomings(judged: DialogueJudged, items: Sequence) -> tuple[str, ...]:
     asked = [item for item in items if isinstance(item, Question) and item.id in judged.questions]
     low = sorted(asked, key=lambda item: judged.questions[item.id])[:2]
     return tuple(
-        [f"check failed: {text}" for text in failed]
+        [f"{FAILED}{text}" for text in failed]
         + [f"{DOUBTFUL}{item.question}" for item in low if judged.questions[item.id] < 0.7]
     )
 

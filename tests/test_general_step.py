@@ -8,6 +8,7 @@ from dataclasses import replace
 import hard_world
 import pytest
 import world
+import yaml
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
@@ -100,19 +101,42 @@ async def test_what_helps_some_customers_and_harms_others_is_not_for_all(firm, l
     assert general_of(library) == []
 
 
-async def test_a_tactic_of_the_handbook_competes_though_the_teacher_chose_none(tmp_path, library):
+async def test_what_a_missed_check_says_of_a_good_reply_competes(tmp_path, library):
     hard_world.build_firm(tmp_path / "world")
-    book = tmp_path / "world" / "handbook"
-    book.mkdir()
-    (book / "kind.md").write_text(
-        f"# Kindness\n\n## velvet: Velvet first\nWhen: always\nDo: {KIND}\nSource: ours\n"
-    )
+    config = tmp_path / "world" / "environment.yaml"
+    told = yaml.safe_load(config.read_text())
+    note = "brings velvet into the reply"
+    told["rubric"].append({"id": "soft", "kind": "contains", "any_of": ["velvet"], "note": note})
+    config.write_text(yaml.safe_dump(told))
     teacher = Teacher(general=(HARM,))
     desk = hard_world.seat(load_environment(tmp_path / "world"), library, **seats(teacher))
     await compile_coaching(desk, OPTIONS).ainvoke({})
-    assert general_of(library) == [KIND]
+    assert general_of(library) == ["Bring velvet into the reply."]
     (strategy,) = next(entry for entry in library.entries() if entry.general).strategies
-    assert (strategy.provenance.source, strategy.provenance.tactics) == ("handbook", ["velvet"])
+    assert strategy.provenance.source == "rubric"
+
+
+async def test_what_takes_up_one_customers_words_is_not_for_all(tmp_path, library):
+    """Each customer has a word of its own; one order names them all, so that it is about each shown."""
+    folder = hard_world.build_firm(tmp_path / "world")
+    own = ["amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heron", "ivory", "jade",
+           "kelp", "lotus", "maple", "nectar", "olive", "pearl"]  # fmt: skip
+    trained = [s.id for s in load_environment(folder).split("train")]
+    for id_, word in zip(trained, own, strict=True):
+        path = folder / "scenarios" / f"{id_}.yaml"
+        scenario = yaml.safe_load(path.read_text())
+        says = hard_world.KINDS[id_.split("_")[0]][1]
+        path.write_text(yaml.safe_dump(scenario | {"opening": f"Hello, {says}, by the {word}."}))
+    teacher = Teacher(general=(f"Say velvet with {' '.join(own)}.",))
+    desk = hard_world.seat(load_environment(folder), library, **seats(teacher))
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert teacher.asked and general_of(library) == []
+    (decided_,) = [
+        e.event
+        for e in await desk.log.read(kinds=("strategy_decided",))
+        if e.event.proposal == general_name(1)
+    ]
+    assert "is for one customer" in decided_.reason
 
 
 async def test_a_round_learns_it_once_and_the_next_one_nothing_that_is_held(

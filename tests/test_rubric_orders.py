@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tutelage.agents.rubric_orders import rubric_orders
+from tutelage.agents.rubric_orders import check_orders, rubric_orders
 from tutelage.environments import load_environment
 from tutelage.strategy_store import vet
 
@@ -25,3 +25,29 @@ def test_the_bundled_firms_rubrics_give_orders_that_may_enter_a_prompt():
         questions = [getattr(item, "question", "") for item in load_environment(firm).config.rubric]
         orders = rubric_orders(filter(None, questions))
         assert len(orders) >= 3 and not [order for order in orders if vet(order)]
+
+
+def test_notes_that_say_what_a_good_reply_does_become_orders_and_names_of_things_do_not():
+    assert check_orders(
+        [
+            "takes the customer's side at least once in words",
+            "shows in words, once or more, that it stands with the customer",
+            "keeps the numbering of the rules to itself.",
+            "passes nothing by",
+            "no stock phrases",
+            "replies of at most 90 words",
+            "at most two questions a reply",
+            "",
+        ]
+    ) == [
+        "Take the customer's side at least once in words.",
+        "Show in words, once or more, that you stand with the customer.",
+        "Keep the numbering of the rules to yourself.",
+        "Pass nothing by.",
+    ]
+
+
+def test_the_bundled_firms_checks_give_an_order_each_that_may_enter_a_prompt():
+    for firm in ("airline", "broadband", "furniture"):
+        orders = check_orders([item.note for item in load_environment(firm).config.rubric])
+        assert orders and not [order for order in orders if vet(order)]

@@ -338,11 +338,11 @@ def main() -> None:
         default=list(STAGES),
         help="Only these, in this order.",
     )
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--dialogues", type=int, default=5)
     parser.add_argument("--validation", type=int, default=0)
-    parser.add_argument("--topics", type=int, default=5)
-    parser.add_argument("--states", type=int, default=3)
+    parser.add_argument("--topics", type=int, default=7)
+    parser.add_argument("--states", type=int, default=2)
     parser.add_argument("--exchanges", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=16)
     parser.add_argument("--refinements", type=int, default=0)
