@@ -137,12 +137,13 @@ async def within_policy(desk: Desk, candidate: Candidate) -> tuple[Candidate | N
     """The candidate without the texts that, as the judge reads them, would break a rule.
 
     Asked of the one that is about to be tested, not of all that were written: it costs up to
-    three calls a text. What the policy says itself is not asked about.
+    three calls a text. What the policy says itself is not asked about, nor what the firm's rubric asks
+    of every reply.
     """
     environment = desk.environment
 
     async def broken(text: str) -> Breach | None:
-        if of_the_policy(text, environment.policy):
+        if candidate.source == "rubric" or of_the_policy(text, environment.policy):
             return None
         return await breach(environment, desk.judge.voice, text)
 

@@ -277,6 +277,10 @@ async def test_what_the_policy_says_itself_breaks_no_rule_however_the_judge_read
     allowed, refused = await within_policy(desk, both)
     assert allowed is not None and allowed.texts == (own,)
     assert len(refused) == 1 and "costs nothing" in refused[0]
+    asked = Candidate(("Take the guest's side at least once in words.",), "rubric", ())
+    assert await within_policy(desk, asked) == (asked, []), "the firm asks for it itself"
+    written = replace(asked, source="teacher")
+    assert (await within_policy(desk, written))[0] is None
 
 
 async def test_what_the_teacher_fitted_is_told_from_what_it_invented(tmp_path):
