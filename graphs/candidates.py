@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tutelage.agents.expected_orders import expected_orders
 from tutelage.agents.policy_check import Breach, breach, plain_breach
+from tutelage.agents.rubric_orders import check_orders
 from tutelage.agents.rule_orders import of_the_policy, orders_to_say, rule_orders
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Proposal, Weakness
@@ -17,7 +18,7 @@ from tutelage.strategy_store.wording import same_order, too_special
 
 from .acceptance import Decision, Pair
 from .desk import Desk
-from .states import State
+from .states import FAILED, State, missed_most
 from .trials import Candidate, Weak
 
 _RULINGS = 3
@@ -91,6 +92,12 @@ def told(environment: Environment, state: State) -> list[Candidate]:
     ]
 
 
+def checked_for(states: Sequence[State]) -> list[Candidate]:
+    """What the checks by code that failed most say of a good reply, each an order."""
+    notes = [reason.removeprefix(FAILED) for reason in missed_most(states, FAILED)]
+    return [Candidate((order,), "rubric", ()) for order in check_orders(notes)]
+
+
 def screened(desk: Desk, offers: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
     """Those of several candidates of one text each that code lets through, and what it refused, with
     the reason. Of those that order the same the first stands.
@@ -142,8 +149,11 @@ async def within_policy(desk: Desk, candidate: Candidate) -> tuple[Candidate | N
     """
     environment = desk.environment
 
+    own = check_orders(item.note for item in environment.config.rubric)
+
     async def broken(text: str) -> Breach | None:
-        if candidate.source == "rubric" or of_the_policy(text, environment.policy):
+        asked = candidate.source == "rubric" or text in own
+        if asked or of_the_policy(text, environment.policy):
             return None
         return await breach(environment, desk.judge.voice, text)
 

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tutelage.agents.rubric_orders import check_orders, rubric_orders
+from tutelage.agents.rubric_orders import rubric_orders
 from tutelage.agents.tactics import fitting_tactics
 from tutelage.agents.teacher import Exchange, Proposal
 from tutelage.strategy_store import ANY_CUSTOMER
@@ -15,12 +15,12 @@ from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import content_words, same_order
 
 from .acceptance import spread
-from .candidates import first_allowed, screened
+from .candidates import checked_for, first_allowed, screened
 from .desk import Desk
 from .events import StrategyProposed
 from .keeping import provenance_of
 from .selection import Attempt, accept, plain_replies, wins
-from .states import DOUBTFUL, FAILED, State, weakest
+from .states import DOUBTFUL, State, missed_most, weakest
 from .strategy_step import StepOptions
 from .trials import Candidate, Null, Weak, extend_null, general_entry
 
@@ -30,8 +30,8 @@ LEAST_SCENARIOS = 4
 MOST_GENERAL = 3
 """Strategies for every state that a library learns at most: a weak student follows few at a time."""
 _CHOSEN_ON = 4
-_SHOWN, _REASONS, _TACTICS = 3, 4, 4
-"""Exchanges, reviewers' findings and handbook tactics at most that the teacher is shown."""
+_SHOWN, _TACTICS = 3, 4
+"""Exchanges and handbook tactics at most that the teacher is shown."""
 _FEW = 0.1
 """Share of the training scenarios that a word may have and still be of few."""
 _LETTERS = TOKEN_BUDGET * CHARS_PER_TOKEN
@@ -152,7 +152,7 @@ async def _proposals(
     desk: Desk, weak: Sequence[Weak], met: Sequence[State], count: int, seed: int
 ) -> list[Proposal]:
     """What the teacher writes in `count` tries with seeds of their own."""
-    reasons = _common(met)
+    reasons = missed_most(met)
     exchanges = [
         Exchange(one.state.customer_says, one.state.reply, one.teacher_reply)
         for one in _shown(weak)
@@ -190,18 +190,6 @@ def _offers(desk: Desk, offered: Sequence[Proposal]) -> list[Candidate]:
 
 
 def _asked_for(met: Sequence[State]) -> list[Candidate]:
-    failed, doubtful = (
-        [reason.removeprefix(kind) for reason in _common(met, kind)] for kind in (FAILED, DOUBTFUL)
-    )
-    orders = [*check_orders(failed), *rubric_orders(doubtful)]
-    return [Candidate((order,), "rubric", ()) for order in orders]
-
-
-def _common(met: Sequence[State], kind: str = "") -> list[str]:
-    """What reviewers found wanting in more than one scenario, the most frequent first; of one kind."""
-    found = Counter(
-        reason
-        for _, reason in sorted({(state.scenario, r) for state in met for r in state.reasons})
-        if reason.startswith(kind)
-    )
-    return [reason for reason, count in found.most_common(_REASONS) if count > 1]
+    doubtful = [reason.removeprefix(DOUBTFUL) for reason in missed_most(met, DOUBTFUL)]
+    orders = rubric_orders(doubtful)
+    return [*checked_for(met), *(Candidate((order,), "rubric", ()) for order in orders)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ DOUBTFUL = "doubtful: "
 """Stands before a question of the rubric that the judge answered least well."""
 FAILED = "check failed: "
 """Stands before the note of a check by code that did not hold."""
+_REASONS = 4
 
 
 @dataclass
@@ -138,6 +140,18 @@ def weakest(states: Iterable[State]) -> list[State]:
         if state.scenario not in by_scenario or state.score < by_scenario[state.scenario].score:
             by_scenario[state.scenario] = state
     return list(by_scenario.values())
+
+
+def missed_most(states: Iterable[State], kind: str = "") -> list[str]:
+    """What reviewers found wanting in more than one scenario, the most frequent first, a few; of one
+    kind: what begins so.
+    """
+    found = Counter(
+        reason
+        for _, reason in sorted({(state.scenario, r) for state in states for r in state.reasons})
+        if reason.startswith(kind)
+    )
+    return [reason for reason, count in found.most_common(_REASONS) if count > 1]
 
 
 def _shortcomings(judged: DialogueJudged, items: Sequence) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from tutelage.strategy_store import Entry, Provenance, Strategy, mask
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 
 from .acceptance import Decision, Pair, gain, spread
-from .candidates import first_allowed, proposals, screened, told, written
+from .candidates import checked_for, first_allowed, proposals, screened, told, written
 from .coverage import NO_TOPIC, topic_of
 from .desk import Desk
 from .events import StrategyProposed
@@ -94,7 +94,8 @@ async def topic_step(
     A strategy that was learned at one state is found again by customers who say much the same. Two
     customers with the same matter seldom do, so what decides a topic is collected from all of its
     scenarios: what their rules give and what their authors say a good agent does, as orders, and what
-    the teacher writes for those of its states that were found weak. Each is tried in a state of every
+    the teacher writes for those of its states that were found weak; beside them stands what the checks
+    by code that failed most anywhere ask of every reply. Each is tried in a state of every
     scenario; those that together win most checks by code are put to the test that every strategy has
     to pass, on other seeds and in other words, MOST_OF_TOPIC at most. Where that fails, those that win
     most in the scenarios that gained are tested once more, in these alone. The entry is found by the
@@ -127,7 +128,7 @@ async def topic_step(
     name = topic_name(round_number, topic)
     tried = Attempt(desk, name, name, 0, found_by.scenario)
     offers = await _offers(desk, weak, places, options.alternatives, at)
-    candidates, refused = screened(desk, offers)
+    candidates, refused = screened(desk, [*checked_for(known), *offers])
     candidates = candidates[:_TRIED]
     await desk.record(
         StrategyProposed(

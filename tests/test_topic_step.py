@@ -318,3 +318,25 @@ async def test_code_decides_where_it_sees_a_difference_and_the_judge_where_not(t
         found = [one.texts[0] for one in won.best({scenario}, 4, 999)]
         assert found == ([ORDERS["lantern"]] if scenario == "damp_0" else [])
         assert won.best({"another"}, 4, 999) == []
+
+
+async def test_what_every_reply_misses_stands_beside_what_decides_the_topic(tmp_path, library):
+    build(tmp_path / "world")
+    config = tmp_path / "world" / "environment.yaml"
+    told = yaml.safe_load(config.read_text())
+    soft = {"id": "soft", "kind": "contains", "any_of": ["velvet"], "note": "shows some velvet"}
+    told["rubric"].append(soft)
+    config.write_text(yaml.safe_dump(told))
+
+    class Kind(hard_world.Student):
+        def answer(self, system, page, messages):
+            late = [m.text for m in messages[1:] if m.type == "system"]
+            velvet = " velvet" * ("velvet" in "".join(late[-1:]))
+            return super().answer(system, page, messages) + velvet
+
+    environment = load_environment(tmp_path / "world")
+    await coached(environment, library, student=Kind())
+    entry = of_topic(library, "walls")
+    assert entry is not None
+    sources = {s.text: s.provenance.source for s in entry.strategies}
+    assert sources == {ORDERS["lantern"]: "policy", "Show some velvet.": "rubric"}
