@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain, zip_longest
 
 import numpy as np
+from tutelage.agents.faults import ModelFault
 from tutelage.environments import Environment, Scenario
 from tutelage.strategy_store import Entry, Provenance, Strategy, mask
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
@@ -17,7 +18,7 @@ from .acceptance import Decision, Pair, gain, spread
 from .candidates import checked_for, first_allowed, proposals, screened, told, written
 from .coverage import NO_TOPIC, topic_of
 from .desk import Desk
-from .events import StrategyProposed
+from .events import Fault, StrategyProposed
 from .generalisation import Gate, harmed_among, told_apart
 from .keeping import provenance_of
 from .selection import ATTEMPT_SEED, Attempt, accept, plain_replies, wins
@@ -227,7 +228,11 @@ async def _offers(
     for state in places:
         offers = told(desk.environment, state)
         if one := weak_in.get(state.scenario):
-            offers += written(one, await proposals(desk, one, (), count, seed))
+            try:
+                offers += written(one, await proposals(desk, one, (), count, seed))
+            except ModelFault as error:
+                # What code finds is tried all the same.
+                await desk.record(Fault(where="coaching", message=str(error)))
         of_each.append(offers)
     return [one for one in chain.from_iterable(zip_longest(*of_each)) if one is not None]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import world
 import yaml
+from tutelage.agents.faults import ModelFault
 from tutelage.agents.teacher import Description
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
@@ -340,3 +341,19 @@ async def test_what_every_reply_misses_stands_beside_what_decides_the_topic(tmp_
     assert entry is not None
     sources = {s.text: s.provenance.source for s in entry.strategies}
     assert sources == {ORDERS["lantern"]: "policy", "Show some velvet.": "rubric"}
+
+
+async def test_a_teacher_that_writes_nonsense_costs_its_own_strategies_alone(tmp_path, library):
+    class Broken(hard_world.Teacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" in page:
+                return "no JSON at all"
+            return super().answer(system, page, messages)
+
+    environment = build(tmp_path / "world")
+    desk = hard_world.seat(environment, library, **seats(teacher=Broken()))
+    with pytest.raises(ModelFault):
+        await compile_coaching(desk, OPTIONS).ainvoke({})
+    entry = of_topic(library, "walls")
+    assert entry is not None and [s.text for s in entry.strategies] == [ORDERS["lantern"]]
+    assert await desk.log.read(kinds=("fault",))
