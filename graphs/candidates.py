@@ -125,6 +125,11 @@ def screened(desk: Desk, offers: Sequence[Candidate]) -> tuple[list[Candidate], 
     return list(candidates.values()), list(refused)
 
 
+def sources_of(candidates: Sequence[Candidate]) -> str:
+    """Who proposed several candidates, in words; "" for none."""
+    return ", ".join(dict.fromkeys(one.source for one in candidates))
+
+
 def _own(text: str, chosen: Sequence[Tactic]) -> Candidate:
     """What the teacher wrote: its own, or one of the tactics that it chose, fitted to the case."""
     fitted = [tactic.id for tactic in chosen if policy_overlap(text, [tactic.do]) >= _FITTED_FROM]

@@ -168,7 +168,7 @@ class StateExamined(_Event):
 
 
 class StrategyProposed(_Event):
-    """The teacher wrote strategies for a state; `attempt` counts refinements from 0."""
+    """Strategies were proposed for a state; `attempt` counts refinements from 0."""
 
     kind: Literal["strategy_proposed"] = "strategy_proposed"
     proposal: str

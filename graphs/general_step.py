@@ -15,7 +15,7 @@ from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import content_words, same_order
 
 from .acceptance import spread
-from .candidates import checked_for, first_allowed, screened
+from .candidates import checked_for, first_allowed, screened, sources_of
 from .desk import Desk
 from .events import StrategyProposed
 from .keeping import provenance_of
@@ -103,7 +103,7 @@ async def general_step(
         StrategyProposed(
             proposal=name, dialogue=name, turn=0, attempt=0, scenario=ANY_CUSTOMER,
             texts=[one.texts[0] for one in candidates],
-            source=candidates[0].source if candidates else "teacher",
+            source=sources_of(candidates) or "teacher",
             tactics=list(dict.fromkeys(id_ for one in candidates for id_ in one.tactics)),
             refused=refused,
         )

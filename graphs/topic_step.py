@@ -15,7 +15,7 @@ from tutelage.strategy_store import Entry, Provenance, Strategy, mask
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 
 from .acceptance import Decision, Pair, gain, spread
-from .candidates import checked_for, first_allowed, proposals, screened, told, written
+from .candidates import checked_for, first_allowed, proposals, screened, sources_of, told, written
 from .coverage import NO_TOPIC, topic_of
 from .desk import Desk
 from .events import Fault, StrategyProposed
@@ -135,7 +135,7 @@ async def topic_step(
         StrategyProposed(
             proposal=name, dialogue=name, turn=0, attempt=0, scenario=found_by.scenario,
             texts=[one.texts[0] for one in candidates],
-            source=candidates[0].source if candidates else "policy", refused=refused,
+            source=sources_of(candidates) or "policy", refused=refused,
             tactics=list(dict.fromkeys(id_ for one in candidates for id_ in one.tactics)),
         )
     )  # fmt: skip
