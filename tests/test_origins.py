@@ -13,7 +13,7 @@ from tutelage.strategy_store import Library
 
 OPTIONS = CoachingOptions(
     rounds=2, dialogues=12, validation_dialogues=6, states_per_round=6, concurrency=4,
-    max_exchanges=2, general=False,
+    max_exchanges=2, general=False, topics=0,
 )  # fmt: skip
 POLICY = "- R1: Answer every message within the hour.\n- R2: Wear the uniform on all days.\n"
 
