@@ -31,7 +31,7 @@ LOWEST_QUICK := not (keys_move or every_view or themes or filter_and_order or lo
 
 demo: $(VENV)/.demo
 	$(BIN)/tutelage models pull $(MODEL)
-	$(BIN)/tutelage coach airline --rounds 2 --dialogues 2 --validation 2 --states 1 --exchanges 2 \
+	$(BIN)/tutelage coach airline --rounds 2 --dialogues 2 --validation 2 --topics 1 --states 1 --exchanges 2 \
 		--pairs 6 --refinements 0 --run $(RUN)
 
 test: $(VENV)/.test check

@@ -33,7 +33,10 @@ def _verdict(case: Case) -> str:
 
 
 def _case(case: Case) -> Content:
-    where = f"{one_line(case.dialogue, 60)} · turn {case.turn + 1}"
+    where = one_line(case.dialogue, 60)
+    if case.dialogue not in case.attempts:
+        # What is learned for a topic or for all is named by itself: it was written at no turn.
+        where += f" · turn {case.turn + 1}"
     parts: list[Content] = []
     if (seen := case.examined) is not None:
         parts += [
