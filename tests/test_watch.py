@@ -724,6 +724,7 @@ def test_the_workshop_says_for_whom_something_was_written_that_no_state_was_exam
     ])  # fmt: skip
     (card,) = workshop(picture)
     assert "state  any customer\n" in card.text.plain and "Be kind." in card.text.plain
+    assert "turn" not in card.text.plain, "it was written at no turn"
 
 
 @pytest.mark.parametrize("home", ["d", ""])
