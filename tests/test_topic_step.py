@@ -16,10 +16,13 @@ from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.evaluation import leaks
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.selection import complementary, plain_replies, wins
-from tutelage.graphs.states import openings
+from tutelage.graphs.states import openings, played
+from tutelage.graphs.summary import summarise
 from tutelage.graphs.topic_step import MOST_OF_TOPIC, topics_to_teach
 from tutelage.graphs.trials import Candidate, Weak, general_entry
 from tutelage.strategy_store import Entry, Index, Provenance, Strategy
+
+from tutelage.report import write_report
 
 POLICY = (
     "- R1: A late parcel that tracking promised for Monday earns a ribbon.\n"
@@ -118,6 +121,10 @@ async def test_a_topic_is_learned_from_all_its_scenarios_and_found_by_each(tmp_p
             assert given(f"Hello, {says}, please.") == f"a customer whose matter is {TOPICS[kind]}"
     assert given("her birthday surprise is late, the parcel never came").endswith("parcels")
     assert given("the cellar walls are damp") == "a customer whose matter is walls"
+    summary, _ = await summarise(desk.log)
+    write_report(tmp_path / "page.html", summary, await played(desk.log), library.entries())
+    page = (tmp_path / "page.html").read_text()
+    assert "whose matter is walls" in page and "learned in r1.topic" not in page
     held = [one for one in decisions_kept(await decisions(desk)) if ".topic." in one]
     assert set(held) >= {"r1.topic.parcels", "r1.topic.walls"}
 
