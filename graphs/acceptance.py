@@ -106,7 +106,12 @@ def null_threshold(null: Sequence[Pair], unit: float, pairs: int, seed: int = 0)
 
 
 def decide(
-    pairs: Sequence[Pair], null: Sequence[Pair], planned: int, *, unit: float | None = None
+    pairs: Sequence[Pair],
+    null: Sequence[Pair],
+    planned: int,
+    *,
+    unit: float | None = None,
+    scenarios: int = 1,
 ) -> Decision | None:
     """Keep, drop, or (None) go on, on pairs that the strategy was not chosen on; may be asked after
     every pair.
@@ -116,15 +121,18 @@ def decide(
     distribution gives by chance, the judge's mean preference is not below one half, and the code
     checks have not fallen. Dropped as soon as the evidence for a loss is as strong, the mean gain of
     LEAST_LOOKED_AT pairs or more is not above zero, or what is left of the `planned` pairs could not
-    change the answer any more. Giving up early never lets more in.
+    change the answer any more. Giving up early never lets more in; what is tested in several scenarios
+    may help in some of them only, and is given up once each could be seen twice.
 
     Args:
         pairs: so far.
         null: comparisons of the student with itself.
         planned: pairs at most.
         unit: see `spread`; from `null` where not given. Must be the same at every look.
+        scenarios: of how many the pairs are, going round them.
     """
     unit = spread(null) if unit is None else unit
+    seen = min(2 * scenarios, planned // 2) if scenarios > 1 else 0
     gains = [gain(pair, unit) for pair in pairs]
     count = len(pairs)
     preferences = [pair.preference for pair in pairs]
@@ -153,13 +161,13 @@ def decide(
         if last:
             return verdict(False, f"the code checks fell from {before:.2f} to {after:.2f}")
         return None
-    if mean_gain <= 0 and (count >= LEAST_LOOKED_AT or last):
+    if mean_gain <= 0 and (count >= max(LEAST_LOOKED_AT, seen) or last):
         return verdict(False, "the replies with it are not better")
     if last and found >= 1 / ALPHA:
         return verdict(
             False, "the gain lies within what chance gives two replies of the same student"
         )
-    if last or hopeless(gains, planned):
+    if last or (count >= seen and hopeless(gains, planned)):
         told = f"the gain is not certain enough (p = {min(1.0, 1 / found):.2f} after {count} pairs)"
         return verdict(False, told)
     return None

@@ -209,15 +209,16 @@ async def accept(
     given = as_retrieved(entry)
     pairs: list[Pair] = []
     waiting: list[Drawn] = []
-    while (decision := decide(pairs, null, planned, unit=unit)) is None:
+    many = len({state.scenario for state in where})
+    while (decision := decide(pairs, null, planned, unit=unit, scenarios=many)) is None:
         if desk.meter.spent:
             return Decision(False, "the budget was spent before the test had decided"), pairs
         if not waiting:
             first = len(pairs)
-            many = min(_DRAWN_NEXT if pairs else _DRAWN_FIRST, planned - first)
+            fresh = min(_DRAWN_NEXT if pairs else _DRAWN_FIRST, planned - first)
             # Other states come first: what fails to carry over is found out soonest there.
             waiting = await desk.side_by_side(
-                range(first, first + many),
+                range(first, first + fresh),
                 lambda number: draw(
                     desk, where[(number + 1) % len(where)], seed + ACCEPT_SEED + number, given
                 ),

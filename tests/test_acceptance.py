@@ -135,6 +135,20 @@ def test_a_hopeless_case_is_given_up_and_a_short_plan_can_keep_nothing():
     assert short is not None and not short.kept, "four pairs cannot be evidence enough"
 
 
+def test_what_helps_in_some_of_several_scenarios_is_not_given_up_before_each_was_seen():
+    null = [pair(0.45), pair(0.55)]
+    bad = [pair(0.5), pair(0.2)]
+    for pairs, why in ((bad, "not certain enough"), ([*bad, *bad], "not better")):
+        one = decide(pairs, null, 24)
+        assert one is not None and not one.kept and why in one.reason
+        assert decide(pairs, null, 24, scenarios=4) is None
+    seen = decide([*bad] * 4, null, 24, scenarios=4)
+    assert seen is not None and "not better" in seen.reason
+    assert decide([*bad] * 2, null, 8, scenarios=4) is not None, "no more than half of the plan"
+    good = decide([pair(0.9)] * 6, null, 24, scenarios=4)
+    assert good is not None and good.kept, "what is clear need not wait"
+
+
 def test_the_planted_judge_is_as_accurate_as_it_says():
     world, rng = World(0.8), np.random.default_rng(0)
     right = [world.pair(rng, 0.0, 1.0).preference > 0.5 for _ in range(2000)]
