@@ -21,7 +21,7 @@ from .desk import Desk
 from .events import Fault, StrategyProposed
 from .generalisation import Gate, harmed_among, told_apart
 from .keeping import provenance_of
-from .selection import ATTEMPT_SEED, Attempt, accept, plain_replies, wins
+from .selection import ATTEMPT_SEED, Attempt, Plain, accept, plain_replies, wins
 from .states import State, weakest
 from .strategy_step import StepOptions
 from .trials import (
@@ -96,11 +96,11 @@ async def topic_step(
     customers with the same matter seldom do, so what decides a topic is collected from all of its
     scenarios: what their rules give and what their authors say a good agent does, as orders, and what
     the teacher writes for those of its states that were found weak; beside them stands what the checks
-    by code that failed most anywhere ask of every reply. Each is tried in a state of every
-    scenario; those that together win most checks by code are put to the test that every strategy has
-    to pass, on other seeds and in other words, MOST_OF_TOPIC at most. Where that fails, those that win
-    most in the scenarios that gained are tested once more, in these alone. The entry is found by the
-    first lines of its scenarios, and kept away from those that it harms, as the gate has it (see
+    by code that failed most anywhere ask of every reply. Each is tried in a state of every scenario.
+    Those that win most checks by code are given together, MOST_OF_TOPIC at most, or all that the rules
+    give, and put to the test that every strategy has to pass, on other seeds and in other words. Where
+    that fails, they are tested once more, in those scenarios alone that gained. The entry is found by
+    the first lines of its scenarios, and kept away from those that it harms, as the gate has it (see
     `generalisation`), and from what is nearer to any other training scenario. A library that holds an
     entry of the topic is left alone.
 
@@ -144,21 +144,15 @@ async def topic_step(
         return False
 
     chosen_on = places[:_CHOSEN_ON]
-    plain = await plain_replies(desk, [*chosen_on, *chosen_on], at)
+    drawn = max(2, len(chosen_on))
+    plain = await plain_replies(desk, [*chosen_on * (3 if len(chosen_on) == 1 else 2)], at)
     for first, second in zip(plain, plain[len(chosen_on) :], strict=False):
         await extend_null(desk, first.state, [first.reply, second.reply], null)
     unit, before = spread(null.pairs), list(null.pairs)
-    won = await wins(
-        desk,
-        name,
-        candidates,
-        lambda one: _given(found_by, [one], one),
-        plain[: max(2, len(chosen_on))],
-    )
-    orders = won.best({state.scenario for state in places}, MOST_OF_TOPIC, _LETTERS)
+    orders = await _chosen(desk, name, found_by, candidates, plain[:drawn], plain[drawn:])
     if not orders:
         texts = [one.texts[0] for one in candidates]
-        await tried.dropped(texts, "no order was better by itself", (), candidates[0].source)
+        await tried.dropped(texts, "no orders were better", (), candidates[0].source)
         return False
     wordings = -(-options.fresh_states // len(chosen_on))
     fresh = [one for s in chosen_on for one in await fresh_states(desk, s, wordings, at)]
@@ -191,7 +185,6 @@ async def topic_step(
         if desk.meter.spent or not good or good == {state.scenario for state in places}:
             return False
         places, where = ([s for s in found if s.scenario in good] for found in (places, where))
-        orders = won.best(good, MOST_OF_TOPIC, _LETTERS) or orders
     return False
 
 
@@ -235,6 +228,41 @@ async def _offers(
                 await desk.record(Fault(where="coaching", message=str(error)))
         of_each.append(offers)
     return [one for one in chain.from_iterable(zip_longest(*of_each)) if one is not None]
+
+
+async def _chosen(
+    desk: Desk,
+    name: str,
+    found_by: Entry,
+    candidates: Sequence[Candidate],
+    plain: Sequence[Plain],
+    again: Sequence[Plain],
+) -> list[Candidate]:
+    """What is given together: the orders that by themselves win most, or all that the rules give, alone
+    or with what is asked of every reply; whatever wins most on other seeds, [] where none wins.
+
+    A student that does what an order says, whether or not its case is at hand, loses by one rule and
+    not by several, of which one fits (benchmarks/parts).
+    """
+
+    def as_entry(one: Candidate) -> Entry:
+        return _given(found_by, candidates, one)
+
+    won = await wins(desk, name, candidates, as_entry, plain)
+    rules: list[Candidate] = []
+    for one in candidates:
+        long = sum(len(rule.texts[0]) for rule in [*rules, one])
+        if one.source == "policy" and long <= _LETTERS:
+            rules.append(one)
+    asked = [one for one in candidates if one.source == "rubric"][:1]
+    together = [won.best(won.scenarios, MOST_OF_TOPIC, _LETTERS), rules, [*asked, *rules]]
+    sets = list({_all_of(orders).texts: orders for orders in together if orders}.values())
+    if not sets:
+        return []
+    totals = (await wins(desk, name, [_all_of(s) for s in sets], as_entry, again)).values.sum(
+        axis=1
+    )
+    return sets[int(totals.argmax())] if totals.max() > 0 else []
 
 
 def _gains(where: Sequence[State], pairs: Sequence[Pair], unit: float) -> dict[str, float]:

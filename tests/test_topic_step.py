@@ -133,19 +133,21 @@ def decisions_kept(found: dict[str, tuple[str, str]]) -> list[str]:
     return [proposal for proposal, (verdict, _) in found.items() if verdict == "kept"]
 
 
+def without_the_neighbours(kind, scenario):
+    """A reply with the cure of the neighbour fails a check."""
+    if kind in hard_world.HARMS:
+        never = {"id": "none", "kind": "excludes", "none_of": [hard_world.HARMS[kind]]}
+        scenario["rubric"].append(never)
+    return scenario
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 async def test_an_entry_is_kept_from_the_sibling_that_it_harms(tmp_path, library, seed):
     """With one seed the first test is passed by most scenarios, with the other it has to be made anew
     without the one that loses.
     """
 
-    def change(kind, scenario):
-        if kind in hard_world.HARMS:
-            never = {"id": "none", "kind": "excludes", "none_of": [hard_world.HARMS[kind]]}
-            scenario["rubric"].append(never)
-        return scenario
-
-    build(tmp_path / "world", change)
+    build(tmp_path / "world", without_the_neighbours)
     config = tmp_path / "world" / "environment.yaml"
     told = yaml.safe_load(config.read_text())
     moved = ["gift_1", "gift_2", "gift_3"]
@@ -167,7 +169,7 @@ async def test_of_a_student_that_ignores_advice_no_topic_is_learned(tmp_path, li
     desk = await coached(build(tmp_path / "world"), library, student=hard_world.Deaf())
     assert library.entries() == []
     told = {k: v for k, v in (await decisions(desk)).items() if ".topic." in k}
-    assert set(told.values()) == {("dropped", "no order was better by itself")}
+    assert set(told.values()) == {("dropped", "no orders were better")}
 
 
 async def test_without_checks_the_judge_chooses(tmp_path, library):
@@ -364,3 +366,23 @@ async def test_a_teacher_that_writes_nonsense_costs_its_own_strategies_alone(tmp
     entry = of_topic(library, "walls")
     assert entry is not None and [s.text for s in entry.strategies] == [ORDERS["lantern"]]
     assert await desk.log.read(kinds=("fault",))
+
+
+async def test_rules_that_harm_alone_are_given_together_where_the_student_then_tells_them_apart(
+    tmp_path, library
+):
+    class Chooser(hard_world.Student):
+        """Does the one order that it gets, and of several the one that fits."""
+
+        def answer(self, system, page, messages):
+            said = super().answer(system, page, messages)
+            told = " ".join(m.text for m in messages if m.type == "human")
+            words = [word for word, _ in hard_world.KINDS.values() if word in said]
+            fits = self.cure_of(told)
+            return f"{world.DULL} {fits}" if len(words) > 1 and fits in words else said
+
+    environment = build(tmp_path / "world", without_the_neighbours)
+    await coached(environment, library, student=Chooser(), judge=hard_world.Judge())
+    entry = of_topic(library, "parcels")
+    assert entry is not None
+    assert {s.text for s in entry.strategies} == {ORDERS["ribbon"], ORDERS["anchor"]}
