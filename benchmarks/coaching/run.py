@@ -344,7 +344,7 @@ def main() -> None:
     parser.add_argument("--topics", type=int, default=7)
     parser.add_argument("--states", type=int, default=2)
     parser.add_argument("--exchanges", type=int, default=2)
-    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--refinements", type=int, default=0)
     parser.add_argument("--cases", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=3)
