@@ -56,8 +56,8 @@ async def general_step(
     The candidates (what the rubric asks for and was missed most, as orders, those, and the handbook's
     tactics that the teacher chose) are compared in one state each of half of the scenarios met and of
     some that nobody has met; the best is accepted, by the same test as any strategy, in the states of
-    the others. It is tried beside what the library gives there already, general
-    ones too. Whatever is learned for one scenario later has to be better with it in place.
+    the others. It is tried beside what the library gives there already, general ones too. Whatever is
+    learned for one scenario later has to be better with it in place.
 
     Args:
         desk: the agents; its library takes what is kept, as proposed.
