@@ -82,11 +82,8 @@ async def general_step(
     new = list(unmet)
     random.Random(at).shuffle(new)  # noqa: S311 - a plan, not a secret
     half = min(len(places) // 2, _CHOSEN_ON)
-    chosen_on, accepted_on = places[:half], places[half:]
-    chosen_on, accepted_on = (
-        [*chosen_on, *new[: _CHOSEN_ON - half]],
-        [*accepted_on, *new[_CHOSEN_ON - half :]],
-    )
+    more = _CHOSEN_ON - half
+    chosen_on, accepted_on = [*places[:half], *new[:more]], [*places[half:], *new[more:]]
 
     name = general_name(round_number)
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)

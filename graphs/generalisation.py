@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from tutelage.agents.transcript import as_messages
-from tutelage.strategy_store import Entry, query_of
+from tutelage.strategy_store import Entry, Retrieved, query_of
 
 from .acceptance import Pair, gain, null_threshold
 from .desk import Desk
@@ -76,11 +76,9 @@ async def generalise(
     if not near:
         return Gate(entry, "no other state would retrieve it", "", [], None)
 
-    async def tried(state: State, at: int) -> Pair:
-        return await compare(desk, name, "elsewhere", await draw(desk, state, at, given))
-
     pairs: list[Pair] = await desk.side_by_side(
-        list(enumerate(near)), lambda item: tried(item[1], seed + GATE_SEED + item[0])
+        list(enumerate(near)),
+        lambda item: _tried(desk, name, given, item[1], seed + GATE_SEED + item[0]),
     )
     gains = [gain(pair, unit) for pair in pairs]
     mean = float(np.mean(gains))
@@ -129,17 +127,18 @@ async def harmed_among(
         for place in suspects
         for number in range(RETESTS)
     ]
-
-    async def tried(item: tuple[int, int]) -> Pair:
-        drawn = await draw(desk, suspects[item[0]], item[1], given)
-        return await compare(desk, name, "elsewhere", drawn)
-
-    pairs = await desk.side_by_side(again, tried)
+    pairs = await desk.side_by_side(
+        again, lambda item: _tried(desk, name, given, suspects[item[0]], item[1])
+    )
     by_place: dict[int, list[float]] = {}
     for (place, _), pair in zip(again, pairs, strict=True):
         by_place.setdefault(place, []).append(gain(pair, unit))
     means = {place: float(np.mean(found)) for place, found in by_place.items()}
     return (_harmed(means, null, unit) if means else []), pairs
+
+
+async def _tried(desk: Desk, name: str, given: Retrieved, state: State, seed: int) -> Pair:
+    return await compare(desk, name, "elsewhere", await draw(desk, state, seed, given))
 
 
 async def told_apart(

@@ -18,7 +18,7 @@ from .desk import Desk
 from .events import StrategyDecided
 from .generalisation import Gate
 from .states import State
-from .trials import Candidate, Drawn, as_retrieved, checks_of, compare, draw, reply
+from .trials import Candidate, Drawn, as_retrieved, compare, draw, reply
 
 CHOOSE_SEED, ACCEPT_SEED, ATTEMPT_SEED = 1000, 2000, 10_000
 """Seeds of choosing, of accepting and of further attempts never meet."""
@@ -82,7 +82,7 @@ async def choose(
 
         tried = await desk.side_by_side(left, drawn)
         if number == 0:
-            standing = better_by_code([_checks_won(desk, one) for one in tried])
+            standing = better_by_code([sum(_by_code(desk, one)) for one in tried])
             if not standing:
                 return []
             left, tried = [left[at] for at in standing], [tried[at] for at in standing]
@@ -287,16 +287,6 @@ class Attempt:
                 narrowed=gate.narrowed if gate else "",
             )
         )
-
-
-def _checks_won(desk: Desk, drawn: Drawn) -> float:
-    """The share of the checks by code that the strategy wins at a state (-1 to 1); 0 where there are
-    none.
-    """
-    before, after = (
-        checks_of(desk, drawn.state, said.text) or 0.0 for said in (drawn.before, drawn.after)
-    )
-    return after - before
 
 
 def better_by_code(won: Sequence[float]) -> list[int]:

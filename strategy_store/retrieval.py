@@ -95,7 +95,7 @@ class Room:
             origin = strategy.provenance
             if origin.source in self.exclude_sources:
                 continue
-            if origin.learned_in & set(self.exclude_scenarios):
+            if not origin.learned_in.isdisjoint(self.exclude_scenarios):
                 continue
             if len(strategy.text) <= self.left:
                 fits.append(strategy)
