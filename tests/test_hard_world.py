@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -9,9 +10,10 @@ import hard_world
 import pytest
 import world
 from tutelage.environments import load_environment
-from tutelage.graphs import keeping
+from tutelage.graphs import keeping, strategy_step
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.keeping import keep
 from tutelage.graphs.rollouts import play
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
@@ -65,8 +67,18 @@ async def test_a_cure_that_harms_the_neighbour_is_narrowed_and_both_are_cured(fi
     assert any("anchor" in reply for reply in said["gift"])
 
 
-async def test_the_same_advice_in_other_words_is_merged_with_its_history(firm, library):
-    # All states at once, so that two of one kind are taught before either is in the library.
+async def test_the_same_advice_in_other_words_is_merged_with_its_history(
+    firm, library, monkeypatch
+):
+    # All states at once, and the first waits, so that two of one kind are tried before either is kept.
+    waits = [2.0]
+
+    async def kept_late(desk, *given, **named):
+        if waits and "lantern" in given[2].strategies[0].text:
+            await asyncio.sleep(waits.pop())
+        return await keep(desk, *given, **named)
+
+    monkeypatch.setattr(strategy_step, "keep", kept_late)
     await coached(firm, library, replace(OPTIONS, concurrency=8))
     lanterns = [
         (entry, strategy)
