@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from tutelage.environments import Environment, Tactic
 from tutelage.strategy_store.wording import content_words
 
+GENERIC_ADVICE = (
+    "Show that you understand how the customer feels, answer exactly what was asked within the "
+    "policy, and say what happens next."
+)
+"""One fixed piece of advice for any customer and firm: what coaching has to be better than."""
 OVERLAP_FROM = 0.7
 """Share of a strategy's content words found in one policy rule from which it is no strategy."""
 

@@ -20,6 +20,9 @@ MIN_GAIN = 0.1
 ONE_CHECK = 0.75
 """What one more check by code that holds is worth, in clear preferences, however many the rubric has:
 code does not err, judges do."""
+BESIDE_CODE = 0.5
+"""What a clear preference is worth where there are checks by code: the judge has read them already, and
+what the bundled one adds by itself is mostly noise (docs/learning.md)."""
 LEAST_LOOKED_AT = 4
 """Pairs before a strategy whose mean gain is not above zero is given up."""
 
@@ -67,12 +70,14 @@ def spread(null: Sequence[Pair]) -> float:
 
 def merit(pair: Pair, unit: float) -> float:
     """How much one pair says for the strategy: the judge's preference in units of the null's spread
-    (one at most, either way), and the code checks won or lost, each worth ONE_CHECK.
+    (one at most, either way), or where there are checks by code BESIDE_CODE of it and the checks won or
+    lost, each worth ONE_CHECK.
     """
-    checks = 0.0
-    if pair.checks_before is not None and pair.checks_after is not None:
-        checks = ONE_CHECK * pair.checks * (pair.checks_after - pair.checks_before)
-    return float(np.clip((pair.preference - 0.5) / unit, -1.0, 1.0)) + checks
+    preferred = float(np.clip((pair.preference - 0.5) / unit, -1.0, 1.0))
+    if pair.checks_before is None or pair.checks_after is None:
+        return preferred
+    won = pair.checks * (pair.checks_after - pair.checks_before)
+    return BESIDE_CODE * preferred + ONE_CHECK * won
 
 
 def gain(pair: Pair, unit: float) -> float:

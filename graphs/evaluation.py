@@ -10,6 +10,7 @@ from typing import Any, Literal
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from tutelage.agents.tactics import GENERIC_ADVICE
 from tutelage.agents.teacher import TeacherAtDesk
 from tutelage.environments import Environment, Split
 from tutelage.strategy_store import Library, Status, always
@@ -25,14 +26,10 @@ from .states import Played, played
 from .uplift import ABLATED, coin_of
 
 Arm = Literal["none", "generic", "library", "invented", "teacher", "ablated", "playbook", "global"]
-"""`invented` is the library without what came from the handbook; see `desk_of` for the others."""
+"""`generic` gets GENERIC_ADVICE at every turn, `invented` is the library without what came from the
+handbook; see `desk_of` for the others."""
 FROM_LIBRARY: frozenset[Arm] = frozenset({"library", "invented", ABLATED})
 ARMS: tuple[Arm, ...] = ("none", "generic", "library", "teacher")
-GENERIC_ADVICE = (
-    "Show that you understand how the customer feels, answer exactly what was asked within the "
-    "policy, and say what happens next."
-)
-"""What the arm `generic` gets at every turn: one fixed piece of advice for all states."""
 GOOD_FROM = 4.0
 """Satisfaction (1-5) from which a dialogue may count as good; its checks by code must hold too."""
 FEWEST_LOOKED_AT = 6

@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from langchain_core.messages import HumanMessage
+from tutelage.agents.tactics import GENERIC_ADVICE
 from tutelage.strategy_store.vetting import hostile
 
 from .baselines import (
@@ -23,7 +24,6 @@ from .baselines import (
 )
 from .desk import Desk
 from .dialogue import MAX_EXCHANGES, DialogueRequest
-from .evaluation import GENERIC_ADVICE
 from .rollouts import plan_round, plan_validation
 from .states import Played, states_of
 

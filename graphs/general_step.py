@@ -8,18 +8,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tutelage.agents.rubric_orders import rubric_orders
-from tutelage.agents.tactics import fitting_tactics
+from tutelage.agents.tactics import GENERIC_ADVICE, fitting_tactics
 from tutelage.agents.teacher import Exchange, Proposal
 from tutelage.strategy_store import ANY_CUSTOMER
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import content_words, same_order
 
 from .acceptance import spread
-from .candidates import checked_for, first_allowed, screened, sources_of
+from .candidates import checked_for, screened, sources_of, within_policy
 from .desk import Desk
 from .events import StrategyProposed
 from .keeping import provenance_of
-from .selection import Attempt, accept, plain_replies, wins
+from .selection import ATTEMPT_SEED, Attempt, accept, plain_replies, wins
 from .states import DOUBTFUL, State, missed_most, weakest
 from .strategy_step import StepOptions
 from .trials import Candidate, Null, Weak, extend_null, general_entry
@@ -29,7 +29,8 @@ LEAST_SCENARIOS = 4
 """Scenarios met before anything can be said of every customer: half are chosen on, half accepted on."""
 MOST_GENERAL = 3
 """Strategies for every state that a library learns at most: a weak student follows few at a time."""
-_CHOSEN_ON = 4
+_CHOSEN_ON, _TESTS = 4, 2
+"""States that the candidates are compared in, and how many of the best are tested at most."""
 _SHOWN, _TACTICS = 3, 4
 """Exchanges and handbook tactics at most that the teacher is shown."""
 _FEW = 0.1
@@ -53,11 +54,12 @@ async def general_step(
     something was kept, None where nothing was tried.
 
     The teacher writes them on sight of several weak replies and of what reviewers found most often.
-    The candidates (what the rubric asks for and was missed most, as orders, those, and the handbook's
-    tactics that the teacher chose) are compared in one state each of half of the scenarios met and of
-    some that nobody has met; the best is accepted, by the same test as any strategy, in the states of
-    the others. It is tried beside what the library gives there already, general ones too. Whatever is
-    learned for one scenario later has to be better with it in place.
+    The candidates (what the rubric asks for and was missed most, as orders, GENERIC_ADVICE, those, and
+    the handbook's tactics that the teacher chose) are compared in one state each of half of the
+    scenarios met and of some that nobody has met; the best is accepted, by the same test as any
+    strategy, in the states of the others, and where it fails the next best. It is tried beside what the
+    library gives there already, general ones too. Whatever is learned for one scenario later has to be
+    better with it in place.
 
     Args:
         desk: the agents; its library takes what is kept, as proposed.
@@ -88,7 +90,7 @@ async def general_step(
     name = general_name(round_number)
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
     offered = await _proposals(desk, weak, met, options.alternatives, at)
-    candidates, refused = screened(desk, [*_asked_for(met), *_offers(desk, offered)])
+    candidates, refused = screened(desk, [*_known(met), *_offers(desk, offered)])
     special = _special(desk, weak)
     refused += [f"{one.texts[0]!r}: is for one customer" for one in candidates if special(one)]
     candidates = [
@@ -115,29 +117,41 @@ async def general_step(
     unit = spread(null.pairs)
     won = await wins(desk, name, candidates, general_entry, plain)
     better = won.best({state.scenario for state in chosen_on}, MOST_GENERAL, _LETTERS)
-    allowed, broken = await first_allowed(desk, better)
-    if allowed is None:
-        best = (better or candidates)[0]
-        why = "refused: " + "; ".join(broken) if broken else "the replies with it were no better"
-        await tried.dropped(best.texts, why, (), best.source)
+    if not better:
+        best = candidates[0]
+        await tried.dropped(best.texts, "the replies with it were no better", (), best.source)
         return False
     before = list(null.pairs)
-    decision, pairs = await accept(
-        desk, name, general_entry(allowed), accepted_on, before, unit, options.accept_pairs, at
-    )
-    if not decision.kept:
-        await tried.decided(allowed, decision, pairs)
-        return False
-    entry = general_entry(
-        allowed,
-        provenance_of(
-            desk, None, allowed, decision, pairs,
-            states=len(accepted_on), round_number=round_number, run=run,
-        ),
-    )  # fmt: skip
-    await asyncio.to_thread(desk.library.add, entry, f"run {run}".strip())
-    await tried.decided(allowed, decision, pairs, strategies=[s.id for s in entry.strategies])
-    return True
+    for number, one in enumerate(better[:_TESTS]):
+        allowed, broken = await within_policy(desk, one)
+        if allowed is None:
+            await tried.dropped(one.texts, "refused: " + "; ".join(broken), (), one.source)
+            continue
+        start = at + ATTEMPT_SEED * number
+        decision, pairs = await accept(
+            desk,
+            name,
+            general_entry(allowed),
+            accepted_on,
+            before,
+            unit,
+            options.accept_pairs,
+            start,
+        )
+        if not decision.kept:
+            await tried.decided(allowed, decision, pairs)
+            continue
+        entry = general_entry(
+            allowed,
+            provenance_of(
+                desk, None, allowed, decision, pairs,
+                states=len(accepted_on), round_number=round_number, run=run,
+            ),
+        )  # fmt: skip
+        await asyncio.to_thread(desk.library.add, entry, f"run {run}".strip())
+        await tried.decided(allowed, decision, pairs, strategies=[s.id for s in entry.strategies])
+        return True
+    return False
 
 
 def general_name(round_number: int) -> str:
@@ -186,7 +200,11 @@ def _offers(desk: Desk, offered: Sequence[Proposal]) -> list[Candidate]:
     ]
 
 
-def _asked_for(met: Sequence[State]) -> list[Candidate]:
+def _known(met: Sequence[State]) -> list[Candidate]:
     doubtful = [reason.removeprefix(DOUBTFUL) for reason in missed_most(met, DOUBTFUL)]
     orders = rubric_orders(doubtful)
-    return [*checked_for(met), *(Candidate((order,), "rubric", ()) for order in orders)]
+    return [
+        *checked_for(met),
+        *(Candidate((order,), "rubric", ()) for order in orders),
+        Candidate((GENERIC_ADVICE,), "generic", ()),
+    ]

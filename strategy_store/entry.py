@@ -14,10 +14,12 @@ Status = Literal["proposed", "approved", "rejected", "retired"]
 ANY_CUSTOMER = "any customer"
 """The scenario of what is given in every state."""
 ALL_STATUSES: tuple[Status, ...] = ("proposed", "approved", "rejected", "retired")
-Source = Literal["teacher", "handbook", "policy", "scenario", "rubric", "person", "import"]
+Source = Literal[
+    "teacher", "handbook", "policy", "scenario", "rubric", "generic", "person", "import"
+]
 """Who wrote a strategy; `policy` is a rule of the firm's, put as an order to say what it gives,
-`scenario` what a good agent says by a training scenario's author, as an order to say it, and `rubric`
-what the firm's rubric asks of every reply, as an order to do it."""
+`scenario` what a good agent says by a training scenario's author, as an order to say it, `rubric`
+what the firm's rubric asks of every reply, as an order to do it, and `generic` advice for any firm."""
 
 
 def _address(found: re.Match[str]) -> str:

@@ -146,8 +146,7 @@ class Index:
                 what is nearest first.
             exclude_scenarios: ids of the firm's scenarios; strategies learned from them are left
                 out, so that an evaluation does not meet its own lessons.
-            exclude_sources: `handbook`, `policy`, `scenario`, `rubric`, `teacher` or `person`: what came
-                from there is left out.
+            exclude_sources: see `entry.Source`; what came from there is left out.
 
         Raises:
             LibraryFault: where the threshold is no finite number.

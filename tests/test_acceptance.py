@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tutelage.graphs.acceptance import (
     ALPHA,
+    BESIDE_CODE,
     ONE_CHECK,
     SATISFACTION,
     Pair,
@@ -101,7 +102,7 @@ def test_six_clear_pairs_decide_and_five_do_not():
 
 
 def test_code_checks_that_fall_stop_what_the_judge_loves():
-    pairs = [pair(0.95, 1.0, 0.9) for _ in range(PLANNED)]
+    pairs = [pair(0.95, 1.0, 0.97) for _ in range(PLANNED)]
     decision = decide(pairs, [pair(0.5)], PLANNED)
     assert decision is not None and not decision.kept and "code checks fell" in decision.reason
 
@@ -110,6 +111,15 @@ def test_a_judge_against_it_stops_what_only_code_loves():
     pairs = [pair(0.49, 0.0, 1.0) for _ in range(PLANNED)]
     decision = decide(pairs, [pair(0.45), pair(0.58)], PLANNED)
     assert decision is not None and not decision.kept
+
+
+def test_a_check_that_is_won_outweighs_a_judge_that_has_read_it_already():
+
+    won_and_disliked, liked_alone = pair(0.45, 0.5, 0.625), pair(0.55, 0.5, 0.5)
+    assert merit(won_and_disliked, 0.05) == pytest.approx(ONE_CHECK - BESIDE_CODE)
+    assert ONE_CHECK > BESIDE_CODE
+    assert merit(liked_alone, 0.05) == pytest.approx(BESIDE_CODE)
+    assert merit(pair(0.55), 0.05) == 1.0, "without checks the judge is all there is"
 
 
 def test_what_a_preference_is_worth_depends_on_how_loud_the_judge_is():

@@ -12,11 +12,11 @@ from rich.console import Console
 from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import Meter
+from tutelage.agents.tactics import GENERIC_ADVICE
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.calibration import Figures
 from tutelage.graphs.evaluation import (
-    GENERIC_ADVICE,
     EvaluationFault,
     EvaluationOptions,
     compile_evaluation,

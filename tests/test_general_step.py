@@ -9,6 +9,7 @@ import hard_world
 import pytest
 import world
 import yaml
+from tutelage.agents.tactics import GENERIC_ADVICE
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
@@ -116,6 +117,57 @@ async def test_what_a_missed_check_says_of_a_good_reply_competes(tmp_path, libra
     assert strategy.provenance.source == "rubric"
 
 
+async def test_generic_advice_competes_with_what_the_teacher_writes(firm, library):
+    class Obliging(Student):
+        """Takes up generic advice alone."""
+
+        def answer(self, system, page, messages):
+            late = "".join(m.text for m in messages[1:] if m.type == "system")
+            said = super().answer(system, page, messages)
+            return said + " velvet" * (GENERIC_ADVICE in late)
+
+    seated = seats(Teacher(general=(HARM,))) | {"student": Obliging()}
+    desk = hard_world.seat(firm, library, **seated)
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert general_of(library) == [GENERIC_ADVICE]
+    (strategy,) = next(entry for entry in library.entries() if entry.general).strategies
+    assert strategy.provenance.source == "generic"
+
+
+async def test_where_the_best_fails_its_test_the_next_best_has_one(tmp_path, library):
+    """Silk wins the heaviest check by code, and no judge can stand it; velvet wins a lighter one."""
+
+    class Silken(Student):
+        def answer(self, system, page, messages):
+            late = "".join(m.text for m in messages[1:] if m.type == "system")
+            return super().answer(system, page, messages) + " silk" * ("silk" in late)
+
+    class Severe(Judge):
+        def quality(self, transcript, reply):
+            return super().quality(transcript, reply) - 6 * ("silk" in reply)
+
+    hard_world.build_firm(tmp_path / "world")
+    config = tmp_path / "world" / "environment.yaml"
+    told = yaml.safe_load(config.read_text())
+    told["rubric"][1]["weight"] = 6.0
+    for word, weight in (("silk", 1.2), ("velvet", 1.0)):
+        check = {"id": word, "kind": "contains", "any_of": [word], "weight": weight}
+        told["rubric"].append(check | {"note": f"brings {word} into the reply"})
+    config.write_text(yaml.safe_dump(told))
+    seated = seats(Teacher(general=(HARM,))) | {"student": Silken(), "judge": Severe()}
+    desk = hard_world.seat(load_environment(tmp_path / "world"), library, **seated)
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    own = [
+        (e.event.verdict, e.event.texts)
+        for e in await desk.log.read(kinds=("strategy_decided",))
+        if e.event.proposal == general_name(1)
+    ]
+    assert own == [
+        ("dropped", ["Bring silk into the reply."]), ("kept", ["Bring velvet into the reply."])
+    ]  # fmt: skip
+    assert general_of(library) == ["Bring velvet into the reply."]
+
+
 async def test_what_takes_up_one_customers_words_is_not_for_all(tmp_path, library):
     """Each customer has a word of its own; one order names them all, so that it is about each shown."""
     folder = hard_world.build_firm(tmp_path / "world")
@@ -131,12 +183,12 @@ async def test_what_takes_up_one_customers_words_is_not_for_all(tmp_path, librar
     desk = hard_world.seat(load_environment(folder), library, **seats(teacher))
     await compile_coaching(desk, OPTIONS).ainvoke({})
     assert teacher.asked and general_of(library) == []
-    (decided_,) = [
+    (proposed,) = [
         e.event
-        for e in await desk.log.read(kinds=("strategy_decided",))
+        for e in await desk.log.read(kinds=("strategy_proposed",))
         if e.event.proposal == general_name(1)
     ]
-    assert "is for one customer" in decided_.reason
+    assert any("is for one customer" in why for why in proposed.refused)
 
 
 async def test_a_round_learns_it_once_and_the_next_one_nothing_that_is_held(
