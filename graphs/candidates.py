@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,6 +26,8 @@ _RULINGS = 3
 """Candidates at most that are read against the policy, the best first."""
 _QUOTED = 160
 """Characters of a reply that a lesson quotes."""
+_NO_SENTENCE = re.compile(r"[\[\]{}]|//")
+"""What a model writes into a list of sentences when it loses its thread."""
 _FITTED_FROM = 0.5
 """Share of a strategy's content words found in a tactic from which it is that tactic, fitted."""
 
@@ -112,6 +115,8 @@ def screened(desk: Desk, offers: Sequence[Candidate]) -> tuple[list[Candidate], 
         reasons = [*vet(text), *too_special(text, known)]
         if not orders_to_say(text) and policy_overlap(text, rules) >= OVERLAP_FROM:
             reasons.append("repeats a rule of the policy")
+        if _NO_SENTENCE.search(text):
+            reasons.append("is no sentence to a person")
         if named := policy.named_in(text):
             reasons.append(f"names the rule {named}, which no customer knows")
         if not of_the_policy(text, policy) and (found := plain_breach(desk.environment, text)):

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tutelage.agents.rubric_orders import rubric_orders
-from tutelage.agents.tactics import GENERIC_ADVICE, fitting_tactics
+from tutelage.agents.tactics import GENERIC_ADVICE, fitting_tactics, policy_overlap
 from tutelage.agents.teacher import Exchange, Proposal
 from tutelage.strategy_store import ANY_CUSTOMER
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
@@ -35,6 +35,8 @@ _SHOWN, _TACTICS = 3, 4
 """Exchanges and handbook tactics at most that the teacher is shown."""
 _FEW = 0.1
 """Share of the training scenarios that a word may have and still be of few."""
+_OF_A_RULE = 0.5
+"""Share of a strategy's content words found in one rule from which it says what that rule gives."""
 _LETTERS = TOKEN_BUDGET * CHARS_PER_TOKEN
 
 
@@ -91,12 +93,12 @@ async def general_step(
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
     offered = await _proposals(desk, weak, met, options.alternatives, at)
     candidates, refused = screened(desk, [*_known(met), *_offers(desk, offered)])
-    special = _special(desk, weak)
-    refused += [f"{one.texts[0]!r}: is for one customer" for one in candidates if special(one)]
+    against = _not_for_all(desk, weak)
+    refused += [f"{one.texts[0]!r}: {why}" for one in candidates if (why := against(one))]
     candidates = [
         one
         for one in candidates
-        if not special(one) and not any(same_order(one.texts[0], text) for text in general)
+        if not against(one) and not any(same_order(one.texts[0], text) for text in general)
     ]
     await desk.record(
         StrategyProposed(
@@ -181,15 +183,27 @@ def _shown(weak: Sequence[Weak]) -> list[Weak]:
     return list({one.state.scenario: one for one in weak}.values())[:_SHOWN]
 
 
-def _special(desk: Desk, weak: Sequence[Weak]) -> Callable[[Candidate], bool]:
-    """Whether what the teacher wrote takes up a word of a customer that it was shown which few scenarios
-    have: "sorry for the loss of your hand", said to everybody, wins checks and helps nobody.
+def _not_for_all(desk: Desk, weak: Sequence[Weak]) -> Callable[[Candidate], str]:
+    """Why what the teacher wrote is not for every customer, "" where it is: it takes up a word of a
+    customer that it was shown which few scenarios have, or what one rule gives. "Sorry for the loss of
+    your hand" and "the care team takes the injury seriously", said to everybody, win checks and help
+    nobody.
     """
     told = [f"{one.situation} {one.goal} {one.opening}" for one in desk.environment.split("train")]
     scenarios = Counter(word for text in told for word in set(content_words(text)))
     said = {word for one in _shown(weak) for word in content_words(one.state.customer_says)}
     special = {word for word in said if scenarios[word] <= len(told) * _FEW}
-    return lambda one: one.source == "teacher" and bool(special & {*content_words(one.texts[0])})
+    rules = [rule.text for rule in desk.environment.policy.rules.values()]
+
+    def against(one: Candidate) -> str:
+        (text,) = one.texts
+        if one.source != "teacher":
+            return ""
+        if special & {*content_words(text)}:
+            return "is for one customer"
+        return "is for whom one rule is" if policy_overlap(text, rules) >= _OF_A_RULE else ""
+
+    return against
 
 
 def _offers(desk: Desk, offered: Sequence[Proposal]) -> list[Candidate]:

@@ -241,6 +241,22 @@ def test_the_same_order_in_other_words_is_tried_once(tmp_path):
     assert said[0] in texts and said[1] not in texts and said[2] in texts
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "advice: [1, 2, 3] // these are the numbers of the advice that was lacking",
+        "Say that [name of the customer] gets a seat on the next train.",
+        'Offer a seat on the next train."} {"strategies": "Say sorry.',
+    ],
+)
+def test_what_is_no_sentence_is_not_tried(tmp_path, said):
+    firm = load_environment(world.build_firm(tmp_path / "world", policy=RULES))
+    weak = _weak(firm, "stranded_0")
+    candidates, refused = vetted(world.seat(firm, None), weak, [Proposal((), (said,))])
+    assert not any(one.source == "teacher" for one in candidates)
+    assert any("is no sentence" in why for why in refused)
+
+
 @pytest.mark.parametrize("more", [False, True], ids=["fit", "too long together"])
 def test_the_orders_of_the_rules_that_decide_are_tried_all_together_too(tmp_path, more):
     rule = "A stranded train passenger gets candlelight. A dark platform is lit by staff at once."

@@ -191,6 +191,21 @@ async def test_what_takes_up_one_customers_words_is_not_for_all(tmp_path, librar
     assert any("is for one customer" in why for why in proposed.refused)
 
 
+async def test_what_one_rule_gives_is_not_for_all(tmp_path, library):
+    folder = hard_world.build_firm(tmp_path / "world")
+    policy = folder / "policy.md"
+    rule = "- R3: The velvet team takes an injury seriously and answers within two days.\n"
+    policy.write_text(policy.read_text() + rule)
+    said = "Say that you take the injury seriously and that the velvet team answers."
+    desk = hard_world.seat(load_environment(folder), library, **seats(Teacher(general=(said,))))
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    assert general_of(library) == []
+    refused = [
+        w for e in await desk.log.read(kinds=("strategy_proposed",)) for w in e.event.refused
+    ]
+    assert f"{said!r}: is for whom one rule is" in refused
+
+
 async def test_a_round_learns_it_once_and_the_next_one_nothing_that_is_held(
     firm, library, tmp_path
 ):
