@@ -3,7 +3,7 @@
 from .environment import Environment, EnvironmentConfig, Split
 from .faults import EnvironmentFault, Problem
 from .handbook import Tactic
-from .loading import bundled_names, load_environment, nearest
+from .loading import bundled_names, is_none, load_environment, nearest
 from .persona import Persona
 from .policy import Policy, Rule
 from .rubric import (
@@ -47,6 +47,7 @@ __all__ = [
     "check_weight",
     "checks_passed",
     "checks_score",
+    "is_none",
     "load_environment",
     "nearest",
     "passes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -31,6 +31,19 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name closest to a wrong one, or None where none is close (score under 60 of 100)."""
     found = process.extractOne(name, list(valid), score_cutoff=60)
     return found[0] if found else None
+
+
+def is_none(name: str, kind: str, valid: Collection[str]) -> str:
+    """What a person is told who asks for what is none of these; offers the nearest.
+
+    Args:
+        name: what was asked for.
+        kind: what it should be: an arm, a placement.
+        valid: all there are.
+    """
+    close = nearest(name, valid)
+    hint = f"; did you mean {close!r}?" if close else ""
+    return f"{name!r} is no {kind}; expected one of {', '.join(valid)}{hint}"
 
 
 def bundled_path() -> Path:

@@ -11,7 +11,6 @@ from tutelage.agents.rubric_orders import rubric_orders
 from tutelage.agents.tactics import GENERIC_ADVICE, fitting_tactics, policy_overlap
 from tutelage.agents.teacher import Exchange, Proposal
 from tutelage.strategy_store import ANY_CUSTOMER
-from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import content_words, same_order
 
 from .acceptance import spread
@@ -37,7 +36,6 @@ _FEW = 0.1
 """Share of the training scenarios that a word may have and still be of few."""
 _OF_A_RULE = 0.5
 """Share of a strategy's content words found in one rule from which it says what that rule gives."""
-_LETTERS = TOKEN_BUDGET * CHARS_PER_TOKEN
 
 
 async def general_step(
@@ -117,8 +115,7 @@ async def general_step(
     for first, second in zip(plain, again, strict=True):
         await extend_null(desk, first.state, [first.reply, second.reply], null)
     unit = spread(null.pairs)
-    won = await wins(desk, name, candidates, general_entry, plain)
-    better = won.best({state.scenario for state in chosen_on}, MOST_GENERAL, _LETTERS)
+    better = (await wins(desk, name, candidates, general_entry, plain)).ranked()
     if not better:
         best = candidates[0]
         await tried.dropped(best.texts, "the replies with it were no better", (), best.source)

@@ -110,6 +110,13 @@ class Won:
     scenarios: Sequence[str]
     values: NDArray[np.float64]
 
+    def ranked(self) -> list[Candidate]:
+        """Those that win more than they lose, the best first."""
+        totals = self.values.sum(axis=1)
+        return [
+            self.candidates[at] for at in np.argsort(-totals, kind="stable") if totals[at] > 1e-9
+        ]
+
     def best(self, scenarios: Collection[str], most: int, letters: int) -> list[Candidate]:
         """Those that together win most in these scenarios, `most` of `letters` together at most."""
         values = self.values[:, [one in scenarios for one in self.scenarios]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import datetime
 
 import pytest
 from commands import in_a_process, tutelage
@@ -17,7 +18,7 @@ from tutelage.graphs.summary import summarise
 from tutelage.strategy_store import Entry, Evidence, Library, Provenance, Strategy
 from typer.testing import CliRunner
 
-from tutelage import __version__
+from tutelage import __version__, session
 from tutelage.main import app
 from tutelage.pytest_dialogues import PlayedOnce
 from tutelage.report import coach_table
@@ -275,3 +276,18 @@ def test_a_library_is_edited_split_merged_and_undone(tmp_path):
     assert (versions[5]["author"], versions[5]["undoes"]) == ("ann", 5)
     texts = [s.text for e in Library.open(path).entries() for s in e.strategies]
     assert texts == ["Offer two ways.", "Be brief."]
+
+
+def test_two_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    class Clock:
+        now = staticmethod(lambda: datetime(2026, 5, 12, 14, 0, 0))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(session, "datetime", Clock)
+    folders = []
+    for _ in range(3):
+        folders.append(session.new_run_folder("firms/airline", None))
+        folders[-1].mkdir(parents=True)
+    assert [one.name for one in folders] == [
+        "20260512-140000-airline", "20260512-140000-airline-2", "20260512-140000-airline-3"
+    ]  # fmt: skip

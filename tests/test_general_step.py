@@ -135,7 +135,7 @@ async def test_generic_advice_competes_with_what_the_teacher_writes(firm, librar
 
 
 async def test_where_the_best_fails_its_test_the_next_best_has_one(tmp_path, library):
-    """Silk wins the heaviest check by code, and no judge can stand it; velvet wins a lighter one."""
+    """Silk wins two checks by code, and no judge can stand it; velvet wins one of them, and no other."""
 
     class Silken(Student):
         def answer(self, system, page, messages):
@@ -150,9 +150,9 @@ async def test_where_the_best_fails_its_test_the_next_best_has_one(tmp_path, lib
     config = tmp_path / "world" / "environment.yaml"
     told = yaml.safe_load(config.read_text())
     told["rubric"][1]["weight"] = 6.0
-    for word, weight in (("silk", 1.2), ("velvet", 1.0)):
-        check = {"id": word, "kind": "contains", "any_of": [word], "weight": weight}
-        told["rubric"].append(check | {"note": f"brings {word} into the reply"})
+    for words, weight in ((["velvet", "silk"], 1.0), (["silk"], 0.2)):
+        check = {"id": words[0], "kind": "contains", "any_of": words, "weight": weight}
+        told["rubric"].append(check | {"note": f"brings {words[0]} into the reply"})
     config.write_text(yaml.safe_dump(told))
     seated = seats(Teacher(general=(HARM,))) | {"student": Silken(), "judge": Severe()}
     desk = hard_world.seat(load_environment(tmp_path / "world"), library, **seated)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 import tutelage
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, talk
-from tutelage.environments import load_environment, nearest
+from tutelage.environments import is_none, load_environment
 from tutelage.graphs.baselines import METHODS, Baseline, BaselineFault, Method, Used
 from tutelage.graphs.desk import open_desk
 from tutelage.graphs.events import RunStarted
@@ -60,11 +60,7 @@ class BaselineRequest(BaseModel):
             BaselineFault: for an unknown method, or where not exactly one of calls and like is given.
         """
         if self.method not in METHODS:
-            close = nearest(self.method, METHODS)
-            hint = f"; did you mean {close!r}?" if close else ""
-            raise BaselineFault(
-                f"{self.method!r} is no baseline; expected one of {', '.join(METHODS)}{hint}", 2
-            )
+            raise BaselineFault(is_none(self.method, "baseline", METHODS), 2)
         if (self.calls is None) == (self.like is None):
             raise BaselineFault("give either --calls N or --like RUN, a coaching run to match", 2)
         return self.method  # type: ignore[return-value]

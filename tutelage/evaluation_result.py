@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, Field
 
 from tutelage.baseline_run import calls_of
-from tutelage.environments import nearest
+from tutelage.environments import is_none
 from tutelage.graphs.baselines import Baseline, BaselineFault
 from tutelage.graphs.calibration import Figures, warnings_of
 from tutelage.graphs.evaluation import (
@@ -85,11 +85,7 @@ class EvaluateRequest(BaseModel):
         ):
             for name in names:
                 if name not in valid:
-                    close = nearest(name, valid)
-                    hint = f"; did you mean {close!r}?" if close else ""
-                    raise EvaluationFault(
-                        f"{name!r} is no {kind}; expected one of {', '.join(valid)}{hint}", 2
-                    )
+                    raise EvaluationFault(is_none(name, kind, valid), 2)
         if len(set(self.arms)) < len(self.arms) or not self.arms:
             raise EvaluationFault("name each arm once, and at least one", 2)
         # Repeats go in twos, of which the second withholds what the first gave.

@@ -13,7 +13,7 @@ from rich.table import Table
 import tutelage
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, result_table, talk
-from tutelage.environments import load_environment, nearest
+from tutelage.environments import is_none, load_environment
 from tutelage.graphs.coaching import COACHING_STATUSES
 from tutelage.graphs.desk import Retrieval, open_desk
 from tutelage.graphs.events import RunStarted
@@ -49,11 +49,7 @@ class PlaceRequest(BaseModel):
         valid = list(get_args(Placement))
         for name in self.placements:
             if name not in valid:
-                close = nearest(name, valid)
-                hint = f"; did you mean {close!r}?" if close else ""
-                raise LibraryFault(
-                    f"{name!r} is no placement; expected one of {', '.join(valid)}{hint}", 2
-                )
+                raise LibraryFault(is_none(name, "placement", valid), 2)
         return self.placements  # type: ignore[return-value]
 
 

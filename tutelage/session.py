@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,7 +46,9 @@ def new_run_folder(environment: str, given: Path | None) -> Path:
     """
     if given is None:
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        return Path("runs") / f"{stamp}-{Path(environment).name}"
+        folder = Path("runs") / f"{stamp}-{Path(environment).name}"
+        others = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+        return next(one for one in chain([folder], others) if not one.exists())
     if log_path(given).exists():
         raise RunFault(
             f"{given}: holds a run already; add --resume to go on with it, or name another folder",

@@ -494,13 +494,12 @@ def export_library(
     Example: `tutelage library export runs/x/library.db --format markdown --out library.md`
     """
     from tutelage.console import result
+    from tutelage.environments import is_none
     from tutelage.strategy_store import Library
     from tutelage.strategy_store.exchange import export_text
 
-    if form not in ("yaml", "markdown", "prompt", "static"):
-        raise typer.BadParameter(
-            f"{form!r} is no format; expected yaml, markdown, prompt or static"
-        )
+    if form not in (forms := ("yaml", "markdown", "prompt", "static")):
+        raise typer.BadParameter(is_none(form, "format", forms), param_hint="--format")
     with Library.open(library) as opened:
         # What deployment sends holds approved strategies only.
         entries = opened.entries(("approved",)) if form in _SENT else opened.entries()

@@ -57,14 +57,12 @@ def watch(
 
     Example: `tutelage watch runs/20260512-140000-airline --export run.svg --view rounds`
     """
+    from tutelage.environments import is_none
     from tutelage.graphs.run_log import RunFault, log_path
     from tutelage.tui.themes import is_theme, theme_names
 
     if theme is not None and not is_theme(theme):
-        raise typer.BadParameter(
-            f"there is no theme {theme!r}; ours are {', '.join(theme_names())}",
-            param_hint="--theme",
-        )
+        raise typer.BadParameter(is_none(theme, "theme", theme_names()), param_hint="--theme")
     if run is None:
         found = [path for path in Path("runs").glob("*") if log_path(path).is_file()]
         if not found:
