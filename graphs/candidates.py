@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from tutelage.agents.expected_orders import expected_orders
 from tutelage.agents.policy_check import Breach, breach, plain_breach
-from tutelage.agents.rubric_orders import check_orders
+from tutelage.agents.rubric_orders import check_orders, rubric_orders
 from tutelage.agents.rule_orders import of_the_policy, orders_to_say, rule_orders
 from tutelage.agents.tactics import OVERLAP_FROM, policy_overlap
 from tutelage.agents.teacher import Proposal, Weakness
-from tutelage.environments import Environment, Tactic
+from tutelage.environments import Environment, Question, Tactic
 from tutelage.strategy_store import Source, vet
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import same_order, too_special
@@ -155,15 +155,15 @@ async def within_policy(desk: Desk, candidate: Candidate) -> tuple[Candidate | N
 
     Asked of the one that is about to be tested, not of all that were written: it costs up to
     three calls a text. What the policy says itself is not asked about, nor what the firm's rubric asks
-    of every reply.
+    for.
     """
     environment = desk.environment
-
-    own = check_orders(item.note for item in environment.config.rubric)
+    items = [item for one in environment.scenarios.values() for item in environment.rubric_for(one)]
+    own = {*check_orders(item.note for item in items)}
+    own |= {*rubric_orders(item.question for item in items if isinstance(item, Question))}
 
     async def broken(text: str) -> Breach | None:
-        asked = candidate.source == "rubric" or text in own
-        if asked or of_the_policy(text, environment.policy):
+        if text in own or of_the_policy(text, environment.policy):
             return None
         return await breach(environment, desk.judge.voice, text)
 

@@ -286,17 +286,22 @@ async def test_what_the_policy_says_itself_breaks_no_rule_however_the_judge_read
         def answer(self, system, page, messages):
             return "Break"
 
-    firm = replace(load_environment(world.build_firm(tmp_path / "world")), policy=POLICY)
+    folder = world.build_firm(tmp_path / "world")
+    told = yaml.safe_load((folder / "environment.yaml").read_text())
+    note = "takes the guest's side at least once in words"
+    told["rubric"].append({"id": "side", "kind": "contains", "any_of": ["sorry"], "note": note})
+    (folder / "environment.yaml").write_text(yaml.safe_dump(told))
+    firm = replace(load_environment(folder), policy=POLICY)
     desk = world.seat(firm, None, judge=Alarmed())
     own = "Say that a lost key costs 20 euros; a second one 50."
     both = Candidate((own, "Say that the first key of a lost room costs nothing."), "policy", ())
     allowed, refused = await within_policy(desk, both)
     assert allowed is not None and allowed.texts == (own,)
     assert len(refused) == 1 and "costs nothing" in refused[0]
-    asked = Candidate(("Take the guest's side at least once in words.",), "rubric", ())
+    asked = Candidate(("Take the guest's side at least once in words.",), "teacher", ())
     assert await within_policy(desk, asked) == (asked, []), "the firm asks for it itself"
-    written = replace(asked, source="teacher")
-    assert (await within_policy(desk, written))[0] is None
+    other = Candidate(("Take the guest's side in all that is said.",), "rubric", ())
+    assert (await within_policy(desk, other))[0] is None
 
 
 async def test_what_the_teacher_fitted_is_told_from_what_it_invented(tmp_path):
