@@ -43,6 +43,8 @@ _CHOSEN_ON, _TRIED = 4, 12
 """Scenarios that the orders are chosen on, and orders that are tried there, at most."""
 _TESTS = 2
 """The second is in those scenarios alone that gained in the first."""
+_A_REASON = re.compile(r"\bbecause\b|, so ", re.IGNORECASE)
+"""Why a good agent says something in a scenario holds there, not for all of its topic."""
 _GOALS = 4
 """What customers want, in so many scenarios at most, describes a topic's entry."""
 
@@ -219,7 +221,11 @@ async def _offers(
     weak_in = {one.state.scenario: one for one in weak}
     of_each: list[list[Candidate]] = []
     for state in places:
-        offers = told(desk.environment, state)
+        offers = [
+            one
+            for one in told(desk.environment, state)
+            if one.source != "scenario" or not _A_REASON.search(one.texts[0])
+        ]
         if one := weak_in.get(state.scenario):
             try:
                 offers += written(one, await proposals(desk, one, (), count, seed))

@@ -129,6 +129,24 @@ async def test_a_topic_is_learned_from_all_its_scenarios_and_found_by_each(tmp_p
     assert set(held) >= {"r1.topic.parcels", "r1.topic.walls"}
 
 
+async def test_what_an_author_gives_the_reason_for_is_not_for_the_whole_topic(tmp_path, library):
+    told = (
+        "Says that lantern light is warm, and explains that it is free because it broke on Monday."
+    )
+    environment = build(
+        tmp_path / "world",
+        lambda kind, scenario: scenario | ({"expected": told} if kind == "damp" else {}),
+    )
+    desk = await coached(environment, library)
+    (proposed,) = [
+        logged.event
+        for logged in await desk.log.read(kinds=("strategy_proposed",))
+        if logged.event.proposal == "r1.topic.walls"
+    ]
+    assert "Say that lantern light is warm." in proposed.texts
+    assert not any("Monday" in text for text in [*proposed.texts, *proposed.refused])
+
+
 def decisions_kept(found: dict[str, tuple[str, str]]) -> list[str]:
     return [proposal for proposal, (verdict, _) in found.items() if verdict == "kept"]
 
