@@ -126,17 +126,10 @@ async def general_step(
         if allowed is None:
             await tried.dropped(one.texts, "refused: " + "; ".join(broken), (), one.source)
             continue
-        start = at + ATTEMPT_SEED * number
         decision, pairs = await accept(
-            desk,
-            name,
-            general_entry(allowed),
-            accepted_on,
-            before,
-            unit,
-            options.accept_pairs,
-            start,
-        )
+            desk, name, general_entry(allowed), accepted_on, before, unit, options.accept_pairs,
+            at + ATTEMPT_SEED * number,
+        )  # fmt: skip
         if not decision.kept:
             await tried.decided(allowed, decision, pairs)
             continue

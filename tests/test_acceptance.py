@@ -114,7 +114,6 @@ def test_a_judge_against_it_stops_what_only_code_loves():
 
 
 def test_a_check_that_is_won_outweighs_a_judge_that_has_read_it_already():
-
     won_and_disliked, liked_alone = pair(0.45, 0.5, 0.625), pair(0.55, 0.5, 0.5)
     assert merit(won_and_disliked, 0.05) == pytest.approx(ONE_CHECK - BESIDE_CODE)
     assert ONE_CHECK > BESIDE_CODE
