@@ -28,7 +28,7 @@ LEAST_SCENARIOS = 4
 """Scenarios met before anything can be said of every customer: half are chosen on, half accepted on."""
 MOST_GENERAL = 3
 """Strategies for every state that a library learns at most: a weak student follows few at a time."""
-_CHOSEN_ON, _TESTS = 4, 2
+_CHOSEN_ON, _TESTS = 8, 2
 """States that the candidates are compared in, and how many of the best are tested at most."""
 _SHOWN, _TACTICS = 3, 4
 """Exchanges and handbook tactics at most that the teacher is shown."""
