@@ -59,14 +59,15 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
             findings.append(Finding(strategy.id, "has no evidence", "try it in a coaching run"))
     texts = [strategy.text for _, strategy in alive]
     same = {(i, j) for i, j in _alike(texts) if same_order(texts[i], texts[j])}
-    for (i, (_, a)), (j, (_, b)) in combinations(enumerate(alive), 2):
-        if (i, j) in same:
+    for (i, (of_a, a)), (j, (of_b, b)) in combinations(enumerate(alive), 2):
+        # What two entries say alike is said to other customers, unless one of them goes to all.
+        if (i, j) in same and (of_a.id == of_b.id or of_a.general or of_b.general):
             findings.append(Finding(a.id, f"says the same as {b.id}", f"reject {b.id}"))
         elif opposed(a.text, b.text):
             told = f"contradicts {b.id}: {b.text!r}"
             findings.append(Finding(a.id, told, "keep the one that was measured to help"))
     used = list({entry.id: entry for entry, _ in alive}.values())
-    for i, j in _alike([entry.scenario for entry in used]):
+    for i, j in _alike([f"{entry.scenario} {entry.wants}" for entry in used]):
         a, b = used[i], used[j]
         findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
     for entry in used:

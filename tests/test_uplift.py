@@ -213,6 +213,23 @@ def test_lint_names_what_is_useless_and_what_contradicts():
     )
 
 
+def test_lint_tells_what_two_topics_share_from_what_is_said_twice_to_one_customer():
+    def entry(scenario, wants="", general=False):
+        said = [Strategy.new("Say that you understand the customer.", Provenance(source="rubric"))]
+        return Entry.new(scenario, wants=wants, general=general, strategies=said)
+
+    def found(*entries):
+        told = [finding.what.rsplit(" ", 1)[0] for finding in lint(entries)]
+        return [what for what in told if what.endswith("the same as")]
+
+    bags = entry("a customer whose matter is bags", "the suitcase found and clothes until then")
+    delay = entry("a customer whose matter is delay", "delay money and the hotel bill repaid")
+    assert found(bags, delay) == []
+    again = entry("a customer whose matter is a bag", "clothes until then and the suitcase found")
+    assert found(bags, again) == ["describes the same as"]
+    assert found(bags, entry("any customer", general=True)) == ["says the same as"]
+
+
 @pytest.mark.parametrize("name", ["airline", "furniture", "broadband"])
 def test_the_bundled_handbooks_contradict_no_rule_of_their_firms(name):
     firm = load_environment(name)
