@@ -83,7 +83,7 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
         (entry, keep), (other, leave) = sorted((first, second), key=_standing, reverse=True)
         if gone & {keep.id, leave.id} or not same_order(keep.text, leave.text):
             continue
-        alike = fuzz.token_set_ratio(entry.scenario, other.scenario) >= DUPLICATE_FROM
+        alike = fuzz.token_set_ratio(entry.described, other.described) >= DUPLICATE_FROM
         if entry.id != other.id and not alike:
             continue
         if _helps(leave) and not _helps(keep):

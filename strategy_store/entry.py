@@ -197,6 +197,11 @@ class Entry(_Value):
             cues=cues or [], general=general, strategies=own,
         )  # fmt: skip
 
+    @property
+    def described(self) -> str:
+        """The scenario and what its customers want, by which a reader tells entries apart."""
+        return f"{self.scenario} {self.wants}".strip()
+
 
 def content_id(prefix: str, text: str) -> str:
     """A short id that depends on nothing but the text (without regard to case and spacing)."""

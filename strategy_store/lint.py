@@ -67,7 +67,7 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
             told = f"contradicts {b.id}: {b.text!r}"
             findings.append(Finding(a.id, told, "keep the one that was measured to help"))
     used = list({entry.id: entry for entry, _ in alive}.values())
-    for i, j in _alike([f"{entry.scenario} {entry.wants}" for entry in used]):
+    for i, j in _alike([entry.described for entry in used]):
         a, b = used[i], used[j]
         findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
     for entry in used:
