@@ -158,7 +158,8 @@ async def within_policy(desk: Desk, candidate: Candidate) -> tuple[Candidate | N
     for.
     """
     environment = desk.environment
-    items = [item for one in environment.scenarios.values() for item in environment.rubric_for(one)]
+    items = list(environment.config.rubric)
+    items += [item for scenario in environment.scenarios.values() for item in scenario.rubric]
     own = {*check_orders(item.note for item in items)}
     own |= {*rubric_orders(item.question for item in items if isinstance(item, Question))}
 

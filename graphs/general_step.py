@@ -92,11 +92,12 @@ async def general_step(
     offered = await _proposals(desk, weak, met, options.alternatives, at)
     candidates, refused = screened(desk, [*_known(met), *_offers(desk, offered)])
     against = _not_for_all(desk, weak)
-    refused += [f"{one.texts[0]!r}: {why}" for one in candidates if (why := against(one))]
+    read = [(one, against(one)) for one in candidates]
+    refused += [f"{one.texts[0]!r}: {why}" for one, why in read if why]
     candidates = [
         one
-        for one in candidates
-        if not against(one) and not any(same_order(one.texts[0], text) for text in general)
+        for one, why in read
+        if not why and not any(same_order(one.texts[0], text) for text in general)
     ]
     await desk.record(
         StrategyProposed(

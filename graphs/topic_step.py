@@ -263,13 +263,11 @@ async def _chosen(
             rules.append(one)
     asked = [one for one in candidates if one.source == "rubric"][:1]
     together = [won.best(won.scenarios, MOST_OF_TOPIC, _LETTERS), rules, [*asked, *rules]]
-    sets = list({_all_of(orders).texts: orders for orders in together if orders}.values())
+    sets = {_all_of(orders): orders for orders in together if orders}
     if not sets:
         return []
-    totals = (await wins(desk, name, [_all_of(s) for s in sets], as_entry, again)).values.sum(
-        axis=1
-    )
-    return sets[int(totals.argmax())] if totals.max() > 0 else []
+    ranked = (await wins(desk, name, list(sets), as_entry, again)).ranked()
+    return sets[ranked[0]] if ranked else []
 
 
 def _gains(where: Sequence[State], pairs: Sequence[Pair], unit: float) -> dict[str, float]:

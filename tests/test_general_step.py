@@ -38,11 +38,15 @@ class Teacher(hard_world.Teacher):
 
 
 class Student(hard_world.Student):
-    """Knows one word more than the cures; says what it is told first, then the rest."""
+    """Knows words besides the cures; says what it is told first, then these."""
+
+    words: dict[str, str] = {"velvet": "velvet"}
+    """What it is told to what it says then."""
 
     def answer(self, system, page, messages):
-        late = [m.text for m in messages[1:] if m.type == "system"]
-        return super().answer(system, page, messages) + " velvet" * ("velvet" in "".join(late[-1:]))
+        late = "".join([m.text for m in messages[1:] if m.type == "system"][-1:])
+        said = [word for told, word in self.words.items() if told in late]
+        return " ".join([super().answer(system, page, messages), *said])
 
 
 class Judge(hard_world.Judge):
@@ -63,6 +67,21 @@ def seats(teacher=None):
 
 def general_of(library) -> list[str]:
     return [s.text for entry in library.entries() if entry.general for s in entry.strategies]
+
+
+def firm_that_asks_for(folder, *checks, heard=1.0):
+    """The hard world, whose rubric has checks for words as well, each with its weight; `heard` is that
+    of the check it has.
+    """
+    hard_world.build_firm(folder)
+    config = folder / "environment.yaml"
+    told = yaml.safe_load(config.read_text())
+    told["rubric"][1]["weight"] = heard
+    for words, weight in checks:
+        check = {"id": words[0], "kind": "contains", "any_of": words, "weight": weight}
+        told["rubric"].append(check | {"note": f"brings {words[0]} into the reply"})
+    config.write_text(yaml.safe_dump(told))
+    return load_environment(folder)
 
 
 async def decided(desk) -> dict[str, str]:
@@ -103,14 +122,8 @@ async def test_what_helps_some_customers_and_harms_others_is_not_for_all(firm, l
 
 
 async def test_what_a_missed_check_says_of_a_good_reply_competes(tmp_path, library):
-    hard_world.build_firm(tmp_path / "world")
-    config = tmp_path / "world" / "environment.yaml"
-    told = yaml.safe_load(config.read_text())
-    note = "brings velvet into the reply"
-    told["rubric"].append({"id": "soft", "kind": "contains", "any_of": ["velvet"], "note": note})
-    config.write_text(yaml.safe_dump(told))
-    teacher = Teacher(general=(HARM,))
-    desk = hard_world.seat(load_environment(tmp_path / "world"), library, **seats(teacher))
+    checked = firm_that_asks_for(tmp_path / "world", (["velvet"], 1.0))
+    desk = hard_world.seat(checked, library, **seats(Teacher(general=(HARM,))))
     await compile_coaching(desk, OPTIONS).ainvoke({})
     assert general_of(library) == ["Bring velvet into the reply."]
     (strategy,) = next(entry for entry in library.entries() if entry.general).strategies
@@ -118,15 +131,8 @@ async def test_what_a_missed_check_says_of_a_good_reply_competes(tmp_path, libra
 
 
 async def test_generic_advice_competes_with_what_the_teacher_writes(firm, library):
-    class Obliging(Student):
-        """Takes up generic advice alone."""
-
-        def answer(self, system, page, messages):
-            late = "".join(m.text for m in messages[1:] if m.type == "system")
-            said = super().answer(system, page, messages)
-            return said + " velvet" * (GENERIC_ADVICE in late)
-
-    seated = seats(Teacher(general=(HARM,))) | {"student": Obliging()}
+    obliging = Student(words={GENERIC_ADVICE: "velvet"})
+    seated = seats(Teacher(general=(HARM,))) | {"student": obliging}
     desk = hard_world.seat(firm, library, **seated)
     await compile_coaching(desk, OPTIONS).ainvoke({})
     assert general_of(library) == [GENERIC_ADVICE]
@@ -137,25 +143,15 @@ async def test_generic_advice_competes_with_what_the_teacher_writes(firm, librar
 async def test_where_the_best_fails_its_test_the_next_best_has_one(tmp_path, library):
     """Silk wins two checks by code, and no judge can stand it; velvet wins one of them, and no other."""
 
-    class Silken(Student):
-        def answer(self, system, page, messages):
-            late = "".join(m.text for m in messages[1:] if m.type == "system")
-            return super().answer(system, page, messages) + " silk" * ("silk" in late)
-
     class Severe(Judge):
         def quality(self, transcript, reply):
             return super().quality(transcript, reply) - 6 * ("silk" in reply)
 
-    hard_world.build_firm(tmp_path / "world")
-    config = tmp_path / "world" / "environment.yaml"
-    told = yaml.safe_load(config.read_text())
-    told["rubric"][1]["weight"] = 6.0
-    for words, weight in ((["velvet", "silk"], 1.0), (["silk"], 0.2)):
-        check = {"id": words[0], "kind": "contains", "any_of": words, "weight": weight}
-        told["rubric"].append(check | {"note": f"brings {words[0]} into the reply"})
-    config.write_text(yaml.safe_dump(told))
-    seated = seats(Teacher(general=(HARM,))) | {"student": Silken(), "judge": Severe()}
-    desk = hard_world.seat(load_environment(tmp_path / "world"), library, **seated)
+    silken = Student(words={"velvet": "velvet", "silk": "silk"})
+    wordy = (["velvet", "silk"], 1.0), (["silk"], 0.2)
+    checked = firm_that_asks_for(tmp_path / "world", *wordy, heard=6.0)
+    seated = seats(Teacher(general=(HARM,))) | {"student": silken, "judge": Severe()}
+    desk = hard_world.seat(checked, library, **seated)
     await compile_coaching(desk, OPTIONS).ainvoke({})
     own = [
         (e.event.verdict, e.event.texts)
