@@ -21,6 +21,7 @@ OPTIONS = CoachingOptions(
     rounds=1, dialogues=8, validation_dialogues=0, states_per_round=4, max_exchanges=2
 )
 KIND = "Begin with velvet in the first words of the answer."
+VELVET = {"velvet": "velvet"}
 HARM = f"Bring up {world.HARM} in every answer."
 
 
@@ -40,7 +41,7 @@ class Teacher(hard_world.Teacher):
 class Student(hard_world.Student):
     """Knows words besides the cures; says what it is told first, then these."""
 
-    words: dict[str, str] = {"velvet": "velvet"}
+    words: dict[str, str] = VELVET
     """What it is told to what it says then."""
 
     def answer(self, system, page, messages):
@@ -147,7 +148,7 @@ async def test_where_the_best_fails_its_test_the_next_best_has_one(tmp_path, lib
         def quality(self, transcript, reply):
             return super().quality(transcript, reply) - 6 * ("silk" in reply)
 
-    silken = Student(words={"velvet": "velvet", "silk": "silk"})
+    silken = Student(words=VELVET | {"silk": "silk"})
     wordy = (["velvet", "silk"], 1.0), (["silk"], 0.2)
     checked = firm_that_asks_for(tmp_path / "world", *wordy, heard=6.0)
     seated = seats(Teacher(general=(HARM,))) | {"student": silken, "judge": Severe()}
