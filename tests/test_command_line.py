@@ -99,6 +99,9 @@ def test_an_endpoint_that_refuses_is_named_and_the_run_is_kept(tmp_path):
     assert done.returncode == 1, done.stderr
     assert "127.0.0.1:9" in done.stderr and "Traceback" not in done.stderr
     assert (tmp_path / "r" / "run.db").is_file()
+    assert "The dialogues so far are kept; see them with: tutelage watch r" in " ".join(
+        done.stderr.split()
+    )
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert b"very-secret" not in written and "very-secret" not in done.stderr
 

@@ -74,7 +74,7 @@ def test_what_was_never_paired_has_no_error(tmp_path, monkeypatch, capsys, as_js
         Placed("note", 3.0, 2, step_between({"a": 4.0, "b": 3.0}, {"a": 3.0, "b": 3.0})),
     ]
 
-    def measured_so(work, kept):
+    def measured_so(work, *_):
         work.close()
         return "openai:x", Placing(tried, "after", complete=True)
 

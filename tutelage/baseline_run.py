@@ -108,7 +108,7 @@ def baseline_run(
         + (f" --out {out}" if out else "")
     )
     request = request.model_copy(update={"calls": calls, "like": None})
-    learned = run_until_done(_learn(request, method, calls, folder, resume), kept)
+    learned = run_until_done(_learn(request, method, calls, folder, resume), kept, folder)
     path = out or folder / f"{method}.json"
     path.write_text(learned.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if as_json:

@@ -119,7 +119,7 @@ def coach_run(
     kept = f"what was finished is kept; go on with: tutelage coach {request.environment} " + (
         f"--run {folder} --resume"
     )
-    run_until_done(_coach(request, folder, resume, as_json), kept)
+    run_until_done(_coach(request, folder, resume, as_json), kept, folder)
 
 
 async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: bool) -> None:

@@ -81,7 +81,9 @@ def evaluate_run(
     options = request.options()
     folder = run if resume and run is not None else new_run_folder(request.environment, run)
     kept = f"ended dialogues are kept; go on with the same command and --run {folder} --resume"
-    evaluation, dialogues = run_until_done(_evaluate(request, options, folder, resume), kept)
+    evaluation, dialogues = run_until_done(
+        _evaluate(request, options, folder, resume), kept, folder
+    )
     document = as_document(evaluation)
     (folder / "evaluation.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
     page = report or folder / "evaluation.html"

@@ -74,7 +74,7 @@ def generate_run(
         )  # fmt: skip
         raise EnvironmentFault([problem], 2)
     kept = f"what was taken so far, if anything, is in {target}; the log is in {folder}"
-    run_until_done(_generate(request, target, folder, as_json), kept)
+    run_until_done(_generate(request, target, folder, as_json), kept, folder)
 
 
 async def _generate(request: GenerateRequest, target: Path, folder: Path, as_json: bool) -> None:

@@ -64,7 +64,7 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
     placements = request.checked()
     folder = new_run_folder(request.environment, run)
     kept = f"nothing was set; see the dialogues so far with: tutelage watch {folder}"
-    student, placing = run_until_done(_place(request, placements, folder), kept)
+    student, placing = run_until_done(_place(request, placements, folder), kept, folder)
     if as_json:
         result_json(
             {

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 from rich.text import Text
 
+from tutelage.agents.faults import ModelFault
 from tutelage.agents.meter import is_priced
 from tutelage.console import results_alone, talk
 from tutelage.detached import option_of
@@ -116,17 +117,19 @@ def gone_on_with(begun: M, now: M, free: Sequence[str]) -> M:
     return begun.model_copy(update={name: given[name] for name in free if name in given})
 
 
-def run_until_done(work: Coroutine[Any, Any, T], kept: str) -> T:
+def run_until_done(work: Coroutine[Any, Any, T], kept: str, folder: Path | None = None) -> T:
     """Run a coroutine; the first Ctrl-C ends it in good order, a second one at once. What code of
     others prints in it goes to stderr.
 
     Args:
         work: what to run.
-        kept: said when a person stops it: what was kept, and how to go on.
+        kept: said when something stops it: what was kept, and how to go on.
+        folder: of its run; a model that fails once this has a log is no loss of what is in there.
 
     Raises:
         Stopped: where a person stopped it.
         RunFault: where code of others ended the program.
+        ModelFault: the work's own; once the run has a log, with what was kept.
     """
 
     async def guarded() -> T:
@@ -161,6 +164,11 @@ def run_until_done(work: Coroutine[Any, Any, T], kept: str) -> T:
         # Of an app or a graph under coaching: the loop itself lets it through every `except` of ours.
         told = f"an app or a tool ended the program (sys.exit({error.code!r}))"
         raise RunFault(f"{told}; {kept}") from error
+    except ModelFault as fault:
+        if folder is None or not log_path(folder).exists():
+            raise
+        told = f"{str(fault).rstrip('.')}. {kept[0].upper()}{kept[1:]}"
+        raise ModelFault(told, exit_code=fault.exit_code, retryable=fault.retryable) from fault
 
 
 @dataclass

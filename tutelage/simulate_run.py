@@ -98,7 +98,7 @@ def simulate_run(request: SimulateRequest, run: Path | None, *, as_json: bool = 
     """
     folder = new_run_folder(request.environment, run)
     kept = f"the dialogues so far are kept; see them with: tutelage watch {folder}"
-    run_until_done(_simulate(request, folder, as_json), kept)
+    run_until_done(_simulate(request, folder, as_json), kept, folder)
 
 
 def watch_simulation(request: SimulateRequest, run: Path | None) -> None:
