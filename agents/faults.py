@@ -29,6 +29,10 @@ class ModelFault(Exception):
         self.status_code = status_code
 
 
+class InvalidAnswer(ModelFault):
+    """A model answers, and not in the form that it was asked for, not even when asked again."""
+
+
 def chain_of(error: BaseException) -> Iterator[BaseException]:
     """An exception and what caused it, outermost first; groups by their first member."""
     seen: set[int] = set()

@@ -21,7 +21,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 
 from .chat_models import as_taken, fault_of, runs_here, supports_logprobs, token_logprobs
-from .faults import ModelFault
+from .faults import InvalidAnswer, ModelFault
 from .meter import Meter, Role
 from .spoken_tools import answer_schema, heard, spoken
 from .surrogates import mended, mended_message
@@ -105,7 +105,8 @@ class Voice:
         repaired once (and counted in the meter). `hear` is told the JSON as it grows.
 
         Raises:
-            ModelFault: where the answer stays invalid after the repair.
+            InvalidAnswer: where the answer stays invalid after the repair.
+            ModelFault: where the model cannot be reached or run.
         """
         bound = _constrained(self.model, schema)
         said = await self._call(bound, messages, hear, **options)
@@ -123,7 +124,7 @@ class Voice:
             try:
                 return _parsed(again, schema)
             except ValidationError as second:
-                raise ModelFault(
+                raise InvalidAnswer(
                     f"{self.spec} as {self.role} gave no valid {schema.__name__} in two tries: "
                     f"{_short(second)}"
                 ) from second

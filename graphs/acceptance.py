@@ -41,6 +41,8 @@ class Pair:
     checks_after: float | None = None
     checks: float = USUAL_CHECKS
     """How many checks the shares are of, each counted by its weight."""
+    scenario: str = ""
+    """The firm's, in which it was drawn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from tutelage.agents.expected_orders import expected_orders
+from tutelage.agents.faults import InvalidAnswer
 from tutelage.agents.policy_check import Breach, breach, plain_breach
 from tutelage.agents.rubric_orders import check_orders, rubric_orders
 from tutelage.agents.rule_orders import of_the_policy, orders_to_say, rule_orders
@@ -19,6 +20,7 @@ from tutelage.strategy_store.wording import same_order, too_special
 
 from .acceptance import Decision, Pair
 from .desk import Desk
+from .events import Fault
 from .states import FAILED, State, missed_most
 from .trials import Candidate, Weak
 
@@ -35,7 +37,7 @@ _FITTED_FROM = 0.5
 async def proposals(
     desk: Desk, weak: Weak, failures: Sequence[str], count: int, seed: int
 ) -> list[Proposal]:
-    """What the teacher writes in `count` tries with seeds of their own, side by side."""
+    """What the teacher writes in `count` tries; see `tries`."""
     state = weak.state
     weakness = Weakness(
         scenario=desk.environment.scenarios[state.scenario],
@@ -45,14 +47,32 @@ async def proposals(
         reasons=state.reasons,
         ending=state.ending,
     )
-    return await desk.side_by_side(
-        [seed + number for number in range(count)],
+    return await tries(
+        desk, count, seed,
         lambda at: desk.teacher.propose(weakness, weak.tactics, failures, seed=at),
-    )
+    )  # fmt: skip
+
+
+async def tries(
+    desk: Desk, count: int, seed: int, write: Callable[[int], Awaitable[Proposal]]
+) -> list[Proposal]:
+    """What a teacher writes in `count` tries with seeds of their own, side by side. An invalid answer is
+    recorded and costs that try alone: what code finds is tried beside it.
+    """
+
+    async def one(at: int) -> Proposal | None:
+        try:
+            return await write(at)
+        except InvalidAnswer as error:
+            await desk.record(Fault(where="coaching", message=str(error)))
+            return None
+
+    written = await desk.side_by_side([seed + number for number in range(count)], one)
+    return [proposal for proposal in written if proposal is not None]
 
 
 def vetted(
-    desk: Desk, weak: Weak, offered: Sequence[Proposal]
+    desk: Desk, weak: Weak, offered: Sequence[Proposal], refused_before: Sequence[str] = ()
 ) -> tuple[list[Candidate], list[str]]:
     """The candidates worth trying, and what code refused, with the reason.
 
@@ -62,7 +82,7 @@ def vetted(
     all of either together, as a case with two sides needs them. What orders the same is tried once.
     """
     offers = [*written(weak, offered), *told(desk.environment, weak.state)]
-    candidates, refused = screened(desk, offers)
+    candidates, refused = screened(desk, offers, refused_before)
     for source in ("policy", "scenario"):
         whole = tuple(one.texts[0] for one in candidates if one.source == source)
         if len(whole) > 1 and sum(map(len, whole)) <= TOKEN_BUDGET * CHARS_PER_TOKEN:
@@ -101,9 +121,17 @@ def checked_for(states: Sequence[State]) -> list[Candidate]:
     return [Candidate((order,), "rubric", ()) for order in check_orders(notes)]
 
 
-def screened(desk: Desk, offers: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
+def screened(
+    desk: Desk, offers: Sequence[Candidate], refused_before: Sequence[str] = ()
+) -> tuple[list[Candidate], list[str]]:
     """Those of several candidates of one text each that code lets through, and what it refused, with
     the reason. Of those that order the same the first stands.
+
+    Args:
+        desk: the agents.
+        offers: the candidates.
+        refused_before: what was rejected or retired where they would stand: no library takes it in
+            again.
     """
     policy = desk.environment.policy
     rules = [rule.text for rule in policy.rules.values()]
@@ -115,6 +143,8 @@ def screened(desk: Desk, offers: Sequence[Candidate]) -> tuple[list[Candidate], 
         reasons = [*vet(text), *too_special(text, known)]
         if not orders_to_say(text) and policy_overlap(text, rules) >= OVERLAP_FROM:
             reasons.append("repeats a rule of the policy")
+        if any(same_order(text, other) for other in refused_before):
+            reasons.append("was rejected or retired in this library")
         if _NO_SENTENCE.search(text):
             reasons.append("is no sentence to a person")
         if named := policy.named_in(text):

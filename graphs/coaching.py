@@ -38,6 +38,7 @@ from .rounds import (
     round_sums,
     settle_library,
     trained,
+    validation_begun,
     validation_means,
     validation_scores,
 )
@@ -195,8 +196,9 @@ def compile_coaching(
         )  # fmt: skip
         chosen = [found for found in ranked if (found.dialogue, found.turn, number) not in closed]
         examined = await gather(
-            chosen, lambda found: _examine(desk, found, options, number), concurrency, desk
-        )
+            chosen, lambda found: _examine(desk, found, options, number), concurrency, desk,
+            before=len(ranked) - len(chosen),
+        )  # fmt: skip
         return {"weak": [_packed(weak) for weak in examined if weak is not None]}
 
     async def states_so_far() -> tuple[list[State], list[State]]:
@@ -256,7 +258,12 @@ def compile_coaching(
         met, unmet = await states_so_far()
         known = [*met, *unmet]
         closed = {dialogue for dialogue, _, _ in await closed_states(log)}
-        topics = topics_to_teach(environment, weak, known, closed, options.topics)
+        entries = await asyncio.to_thread(desk.library.entries) if desk.library else []
+        # Those that this round has closed before it was cut off are of its number.
+        left = options.topics - sum(name.startswith(topic_name(number, "")) for name in closed)
+        topics = topics_to_teach(
+            environment, weak, known, closed, {entry.id for entry in entries}, left
+        )
 
         async def teach(topic: str) -> bool | None:
             kept = await topic_step(
@@ -387,6 +394,11 @@ def compile_coaching(
     def go_on(state: CoachingState) -> Literal["rollouts", "settle"]:
         return "settle" if state.get("stop") or desk.meter.spent else "rollouts"
 
+    async def measured(state: CoachingState) -> Literal["look_back", "close_round"]:
+        """What a round is measured by is one library: nothing is taught once that has begun."""
+        begun = await validation_begun(log, state.get("round", 1))
+        return "close_round" if begun else "look_back"
+
     def anything_weak(state: CoachingState) -> Literal["general_step", "close_round"]:
         return "general_step" if state.get("weak") and not desk.meter.spent else "close_round"
 
@@ -402,7 +414,7 @@ def compile_coaching(
     graph.add_node("settle", settle)
     graph.add_edge(START, "baseline")
     graph.add_conditional_edges("baseline", go_on)
-    graph.add_edge("rollouts", "look_back")
+    graph.add_conditional_edges("rollouts", measured)
     graph.add_edge("look_back", "scenario_step")
     graph.add_conditional_edges("scenario_step", anything_weak)
     graph.add_edge("general_step", "topic_step")

@@ -236,7 +236,10 @@ def compile_evaluation(
             return "all cells are played"
         if options.sequential and done >= FEWEST_LOOKED_AT:
             first, second = contrast(options.arms)
-            outcomes = outcomes_of(await played(log), student)
+            # Of a scenario that a run was cut off in, some arms alone are played.
+            whole = set(scenarios[:done])
+            found = outcomes_of(await played(log), student)
+            outcomes = [one for one in found if one.scenario in whole]
             differences = scenario_differences(
                 [o for o in outcomes if o.arm == first],
                 [o for o in outcomes if o.arm == second],

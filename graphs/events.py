@@ -213,6 +213,7 @@ class NullCompared(_Compared):
     """The judge compared two replies of the same student to the same state: what chance does."""
 
     kind: Literal["null_compared"] = "null_compared"
+    seed: int | None = Field(None, description="Of the first reply; None in logs of before.")
 
 
 class EntryNarrowed(_Event):

@@ -14,7 +14,7 @@ from tutelage.strategy_store import ANY_CUSTOMER
 from tutelage.strategy_store.wording import content_words, same_order
 
 from .acceptance import spread
-from .candidates import checked_for, screened, sources_of, within_policy
+from .candidates import checked_for, screened, sources_of, tries, within_policy
 from .desk import Desk
 from .events import StrategyProposed
 from .keeping import provenance_of
@@ -74,9 +74,10 @@ async def general_step(
     """
     if desk.library is None or desk.meter.spent:
         return None
-    held = await asyncio.to_thread(desk.library.entries, ("proposed", "approved"))
+    entries = await asyncio.to_thread(desk.library.entries)
+    held = [strategy for entry in entries if entry.general for strategy in entry.strategies]
     places = weakest(met)
-    general = [s.text for entry in held if entry.general for s in entry.strategies]
+    general = [strategy.text for strategy in held if not strategy.out_of_use]
     if len(places) < LEAST_SCENARIOS or not weak or len(general) >= MOST_GENERAL:
         return None
     at = seed + GENERAL_SEED + round_number
@@ -90,7 +91,9 @@ async def general_step(
     name = general_name(round_number)
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
     offered = await _proposals(desk, weak, met, options.alternatives, at)
-    candidates, refused = screened(desk, [*_known(met), *_offers(desk, offered)])
+    candidates, refused = screened(
+        desk, [*_known(met), *_offers(desk, offered)], [s.text for s in held if s.out_of_use]
+    )
     against = _not_for_all(desk, weak)
     read = [(one, against(one)) for one in candidates]
     refused += [f"{one.texts[0]!r}: {why}" for one, why in read if why]
@@ -114,9 +117,11 @@ async def general_step(
     plain = await plain_replies(desk, [*chosen_on, *chosen_on], at)
     plain, again = plain[: len(chosen_on)], plain[len(chosen_on) :]
     for first, second in zip(plain, again, strict=True):
-        await extend_null(desk, first.state, [first.reply, second.reply], null)
+        await extend_null(desk, first.state, [first.reply, second.reply], null, first.seed)
     unit = spread(null.pairs)
     better = (await wins(desk, name, candidates, general_entry, plain)).ranked()
+    if desk.meter.spent:
+        return False
     if not better:
         best = candidates[0]
         await tried.dropped(best.texts, "the replies with it were no better", (), best.source)
@@ -163,9 +168,8 @@ async def _proposals(
     ]
     told = " ".join([*reasons, *(one.customer_says for one in exchanges)])
     tactics = fitting_tactics(desk.environment, told, _TACTICS)
-    return await desk.side_by_side(
-        [seed + number for number in range(count)],
-        lambda at: desk.teacher.propose_general(exchanges, reasons, tactics, at),
+    return await tries(
+        desk, count, seed, lambda at: desk.teacher.propose_general(exchanges, reasons, tactics, at)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -77,15 +77,16 @@ async def look_back(
         drawn = [one for one in answered if one is not None]
         for one in drawn[: max(0, LEAST_NULL - len(null.pairs))]:
             again = await reply(desk, one.state, one.seed + 1)
-            await extend_null(desk, one.state, [one.after, again], null)
+            await extend_null(desk, one.state, [one.after, again], null, one.seed)
         unit = spread(null.pairs)
         pairs = await desk.side_by_side(drawn, partial(compare, desk, name, "elsewhere"))
         gains = [gain(pair, unit) for pair in pairs]
         if not gains or np.mean(gains) > 0:
             continue
         entry = held[id_]
-        home = _home(entry, met)
-        siblings = [state for state in met if state.scenario == home.scenario]
+        learned_in = {id_ for s in entry.strategies for id_ in s.provenance.learned_in}
+        home = _home(entry, met, learned_in)
+        siblings = [state for state in met if state.scenario in {home.scenario, *learned_in}]
         own = [one for _, one in await reached(desk, entry, home, siblings)]
         found = await told_apart(desk, entry, home, own, [one.state for one in drawn])
         if found is None:
@@ -143,13 +144,17 @@ async def _without(desk: Desk, gift: _Gift) -> Drawn | None:
     return Drawn(gift.state, gift.seed, before, gift.reply)
 
 
-def _home(entry: Entry, met: Sequence[State]) -> State:
-    """The state that an entry was learned at; of one that no dialogue of this run tells of, a state in
-    which the customer says what it is found by.
+def _home(entry: Entry, met: Sequence[State], learned_in: Collection[str]) -> State:
+    """The state that an entry was learned at; of one learned in several scenarios, an opening of one of
+    these; of one that no dialogue of this run tells of, a state in which the customer says what it is
+    found by.
     """
     origins = {(s.provenance.dialogue, s.provenance.turn) for s in entry.strategies}
     for state in met:
         if (state.dialogue, state.turn) in origins:
+            return state
+    for state in met:
+        if state.scenario in learned_in and len(state.turns) == 1:
             return state
     line = entry.cues[0] if entry.cues else entry.scenario
     return State(

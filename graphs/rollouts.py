@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from langgraph.graph.state import CompiledStateGraph
-from tutelage.agents.faults import ModelFault
+from tutelage.agents.faults import InvalidAnswer, ModelFault
 from tutelage.environments import Environment, EnvironmentFault, Problem, Scenario
 
 from .desk import Desk
@@ -105,9 +105,11 @@ async def play(
     looked at before each.
 
     Raises:
-        ModelFault: where every dialogue of the plan failed because of a model.
+        ModelFault: where every dialogue that was left of the plan failed because of a model. Those that
+            were given invalid answers alone end no run in which others of the plan were played.
     """
     assert desk.log is not None
+    plan = list(plan)
     finished = {
         id_
         for id_, one in (await played(desk.log)).items()
@@ -130,19 +132,31 @@ async def play(
 
     faults = await gather(todo, one, concurrency, desk)
     broken = [error for error in faults if error is not None]
-    if todo and len(broken) == len(todo):
-        raise broken[0]
+    _raise_where_nothing_works(broken, len(todo), len(plan) - len(todo))
 
 
 async def gather(
-    items: Sequence[T], work: Callable[[T], Awaitable[R]], concurrency: int, desk: Desk
+    items: Sequence[T],
+    work: Callable[[T], Awaitable[R]],
+    concurrency: int,
+    desk: Desk,
+    *,
+    before: int = 0,
 ) -> list[R]:
     """Work on all items, at most `concurrency` at a time; a first failure cancels the others.
 
     A ModelFault in one item is recorded and the item left out of the result.
 
+    Args:
+        items: what to work on.
+        work: on one of them.
+        concurrency: items at a time, 1 or more.
+        desk: where faults are recorded.
+        before: how many items of the same kind were done before, by a run that goes on.
+
     Raises:
-        ModelFault: where every item failed because of a model.
+        ModelFault: where every item failed because of a model; where all were given invalid answers,
+            only if none was done before, for such an answer may come again on the same seed.
     """
     faults: list[ModelFault] = []
     gate = asyncio.Semaphore(concurrency)
@@ -163,6 +177,13 @@ async def gather(
     except* Exception as group:
         # One clear fault reads better than a group of them.
         raise group.exceptions[0] from None
-    if items and len(faults) == len(items):
-        raise faults[0]
+    _raise_where_nothing_works(faults, len(items), before)
     return [results[position] for position in sorted(results)]
+
+
+def _raise_where_nothing_works(faults: Sequence[ModelFault], tried: int, before: int) -> None:
+    if not tried or len(faults) < tried:
+        return
+    unreached = (fault for fault in faults if not isinstance(fault, InvalidAnswer))
+    if fault := next(unreached, None if before else faults[0]):
+        raise fault

@@ -75,6 +75,12 @@ async def trained(log: Log) -> list[Played]:
     return [one for one in (await played(log)).values() if one.started.purpose == "train"]
 
 
+async def validation_begun(log: Log, number: int) -> bool:
+    """Whether a validation dialogue of a round stands in the log."""
+    found = (await played(log)).values()
+    return any(one.started.round == number and one.started.purpose == "validation" for one in found)
+
+
 async def validation_means(log: Log, number: int) -> dict[str, float]:
     """Mean satisfaction (`csat`, 1-5) and rubric (0-1) of a round's validation dialogues; nothing where
     it has none that count.
@@ -119,8 +125,14 @@ def _scored(event: StrategyTried | NullCompared) -> Pair:
 
 async def null_pairs(log: Log) -> list[Pair]:
     """What a run that goes on knows of chance: the comparisons of the student with itself so far."""
-    events = [logged.event for logged in await log.read(kinds=("null_compared",))]
-    return [_scored(event) for event in events if isinstance(event, NullCompared)]
+    found: dict[object, NullCompared] = {}
+    for place, logged in enumerate(await log.read(kinds=("null_compared",))):
+        event = logged.event
+        if isinstance(event, NullCompared):
+            # A state that was cut off is taught anew on the same seeds.
+            at = (event.dialogue, event.turn, event.seed)
+            found[place if event.seed is None else at] = event
+    return [_scored(event) for event in found.values()]
 
 
 async def decided_in(log: Log, number: int) -> list[StrategyDecided]:
@@ -141,13 +153,15 @@ async def no_use(desk: Desk, log: Log, null: Null) -> str:
     if desk.library is not None and await asyncio.to_thread(desk.library.entries):
         return ""
     unit = spread(null.pairs)
-    tried = [
-        logged.event
-        for logged in await log.read(kinds=("strategy_tried",))
-        if isinstance(logged.event, StrategyTried) and logged.event.phase != "elsewhere"
-    ]
-    gains = [gain(_scored(event), unit) for event in tried]
-    same = sum(event.before.strip() == event.after.strip() for event in tried)
+    found: dict[object, StrategyTried] = {}
+    for logged in await log.read(kinds=("strategy_tried",)):
+        event = logged.event
+        if isinstance(event, StrategyTried) and event.phase != "elsewhere":
+            place = event.proposal, event.phase, event.dialogue, event.turn, event.seed
+            # A state that was cut off is taught anew on the same seeds.
+            found[(*place, event.before, event.after)] = event
+    gains = [gain(_scored(event), unit) for event in found.values()]
+    same = sum(event.before.strip() == event.after.strip() for event in found.values())
     return of_no_use(gains, same)
 
 

@@ -26,6 +26,10 @@ _DRAWN_FIRST, _DRAWN_NEXT = 4, 2
 """Pairs of replies drawn before the first look of the test, and between looks."""
 
 
+_REPEATERS_WORDINGS = 12
+"""A clear case takes six pairs (`acceptance.decide`), and ten where checks by code do not see it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plain:
     """What the student answers at a state on one seed, with the library as it is."""
@@ -119,6 +123,8 @@ class Won:
 
     def best(self, scenarios: Collection[str], most: int, letters: int) -> list[Candidate]:
         """Those that together win most in these scenarios, `most` of `letters` together at most."""
+        if not self.candidates:
+            return []
         values = self.values[:, [one in scenarios for one in self.scenarios]]
         long = [sum(map(len, one.texts)) for one in self.candidates]
         return [self.candidates[place] for place in complementary(values, long, letters, most)]
@@ -132,16 +138,21 @@ async def wins(
     plain: Sequence[Plain],
 ) -> Won:
     """Every candidate against every plain reply, by the checks by code. The judge is asked where by code
-    none wins more than it loses, and of those alone that lose nothing.
+    none wins more than it loses, and of those alone that lose nothing. Of what the budget cuts off
+    nothing comes: a run that goes on does it anew.
     """
 
-    async def drawn(item: tuple[Candidate, Plain]) -> Drawn:
+    async def drawn(item: tuple[Candidate, Plain]) -> Drawn | None:
         candidate, before = item
+        if desk.meter.spent:
+            return None
         after = await reply(desk, before.state, before.seed, as_retrieved(as_entry(candidate)))
         return Drawn(before.state, before.seed, before.reply, after)
 
     tries = [(candidate, before) for candidate in candidates for before in plain]
-    found = await desk.side_by_side(tries, drawn)
+    found = [one for one in await desk.side_by_side(tries, drawn) if one is not None]
+    if len(found) < len(tries):
+        return Won([], [], np.zeros((0, 0)))
     rows = [found[at : at + len(plain)] for at in range(0, len(found), len(plain))]
     checked = [[_by_code(desk, one) for one in row] for row in rows]
     columns = [one.state.scenario for one, own in zip(plain, checked[0], strict=True) for _ in own]
@@ -156,7 +167,8 @@ async def wins(
 
     standing = [place for place, total in enumerate(totals) if total >= 0]
     preferred = np.full((len(candidates), len(plain)), -1.0)
-    preferred[standing] = await desk.side_by_side([rows[place] for place in standing], judged)
+    if standing:
+        preferred[standing] = await desk.side_by_side([rows[place] for place in standing], judged)
     return Won(candidates, [one.state.scenario for one in plain], preferred)
 
 
@@ -212,26 +224,56 @@ async def accept(
     planned: int,
     seed: int,
 ) -> tuple[Decision, list[Pair]]:
-    """Pairs on fresh seeds, going round the states, until `acceptance.decide` has decided."""
+    """Pairs on fresh seeds, going round the states, until `acceptance.decide` has decided.
+
+    Of a student that answers a state in the same words whatever the seed, a second pair there is no
+    further evidence: it counts once, and the test ends with a lap of such pairs.
+    """
     given = as_retrieved(entry)
     pairs: list[Pair] = []
     waiting: list[Drawn] = []
     many = len({state.scenario for state in where})
+    seen: set[tuple[str, ...]] = set()
+    drawn, again = 0, 0
     while (decision := decide(pairs, null, planned, unit=unit, scenarios=many)) is None:
         if desk.meter.spent:
             return Decision(False, "the budget was spent before the test had decided"), pairs
+        if not waiting and (drawn >= planned or again >= len(where)):
+            planned = len(pairs)
+            continue
         if not waiting:
-            first = len(pairs)
-            fresh = min(_DRAWN_NEXT if pairs else _DRAWN_FIRST, planned - first)
+            fresh = min(_DRAWN_NEXT if drawn else _DRAWN_FIRST, planned - drawn)
             # Other states come first: what fails to carry over is found out soonest there.
             waiting = await desk.side_by_side(
-                range(first, first + fresh),
+                range(drawn, drawn + fresh),
                 lambda number: draw(
                     desk, where[(number + 1) % len(where)], seed + ACCEPT_SEED + number, given
                 ),
             )
-        pairs.append(await compare(desk, name, "accept", waiting.pop(0)))
+            drawn += fresh
+        one = waiting.pop(0)
+        said = (*_words(one.state), one.before.text, one.after.text)
+        again = again + 1 if said in seen else 0
+        if said not in seen:
+            seen.add(said)
+            pairs.append(await compare(desk, name, "accept", one))
     return decision, pairs
+
+
+def wordings(plain: Sequence[Plain], usual: int) -> int:
+    """In how many fresh wordings of its state something is tested: `usual`, or _REPEATERS_WORDINGS of a
+    student whose replies do not depend on the seed, where each wording gives one pair.
+    """
+    replies: dict[tuple[str, ...], list[str]] = {}
+    for one in plain:
+        replies.setdefault(_words(one.state), []).append(one.reply.text)
+    several = [said for said in replies.values() if len(said) > 1]
+    repeats = bool(several) and all(len(set(said)) == 1 for said in several)
+    return max(usual, _REPEATERS_WORDINGS) if repeats else usual
+
+
+def _words(state: State) -> tuple[str, ...]:
+    return tuple(turn.text for turn in state.turns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tutelage.strategy_store import Entry
+from tutelage.strategy_store import Entry, mask
 
 from .acceptance import Decision, Pair, spread
 from .candidates import first_allowed, lesson, proposals, vetted
@@ -16,7 +16,7 @@ from .desk import Desk
 from .events import StrategyProposed
 from .generalisation import generalise
 from .keeping import Kept, keep, provenance_of
-from .selection import ATTEMPT_SEED, Attempt, accept, choose, mean_merit, plain_replies
+from .selection import ATTEMPT_SEED, Attempt, accept, choose, mean_merit, plain_replies, wordings
 from .states import State
 from .trials import (
     Null,
@@ -80,10 +80,13 @@ async def strategy_step(
     failures: list[str] = []
     held = await asyncio.to_thread(desk.library.entries) if desk.library else []
     known = {entry.id for entry in held}
+    own_id = Entry.new(mask(weak.description.scenario)).id
+    own_texts = [one for entry in held if entry.id == own_id for one in entry.strategies]
+    rejected = [strategy.text for strategy in own_texts if strategy.out_of_use]
     # All replies are drawn before any is judged, here and below: an endpoint that holds the
     # student's prompt then need not read it anew after each of the judge's.
     plain = await plain_replies(desk, [state] * options.choose_pairs, seed)
-    await extend_null(desk, state, [one.reply for one in plain], null)
+    await extend_null(desk, state, [one.reply for one in plain], null, plain[0].seed)
     for attempt in range(options.refinements + 1):
         if desk.meter.spent:
             return False
@@ -92,7 +95,7 @@ async def strategy_step(
             desk, name, state.dialogue, state.turn, weak.description.scenario, state.customer_says
         )
         offered = await proposals(desk, weak, failures, options.alternatives, seed + 17 * attempt)
-        candidates, refused = vetted(desk, weak, offered)
+        candidates, refused = vetted(desk, weak, offered, rejected)
         texts = list(dict.fromkeys(text for one in offered for text in one.strategies))
         await desk.record(
             StrategyProposed(
@@ -128,7 +131,7 @@ async def strategy_step(
             continue
         # A second try is tested on what its teacher has not been told about.
         at = seed + ATTEMPT_SEED * attempt
-        fresh = await fresh_states(desk, state, options.fresh_states, at)
+        fresh = await fresh_states(desk, state, wordings(plain, options.fresh_states), at)
         # What the test and the gate are measured by is fixed here, before their data.
         before = list(null.pairs)
         entry = entry_of(weak, allowed)

@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from itertools import chain, zip_longest
 
 import numpy as np
-from tutelage.agents.faults import ModelFault
 from tutelage.environments import Environment, Scenario
 from tutelage.strategy_store import Entry, Provenance, Strategy, mask
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
@@ -18,10 +17,10 @@ from .acceptance import Decision, Pair, gain, spread
 from .candidates import checked_for, first_allowed, proposals, screened, sources_of, told, written
 from .coverage import NO_TOPIC, topic_of
 from .desk import Desk
-from .events import Fault, StrategyProposed
+from .events import StrategyProposed
 from .generalisation import Gate, harmed_among, told_apart
 from .keeping import provenance_of
-from .selection import ATTEMPT_SEED, Attempt, Plain, accept, plain_replies, wins
+from .selection import ATTEMPT_SEED, Attempt, Plain, accept, plain_replies, wins, wordings
 from .states import State, weakest
 from .strategy_step import StepOptions
 from .trials import (
@@ -59,16 +58,19 @@ def topics_to_teach(
     weak: Sequence[Weak],
     known: Sequence[State],
     names: Collection[str],
+    held: Collection[str],
     most: int,
 ) -> list[str]:
     """The topics whose turn it is: those of the weak states, then those with the most scenarios; each
-    once a run. Scenarios without topic and rules are of none.
+    once a run, and none that the library holds an entry of. Scenarios without topic and rules are of
+    none.
 
     Args:
         environment: the firm.
         weak: the weak states of this round.
         known: states of training scenarios.
         names: what the run has closed, by its name in the log; see `topic_name`.
+        held: ids of the library's entries.
         most: how many at most.
     """
     done = {name.partition(".topic.")[2] for name in names if ".topic." in name}
@@ -76,7 +78,12 @@ def topics_to_teach(
     met = [of_scenario[id_] for id_ in dict.fromkeys(state.scenario for state in known)]
     by_size = sorted(dict.fromkeys(met), key=lambda topic: -met.count(topic))
     order = dict.fromkeys([*(of_scenario[one.state.scenario] for one in weak), *by_size])
-    return [one for one in order if one != NO_TOPIC and _plain(one) not in done][:most]
+    new = [
+        one
+        for one in order
+        if one != NO_TOPIC and _plain(one) not in done and Entry.new(_told(one)).id not in held
+    ]
+    return new[: max(0, most)]
 
 
 async def topic_step(
@@ -103,8 +110,8 @@ async def topic_step(
     give, and put to the test that every strategy has to pass, on other seeds and in other words. Where
     that fails, they are tested once more, in those scenarios alone that gained. The entry is found by
     the first lines of its scenarios, and kept away from those that it harms, as the gate has it (see
-    `generalisation`), and from what is nearer to any other training scenario. A library that holds an
-    entry of the topic is left alone.
+    `generalisation`), and from what is nearer to any other training scenario. It is tried where it will
+    be given: in the weakest state of each scenario that would retrieve it.
 
     Args:
         desk: the agents; its library takes what is kept, as proposed.
@@ -118,14 +125,12 @@ async def topic_step(
         seed: the run's seed.
     """
     environment = desk.environment
-    held = await asyncio.to_thread(desk.library.entries) if desk.library else []
     own = [one for one in known if topic_of(environment, _scenario(environment, one)) == topic]
     if desk.library is None or desk.meter.spent or not own:
         return None
-    places = weakest(own)
-    found_by = _entry(environment, topic, places)
-    if any(entry.id == found_by.id for entry in held):
-        return None
+    found_by = _entry(environment, topic, weakest(own))
+    near = await similarities(desk, found_by, own)
+    places = weakest(state for state, found in zip(own, near, strict=True) if found)
     at = seed + TOPIC_SEED + round_number
     random.Random(f"{topic}{at}").shuffle(places)  # noqa: S311 - a plan, not a secret
     name = topic_name(round_number, topic)
@@ -149,15 +154,17 @@ async def topic_step(
     drawn = max(2, len(chosen_on))
     plain = await plain_replies(desk, [*chosen_on * (3 if len(chosen_on) == 1 else 2)], at)
     for first, second in zip(plain, plain[len(chosen_on) :], strict=False):
-        await extend_null(desk, first.state, [first.reply, second.reply], null)
+        await extend_null(desk, first.state, [first.reply, second.reply], null, first.seed)
     unit, before = spread(null.pairs), list(null.pairs)
     orders = await _chosen(desk, name, found_by, candidates, plain[:drawn], plain[drawn:])
+    if desk.meter.spent:
+        return False
     if not orders:
         texts = [one.texts[0] for one in candidates]
         await tried.dropped(texts, "no orders were better", (), candidates[0].source)
         return False
-    wordings = -(-options.fresh_states // len(chosen_on))
-    fresh = [one for s in chosen_on for one in await fresh_states(desk, s, wordings, at)]
+    each = -(-wordings(plain, options.fresh_states) // len(chosen_on))
+    fresh = [one for s in chosen_on for one in await fresh_states(desk, s, each, at)]
     where = [*places[_CHOSEN_ON:], *fresh, *chosen_on]
     allowed, broken = await first_allowed(desk, [_all_of(orders)])
     if allowed is None:
@@ -170,7 +177,7 @@ async def topic_step(
         decision, pairs = await accept(
             desk, name, entry, where, before, unit, options.accept_pairs, start
         )
-        gains = _gains(where, pairs, unit)
+        gains = _gains(pairs, unit)
         if decision.kept:
             bad = {n: state for n, state in enumerate(places) if gains.get(state.scenario, 0) < 0}
             harmed, again = await harmed_among(desk, name, entry, bad, before, unit, start)
@@ -227,11 +234,7 @@ async def _offers(
             if one.source != "scenario" or not _A_REASON.search(one.texts[0])
         ]
         if one := weak_in.get(state.scenario):
-            try:
-                offers += written(one, await proposals(desk, one, (), count, seed))
-            except ModelFault as error:
-                # What code finds is tried all the same.
-                await desk.record(Fault(where="coaching", message=str(error)))
+            offers += written(one, await proposals(desk, one, (), count, seed))
         of_each.append(offers)
     return [one for one in chain.from_iterable(zip_longest(*of_each)) if one is not None]
 
@@ -270,12 +273,11 @@ async def _chosen(
     return sets[ranked[0]] if ranked else []
 
 
-def _gains(where: Sequence[State], pairs: Sequence[Pair], unit: float) -> dict[str, float]:
-    """The mean gain of the test's pairs in each scenario; `accept` goes round the states so."""
+def _gains(pairs: Sequence[Pair], unit: float) -> dict[str, float]:
+    """The mean gain of the test's pairs in each scenario."""
     gains: dict[str, list[float]] = {}
-    for place, pair in enumerate(pairs):
-        state = where[(place + 1) % len(where)]
-        gains.setdefault(state.scenario, []).append(gain(pair, unit))
+    for pair in pairs:
+        gains.setdefault(pair.scenario, []).append(gain(pair, unit))
     return {scenario: float(np.mean(found)) for scenario, found in gains.items()}
 
 
@@ -303,7 +305,7 @@ def _entry(environment: Environment, topic: str, places: Sequence[State]) -> Ent
     ordered = sorted(places, key=lambda state: state.scenario)
     goals = [_scenario(environment, state).goal for state in ordered[:_GOALS]]
     return Entry.new(
-        f"a customer whose matter is {mask(topic)}",
+        _told(topic),
         wants=mask("; ".join(goals)),
         cues=[mask(state.turns[0].text) for state in ordered],
     )
@@ -340,6 +342,11 @@ def _all_of(orders: Sequence[Candidate]) -> Candidate:
 
 def _scenario(environment: Environment, state: State) -> Scenario:
     return environment.scenarios[state.scenario]
+
+
+def _told(topic: str) -> str:
+    """The scenario of a topic's entry, in words."""
+    return f"a customer whose matter is {mask(topic)}"
 
 
 def _plain(topic: str) -> str:

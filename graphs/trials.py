@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
+from tutelage.agents.faults import InvalidAnswer
 from tutelage.agents.judge import checks_held
 from tutelage.agents.rule_orders import rules_said
 from tutelage.agents.teacher import Description
@@ -27,7 +28,7 @@ from tutelage.strategy_store import (
 
 from .acceptance import Pair
 from .desk import Desk
-from .events import NullCompared, StrategyTried
+from .events import Fault, NullCompared, StrategyTried
 from .states import State
 
 Phase = Literal["choose", "accept", "elsewhere"]
@@ -104,16 +105,18 @@ async def compare(desk: Desk, name: str, phase: Phase, drawn: Drawn) -> Pair:
     return pair
 
 
-async def extend_null(desk: Desk, state: State, plain: Sequence[Reply], null: Null) -> None:
-    """Comparisons of the student with itself: each plain reply with the next."""
-    for first, second in pairwise(plain):
+async def extend_null(
+    desk: Desk, state: State, plain: Sequence[Reply], null: Null, seed: int
+) -> None:
+    """Comparisons of the student with itself: each plain reply with the next; the first is on `seed`."""
+    for place, (first, second) in enumerate(pairwise(plain)):
         pair = await _pair(desk, state, first, second)
         null.pairs.append(pair)
         await desk.record(
             NullCompared(
-                dialogue=state.dialogue, turn=state.turn, preference=pair.preference,
-                checks_before=pair.checks_before, checks_after=pair.checks_after,
-                checks=pair.checks,
+                dialogue=state.dialogue, turn=state.turn, seed=seed + place,
+                preference=pair.preference, checks_before=pair.checks_before,
+                checks_after=pair.checks_after, checks=pair.checks,
             )
         )  # fmt: skip
 
@@ -125,7 +128,7 @@ async def _pair(desk: Desk, state: State, before: Reply, after: Reply) -> Pair:
     return Pair(
         state.customer_says, *shown, preference,
         checks_of(desk, state, before.text), checks_of(desk, state, after.text),
-        check_weight(desk.environment.rubric_for(scenario)),
+        check_weight(desk.environment.rubric_for(scenario)), state.scenario,
     )  # fmt: skip
 
 
@@ -172,7 +175,13 @@ async def fresh_states(desk: Desk, state: State, count: int, seed: int) -> list[
         persona = desk.environment.personas[state.persona]
         if not earlier:
             persona = personas[(personas.index(persona) + 1 + number) % len(personas)]
-        heard = await desk.customer.speak(persona, scenario, earlier, 2 * (seed + number) + 9001)
+        try:
+            heard = await desk.customer.speak(
+                persona, scenario, earlier, 2 * (seed + number) + 9001
+            )
+        except InvalidAnswer as error:
+            await desk.record(Fault(where="coaching", message=str(error)))
+            continue
         if heard.line is not None and not heard.line.goal_met:
             line = Turn(speaker="customer", text=heard.line.customer_says)
             fresh.append(replace(state, turns=(*earlier, line), persona=persona.name))
@@ -190,7 +199,12 @@ async def reached(
 
 
 async def similarities(desk: Desk, entry: Entry, states: Sequence[State]) -> list[float]:
-    """How near each state is to an entry (0-1); 0 where it would not retrieve it."""
+    """How near each state is to an entry (0-1); 0 where it would not retrieve it. One that has no
+    strategies yet is looked for as if it had some.
+    """
+    if not entry.strategies:
+        some = Strategy.new(entry.scenario, Provenance(source="teacher"))
+        entry = entry.model_copy(update={"strategies": [some]})
 
     def look() -> list[float]:
         index = Index([entry], desk.embeddings)

@@ -142,6 +142,11 @@ class Strategy(_Value):
     uplift: Uplift | None = Field(default=None, description="Its own effect, as last measured.")
     provenance: Provenance
 
+    @property
+    def out_of_use(self) -> bool:
+        """Whether a person, or what it was measured to do, has taken it out of use."""
+        return self.status in ("rejected", "retired")
+
     @classmethod
     def new(cls, text: str, provenance: Provenance) -> Strategy:
         """A proposed strategy; its id follows from its text, so that the same text is the same."""

@@ -97,9 +97,7 @@ def _told_of_limits(strategies: Sequence[Strategy], own: Entry, wide: Entry) -> 
         return list(strategies)
     told = _limits_left_out(own)
     return [
-        strategy
-        if strategy.status in ("rejected", "retired")
-        else strategy.model_copy(update={"reason": told})
+        strategy if strategy.out_of_use else strategy.model_copy(update={"reason": told})
         for strategy in strategies
     ]
 

@@ -33,7 +33,7 @@ class SlowStudent(ScriptedStudent):
 
     async def _astream(self, messages, stop=None, run_manager=None, **kwargs):
         self.streams += 1
-        words = self.answer(messages[0].text, messages[-1].text, messages).split(" ")
+        words = self._generate(messages, stop, **kwargs).generations[0].message.text.split(" ")
         for number, word in enumerate(words):
             await self.breathe(1)
             text = word if number == 0 else f" {word}"

@@ -352,8 +352,19 @@ async def test_callbacks_reach_into_the_app(firm):
 
 
 async def test_a_whole_coaching_run_with_an_app_as_student(firm, tmp_path):
-    """The scripted student as an app of its own: what helps a model helps an app."""
+    """The scripted student as an app of its own, which says the same whatever the seed: what helps a
+    model helps an app.
+    """
     from tutelage.graphs.coaching import CoachingOptions
+
+    class Wordy(world.ScriptedCustomer):
+        """Says the same in other words each time, as customers do."""
+
+        def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+            result = super()._generate(messages, stop, run_manager, **kwargs)
+            said = result.generations[0].message
+            said.content = said.content.replace(", please.", f", please ({world.word_of(kwargs)}).")
+            return result
 
     def app(messages):
         late = [m.text for m in messages if isinstance(m, SystemMessage)]
@@ -366,7 +377,7 @@ async def test_a_whole_coaching_run_with_an_app_as_student(firm, tmp_path):
     with Library.open(tmp_path / "l.db", create=True) as library:
         graph = tutelage.coaching_graph(
             firm, student=app, teacher=world.ScriptedTeacher(), library=library, options=options,
-            customer=world.ScriptedCustomer(), judge=world.ScriptedJudge(),
+            customer=Wordy(), judge=world.ScriptedJudge(),
         )  # fmt: skip
         await graph.ainvoke({})
         kept = [s for e in library.entries() for s in e.strategies]

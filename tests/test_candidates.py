@@ -14,11 +14,12 @@ from tutelage.agents.teacher import Description, Proposal, reply_alone
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Policy, Tactic, load_environment
 from tutelage.graphs import events as ev
+from tutelage.graphs.acceptance import Pair
 from tutelage.graphs.candidates import vetted, within_policy
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.selection import better_by_code
+from tutelage.graphs.selection import accept, better_by_code, plain_replies, wordings
 from tutelage.graphs.states import State
-from tutelage.graphs.trials import Candidate, Weak, teachers_reply
+from tutelage.graphs.trials import Candidate, Weak, general_entry, teachers_reply
 from tutelage.strategy_store import Library, vet
 from tutelage.strategy_store.wording import too_special
 
@@ -360,6 +361,60 @@ async def test_what_costs_a_check_is_out_before_the_judge_is_asked(tmp_path):
 )
 def test_the_judge_is_asked_of_the_better_half_as_far_as_code_tells(won, judged):
     assert better_by_code(won) == judged
+
+
+class Same(world.ScriptedStudent):
+    """Answers a state in the very same words, whatever the seed."""
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        kwargs.pop("seed", None)
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+
+class Coins(world.ScriptedJudge):
+    """Likes what is said of the cure in some states, and dislikes it as much in the others."""
+
+    liked: frozenset[str] = frozenset()
+
+    def quality(self, transcript, reply):
+        likes = any(f"case {number}," in transcript for number in self.liked)
+        return 5 if likes == ("candlelight" in reply) else 1
+
+
+async def accepted(firm, student, liked, cases=5):
+    desk = world.seat(firm, None, student=student, judge=Coins(liked=frozenset(map(str, liked))))
+    home = _weak(firm, "stranded_0").state
+    says = world.TROUBLES["stranded"][1]
+    where = [
+        replace(home, turns=(Turn(speaker="customer", text=f"My case {number}, {says}."),))
+        for number in range(cases)
+    ]
+    told = Candidate(("Speak of candlelight in the answer.",), "teacher", ())
+    null = [Pair("", "", "", 0.5)] * 4
+    decision, pairs = await accept(desk, "try", general_entry(told), where, null, 0.02, 24, 0)
+    return decision, pairs
+
+
+@pytest.mark.parametrize("liked", [(0, 1, 2, 3), (0, 1, 2), (0, 1, 2, 3, 4)])
+async def test_a_student_that_repeats_itself_gives_no_more_evidence_than_it_has_states(
+    tmp_path, liked
+):
+    firm = load_environment(world.build_firm(tmp_path / "world"))
+    decision, pairs = await accepted(firm, Same(), liked)
+    assert not decision.kept and len(pairs) <= 5
+    decision, pairs = await accepted(firm, Same(), range(12), cases=12)
+    assert decision.kept and len(pairs) <= 12, "a clear case with a state for each pair"
+    decision, _ = await accepted(firm, world.ScriptedStudent(), range(5))
+    assert decision.kept, "other words on each seed are evidence of their own"
+
+
+async def test_what_repeats_itself_is_tested_in_more_wordings(tmp_path):
+    firm = load_environment(world.build_firm(tmp_path / "world"))
+    states = [_weak(firm, "stranded_0").state] * 2
+    for student, many in ((Same(), 12), (world.ScriptedStudent(), 2)):
+        plain = await plain_replies(world.seat(firm, None, student=student), states, 0)
+        assert wordings(plain, 2) == many
+        assert wordings(plain[:1], 2) == 2, "of one reply nobody knows"
 
 
 async def test_of_the_teachers_replies_the_one_with_most_checks_is_its_reply(tmp_path):

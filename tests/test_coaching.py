@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import world
 import yaml
-from tutelage.agents.faults import ModelFault
+from tutelage.agents.faults import InvalidAnswer, ModelFault
 from tutelage.agents.meter import Meter
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
@@ -19,11 +20,19 @@ from tutelage.graphs.coaching import (
     compile_coaching,
 )
 from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
-from tutelage.graphs.events import DialogueEnded, RunStarted
-from tutelage.graphs.rollouts import plan_round, play
-from tutelage.graphs.run_log import RunFault, RunLog
+from tutelage.graphs.events import (
+    DialogueEnded,
+    DialogueStarted,
+    NullCompared,
+    RunStarted,
+    StrategyTried,
+)
+from tutelage.graphs.rollouts import gather, plan_round, play
+from tutelage.graphs.rounds import no_use, null_pairs
+from tutelage.graphs.run_log import MemoryLog, RunFault, RunLog
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
+from tutelage.graphs.trials import Null
 from tutelage.strategy_store import Library
 
 from tutelage.coach_run import CoachRequest, resumed_request
@@ -345,6 +354,123 @@ async def test_a_second_try_is_tested_on_pairs_that_its_teacher_has_not_seen(fir
     assert twice, "some state must be tested twice, or this shows nothing"
     for attempts in twice:
         assert len(set.union(*attempts.values())) == sum(map(len, attempts.values()))
+
+
+class Mumbling(world.ScriptedCustomer):
+    """Says nothing that fits the form about one trouble."""
+
+    def answer(self, system, page, messages):
+        return (
+            "hm" if world.TROUBLES["grief"][1] in system else super().answer(system, page, messages)
+        )
+
+
+async def test_a_dialogue_that_cannot_be_played_keeps_no_run_from_going_on(firm, tmp_path):
+    plan = [
+        DialogueRequest(scenario=f"{trouble}_0", seed=0, dialogue=f"r1.{trouble}")
+        for trouble in ("grief", "stranded")
+    ]
+    async with await RunLog.open(tmp_path / "run") as log:
+        for _ in range(2):
+            desk = world.seat(firm, None, log=log, customer=Mumbling())
+            await play(desk, compile_dialogue(desk, 1), plan, 2)
+        ended = {one.event.dialogue: one.event for one in await log.read(kinds=("dialogue_ended",))}
+        assert ended["r1.grief"].reason == "fault" and ended["r1.stranded"].reason != "fault"
+        with pytest.raises(ModelFault, match="no valid"):
+            await play(desk, compile_dialogue(desk, 1), plan[:1], 2)
+
+
+@pytest.mark.parametrize(
+    ("before", "fault", "raised"),
+    [
+        (0, InvalidAnswer("no valid Draft"), True),
+        (1, InvalidAnswer("no valid Draft"), False),
+        (1, ModelFault("cannot be reached"), True),
+    ],
+)
+async def test_what_failed_alone_of_many_ends_a_run_where_nothing_can_be_reached(
+    firm, before, fault, raised
+):
+    async def fails(_: int) -> None:
+        raise fault
+
+    desk = world.seat(firm, None)
+    with pytest.raises(type(fault)) if raised else nullcontext():
+        assert await gather([1], fails, 1, desk, before=before) == []
+
+
+async def test_an_invalid_proposal_costs_one_try_and_not_what_code_finds(firm, tmp_path):
+    class Wavering(world.ScriptedTeacher):
+        """Every second draft fits no form, and neither does what it says when asked again."""
+
+        drafts: int = 0
+
+        def answer(self, system, page, messages):
+            said = super().answer(system, page, messages)
+            if "You coach the agent" not in " ".join(m.text for m in messages):
+                return said
+            self.drafts += 1
+            return said if self.drafts % 3 == 1 else "no JSON at all"
+
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        desk = world.seat(firm, library, teacher=Wavering())
+        await compile_coaching(desk, replace(OPTIONS, rounds=1, states_per_round=1)).ainvoke({})
+        proposed = await desk.log.read(kinds=("strategy_proposed",))
+        assert [one for one in proposed if one.event.texts]
+        assert await desk.log.read(kinds=("fault",)) and await desk.log.read(kinds=("round_ended",))
+
+
+async def test_nothing_is_taught_once_a_round_is_being_measured(firm, tmp_path):
+    options = replace(OPTIONS, rounds=1)
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        async with await RunLog.open(tmp_path / "run") as log:
+            await log.append(
+                DialogueStarted(
+                    dialogue="v1.grief_4.anyone.0", scenario="grief_4", persona="anyone", seed=0,
+                    round=1, purpose="validation",
+                )
+            )  # fmt: skip
+            await compile_coaching(world.seat(firm, library, log=log), options).ainvoke({})
+            assert await log.read(kinds=("round_ended",))
+            assert not await log.read(kinds=("strategy_proposed",)) and not library.entries()
+
+
+async def test_what_a_person_rejected_is_not_kept_again(firm, tmp_path):
+    options = replace(OPTIONS, rounds=1)
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        await compile_coaching(world.seat(firm, library), options).ainvoke({})
+        learned = [s for entry in library.entries() for s in entry.strategies]
+        library.reject([s.id for s in learned], "me", "not our tone")
+        version = library.version
+        desk = world.seat(firm, library)
+        await compile_coaching(desk, options).ainvoke({})
+        decided = [one.event for one in await desk.log.read(kinds=("strategy_decided",))]
+        texts = {s.text for s in learned}
+        assert learned and not [e for e in decided if e.verdict == "kept" and {*e.texts} & texts]
+        refused = [one.event.refused for one in await desk.log.read(kinds=("strategy_proposed",))]
+        assert any("was rejected or retired" in why for one in refused for why in one)
+        held = {s.text for entry in library.entries(("proposed",)) for s in entry.strategies}
+        assert not held & texts and library.version >= version
+
+
+async def test_what_was_done_twice_for_a_cut_off_counts_once(tmp_path):
+    tried = StrategyTried(
+        proposal="p.0", phase="accept", dialogue="r1.a", turn=0, seed=1, preference=0.5,
+        before="It is late.", after="It is late.",
+    )  # fmt: skip
+    chance = NullCompared(dialogue="r1.a", turn=0, seed=1, preference=0.6)
+    log = MemoryLog()
+    for event in [tried, chance] * 2 + [chance.model_copy(update={"seed": None})] * 2:
+        await log.append(event)
+    assert len(await null_pairs(log)) == 3, "logs of before tell no seeds"
+    desk = world.seat(load_environment("airline"), None)
+    once, twice = MemoryLog(), MemoryLog()
+    for number in range(30):
+        event = tried.model_copy(update={"seed": number})
+        await once.append(event)
+        for _ in range(2):
+            await twice.append(event)
+    assert await no_use(desk, once, Null()) == await no_use(desk, twice, Null())
 
 
 def test_further_laps_through_the_scenarios_meet_other_customers():

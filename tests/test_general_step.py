@@ -214,6 +214,18 @@ async def test_a_round_learns_it_once_and_the_next_one_nothing_that_is_held(
             assert bool(teacher.asked) is asked and general_of(library) == [KIND]
 
 
+async def test_what_a_person_rejected_is_not_for_all_either(firm, library):
+    await compile_coaching(hard_world.seat(firm, library, **seats()), OPTIONS).ainvoke({})
+    (entry,) = [one for one in library.entries() if one.general]
+    library.reject([strategy.id for strategy in entry.strategies], "me", "not our tone")
+    desk = hard_world.seat(firm, library, **seats())
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    proposed = [one.event for one in await desk.log.read(kinds=("strategy_proposed",))]
+    (event,) = [one for one in proposed if one.proposal == general_name(1)]
+    assert KIND not in event.texts and any("was rejected" in why for why in event.refused)
+    assert (await decided(desk)).get(general_name(1)) != "kept"
+
+
 async def test_a_full_library_is_asked_for_no_more(firm, library):
     texts = [f"Begin with word{number} in the answer." for number in range(MOST_GENERAL)]
     library.add(entry(ANY_CUSTOMER, *texts), "me")

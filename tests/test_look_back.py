@@ -113,6 +113,26 @@ async def test_in_its_own_scenario_it_is_not_looked_at_and_once_a_round(firm, li
         assert len(await log.read(kinds=("strategy_tried",))) == len(tried)
 
 
+async def test_what_was_learned_for_several_scenarios_is_kept_for_all_of_them(firm, library):
+    """Kept from the gift by a similarity that most of its own are below, it would be lost to these."""
+
+    origin = Provenance(source="import", scenarios=["late_0", "late_1", "late_2", "late_3"])
+    strategy = Strategy.new("Speak of ribbon in the first sentence of the answer.", origin)
+    cues = [GIFT, LATE]
+    library.add(
+        Entry.new("a customer whose matter is parcels", cues=cues, strategies=[strategy]), "me"
+    )
+    desk = hard_world.seat(firm, library)
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    asked = [e.event for e in await desk.log.read(kinds=("strategy_tried",))]
+    assert asked and all(event.dialogue.split(".")[1].startswith("gift") for event in asked)
+    assert await given_at(desk, LATE)
+    found = await narrowed(desk)
+    assert all(event.dialogue.split(".")[1].startswith("late") for event in found), (
+        "it was learned at openings that the run has met"
+    )
+
+
 async def test_a_run_that_goes_on_knows_what_chance_does(firm, library, tmp_path):
     library.add(late_entry("Speak of ribbon in the first sentence of the answer."), "me")
     async with await RunLog.open(tmp_path / "run") as log:

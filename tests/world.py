@@ -32,6 +32,12 @@ HARM = "thunder"
 DULL = "We have your message and we will look into it."
 
 
+def word_of(options: dict[str, Any]) -> str:
+    """A word for the seed of a call, "" without one. No figure: one that no policy has is a fault."""
+    seed = options.get("seed")
+    return "" if seed is None else "".join("abcdefghij"[int(digit)] for digit in str(abs(seed)))
+
+
 class Scripted(BaseChatModel):
     """A chat model that is a function of its messages; counts as one token a word."""
 
@@ -89,9 +95,17 @@ class ScriptedCustomer(Scripted):
 
 
 class ScriptedStudent(Scripted):
-    """Repeats the code words that its strategies name; alone it knows none."""
+    """Repeats the code words that its strategies name; alone it knows none. Each seed has words of its
+    own, as with a model that samples."""
 
     name_: str = "student"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs: Any):
+        result = super()._generate(messages, stop, run_manager, **kwargs)
+        said = result.generations[0].message
+        if word := "" if said.tool_calls else word_of(kwargs):
+            said.content = f"{said.content} ({word})"
+        return result
 
     def answer(self, system, page, messages):
         late = [m.text for m in messages[1:] if m.type == "system"]
