@@ -7,18 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .coaching import CoachingOptions, coaching_graph
+    from .desk import Retrieval
     from .dialogue import dialogue_graph
     from .run_log import RunFault, RunLog
+    from .strategy_step import StepOptions
 
 _HOMES = {
     "CoachingOptions": "coaching",
+    "Retrieval": "desk",
     "RunFault": "run_log",
     "RunLog": "run_log",
+    "StepOptions": "strategy_step",
     "coaching_graph": "coaching",
     "dialogue_graph": "dialogue",
 }
 
-__all__ = ["CoachingOptions", "RunFault", "RunLog", "coaching_graph", "dialogue_graph"]
+__all__ = [
+    "CoachingOptions",
+    "Retrieval",
+    "RunFault",
+    "RunLog",
+    "StepOptions",
+    "coaching_graph",
+    "dialogue_graph",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,7 @@ from .events import (
     TurnSpoken,
 )
 from .known_names import check_known
+from .run_log import Log
 from .takeover import person_reply
 from .uplift import parted
 
@@ -80,6 +81,7 @@ def dialogue_graph(
     retrieval: Retrieval | None = None,
     placement: Placement | None = None,
     meter: Meter | None = None,
+    log: Log | None = None,
     embeddings: Any = None,
     stream_speech: bool = False,
     checkpointer: BaseCheckpointSaver | None = None,
@@ -87,8 +89,8 @@ def dialogue_graph(
     """A compiled graph that plays one dialogue and judges it.
 
     Invoke it with `{"scenario": id}` and, if wanted, `persona`, `seed` and `dialogue`; the result
-    holds `turns`, `reason`, `valid` and `judgement`. Events stream in mode `custom`. It nests as a
-    subgraph and takes a checkpointer.
+    holds `turns`, `reason`, `valid` and `judgement`. Events stream in mode `custom` and go to the
+    log. It nests as a subgraph and takes a checkpointer.
 
     Args:
         environment: the firm.
@@ -101,6 +103,8 @@ def dialogue_graph(
         placement: where in the student's prompt they stand; where None, as the library has it
             measured for this student, else what its provider takes.
         meter: counts usage.
+        log: where events are written; with a RunLog the dialogue can be watched and taken over.
+            Whatever stands in it already, each request is played.
         embeddings: a LangChain `Embeddings` or its spec string, for retrieval by meaning beside that
             by words.
         stream_speech: whether mode `custom` also gives what is being said, as far as it has got,
@@ -123,6 +127,7 @@ def dialogue_graph(
         retrieval=retrieval,
         placement=placement,
         meter=meter,
+        log=log,
         embeddings=embeddings,
     )
     desk.stream_speech = stream_speech

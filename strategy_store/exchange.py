@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,8 +13,9 @@ from pydantic import ValidationError
 from tutelage.environments.plain_yaml import read_yaml
 
 from .entry import Entry, content_id
-from .history import LibraryFault
-from .plain_text import one_line
+from .history import LibraryFault, whole
+from .library import scenario_refused, strategy_refused
+from .plain_text import clean, escaped, json_text, one_line
 from .prompt import static_text, strategies_text
 from .retrieval import Retrieved
 
@@ -24,8 +24,12 @@ FORMAT = 1
 MAX_BYTES = 20_000_000
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """What may stand in a header of HTTP, in a command line and on a terminal."""
-_OPENS = re.compile(r"^```[ \t]*ya?ml[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
-_CLOSES = re.compile(r"^```[ \t\r]*$", re.MULTILINE)
+_OPENS = re.compile(r"```[ \t]*ya?ml\b", re.IGNORECASE)
+_FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})")
+_YAML = re.compile(r"^[ \t{\"']*tutelage_library\b", re.MULTILINE)
+_HEAD = "# Library of strategies"
+MOST_FAULTS = 20
+"""Of a file: whoever has mended these reads it again."""
 
 
 def export_text(entries: Sequence[Entry], form: Format) -> str:
@@ -45,9 +49,7 @@ def export_text(entries: Sequence[Entry], form: Format) -> str:
     if form == "static":
         text = static_text(entries)
         return text + "\n" if text else ""
-    parts = [
-        "# Library of strategies\n\nEdit the blocks; the headings and quotes are drawn from them.\n"
-    ]
+    parts = [f"{_HEAD}\n\nEdit the blocks; the headings and quotes are drawn from them.\n"]
     parts += [_section(entry) for entry in entries]
     return "\n".join(parts)
 
@@ -60,25 +62,23 @@ def import_text(text: str, name: str) -> list[Entry]:
         name: the file's name, for errors.
 
     Raises:
-        LibraryFault: names file, line and field.
+        LibraryFault: names file, line and field of all that is wrong, a line each, the first
+            MOST_FAULTS; among it texts that may not enter a prompt.
     """
     if len(text.encode()) > MAX_BYTES:
         raise LibraryFault(f"{name}: is larger than {MAX_BYTES:,} bytes")
-    if text.lstrip().startswith("# Library of strategies"):
-        return [
-            _entry(_load(body, name, line - 1)[0], name, line + 1)
-            for body, line in _blocks(text, name)
-        ]
-    document, node = _load(text, name, 0)
-    if not isinstance(document, dict) or document.get("tutelage_library") != FORMAT:
-        raise LibraryFault(
-            f"{name}:1: is no exported library; expected `tutelage_library: {FORMAT}`"
-        )
-    entries = document.get("entries")
-    if not isinstance(entries, list):
-        raise LibraryFault(f"{name}: entries: expected a list")
-    lines = _entry_lines(node)
-    return [_entry(value, name, line) for value, line in zip(entries, lines, strict=True)]
+    faults: list[str] = []
+    # A person may write such a heading over their YAML, too.
+    if text.lstrip().startswith(_HEAD) and not _YAML.search(text):
+        found = _of_markdown(text, name, faults)
+    else:
+        found = _of_yaml(text, name)
+    entries = [_entry(value, name, line, faults) for value, line in found]
+    if faults:
+        if (more := len(faults) - MOST_FAULTS) > 0:
+            faults[MOST_FAULTS:] = [f"{name}: and {more} more"]
+        raise LibraryFault("\n".join(faults))
+    return [entry for entry in entries if entry is not None]
 
 
 def entries_of(path: Path, *, keep_status: bool = False) -> list[Entry]:
@@ -90,12 +90,10 @@ def entries_of(path: Path, *, keep_status: bool = False) -> list[Entry]:
     evidence and the uplift of the old ones.
 
     Raises:
-        LibraryFault: where the file is unreadable or broken; names file, line and field.
+        LibraryFault: where the file is unreadable or broken; names file, line and field, as
+            `import_text` does.
     """
-    try:
-        entries = import_text(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise LibraryFault(f"{path}: cannot be read: {error}", 2) from error
+    entries = import_text(_read(path), str(path))
     if keep_status:
         return entries
     return [
@@ -108,6 +106,16 @@ def entries_of(path: Path, *, keep_status: bool = False) -> list[Entry]:
         )
         for entry in entries
     ]
+
+
+def _read(path: Path) -> str:
+    """What a file holds, as far as it may be that large."""
+    try:
+        # A pipe or a device may have no end.
+        with path.open(encoding="utf-8-sig") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise LibraryFault(f"{path}: cannot be read: {error}", 2) from error
 
 
 def _plain(entry: Entry) -> dict:
@@ -130,8 +138,17 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _quoted(dumper: _Dumper, text: str) -> yaml.Node:
+    # Escapes stand in double quotes alone.
+    style = None if clean(text) == text else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted)
+
+
 def _yaml(value: object) -> str:
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return escaped(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _section(entry: Entry) -> str:
@@ -147,12 +164,12 @@ def _section(entry: Entry) -> str:
                 "",
             ]
             break
-    heading = " ".join(entry.scenario.split())
     body = _yaml(_plain(entry))
     if "```" in body:
         # A fence inside a text would end the block; JSON strings, which YAML reads too, escape it.
-        body = json.dumps(_plain(entry), indent=2).replace("`", "\\u0060") + "\n"
-    return "\n".join([f"## {heading}", "", *quotes, "```yaml", f"{body.rstrip()}", "```", ""])
+        body = json_text(_plain(entry)).replace("`", "\\u0060")
+    heading = f"## {one_line(entry.scenario)}"
+    return "\n".join([heading, "", *quotes, "```yaml", body.rstrip(), "```", ""])
 
 
 def _prompt(entry: Entry) -> str:
@@ -160,49 +177,155 @@ def _prompt(entry: Entry) -> str:
     return strategies_text([given])
 
 
-def _blocks(text: str, name: str) -> list[tuple[str, int]]:
-    """The blocks of a Markdown document, each with the line of the fence that opens it."""
+def _of_yaml(text: str, name: str) -> list[tuple[object, int]]:
+    """The entries of a document as they are written, each with its line."""
+    document, node = _load(text, name, 0)
+    found = document.get("tutelage_library") if isinstance(document, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise LibraryFault(
+            f"{name}:1: was written by a newer tutelage (this one reads `tutelage_library: {FORMAT}`);"
+            " update tutelage"
+        )
+    if not isinstance(document, dict) or found != FORMAT:
+        raise LibraryFault(
+            f"{name}:1: is no exported library; expected `tutelage_library: {FORMAT}`"
+        )
+    entries = document.get("entries")
+    if not isinstance(entries, list):
+        raise LibraryFault(f"{name}:1: entries: expected a list")
+    return list(zip(entries, _entry_lines(node), strict=True))
+
+
+def _of_markdown(text: str, name: str, faults: list[str]) -> list[tuple[object, int]]:
+    """The entries of a document's blocks, each with its line; adds what is wrong to the faults."""
+    found: list[tuple[object, int]] = []
+    for body, line in _blocks(text, name, faults):
+        try:
+            found.append((_load(body, name, line)[0], line + 1))
+        except LibraryFault as fault:
+            faults.append(str(fault))
+    if not found and not faults:
+        faults.append(f"{name}:1: holds no block ```yaml; write one for each entry")
+    return found
+
+
+def _blocks(text: str, name: str, faults: list[str]) -> list[tuple[str, int]]:
+    """The blocks of a Markdown document, each with the line of the fence that opens it. What else might
+    have been meant as one is added to the faults, so that no entry is left out unseen.
+    """
     found: list[tuple[str, int]] = []
-    opened = list(_OPENS.finditer(text))
-    for fence, following in zip(opened, [*opened[1:], None], strict=True):
-        line = text.count("\n", 0, fence.start()) + 1
-        until = following.start() if following else len(text)
-        closed = _CLOSES.search(text, fence.end(), until)
-        if closed is None:
-            raise LibraryFault(
-                f"{name}:{line}: the block that opens here is not closed; write ``` on a line of its "
+    lines = text.split("\n")
+    heading = opened = 0
+    fence = ""
+
+    def is_read() -> bool:
+        return opened > 0 and _OPENS.match(lines[opened - 1]) is not None
+
+    def check_closed() -> None:
+        if is_read():
+            faults.append(
+                f"{name}:{opened}: the block that opens here is not closed; write ``` on a line of its "
                 "own below it"
             )
-        found.append((text[fence.end() : closed.start()], line))
+
+    def check_heading() -> None:
+        if heading:
+            faults.append(
+                f"{name}:{heading}: has no block ```yaml below it; write one, or take the heading out"
+            )
+
+    for number, line in enumerate(lines, 1):
+        if opened and line.rstrip(" \t\r") == fence:
+            if is_read():
+                found.append(("\n".join([*lines[opened : number - 1], ""]), opened))
+            opened = 0
+        elif _OPENS.match(line):
+            check_closed()
+            heading, opened, fence = 0, number, "```"
+        elif opened:
+            continue
+        elif other := _FENCE.match(line):
+            faults.append(
+                f"{name}:{number}: opens no block that is read; an entry's opens with ```yaml at the "
+                "start of a line"
+            )
+            heading, opened, fence = 0, number, other[0]
+        elif line.startswith("## "):
+            check_heading()
+            heading = number
+    check_closed()
+    check_heading()
     return found
 
 
 def _load(text: str, name: str, offset: int) -> tuple[object, yaml.Node | None]:
+    """The value and the nodes of a document, or of a block below that many lines."""
     try:
         return read_yaml(text)
     except yaml.MarkedYAMLError as error:
-        line = (error.problem_mark.line + 1 if error.problem_mark else 1) + offset
-        raise LibraryFault(f"{name}:{line}: is broken YAML: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise LibraryFault(f"{name}: is broken YAML: {error}") from error
+        line, why = error.problem_mark.line if error.problem_mark else 0, error.problem
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position)
+        why = f"holds the character U+{error.character:04X}, which stands in no text; take it out"
+    except RecursionError:
+        line, why = 0, "is nested too deeply"
+    raise LibraryFault(f"{name}:{line + 1 + offset}: is broken YAML: {why}")
 
 
-def _entry(value: object, name: str, line: int) -> Entry:
+def _entry(value: object, name: str, line: int, faults: list[str]) -> Entry | None:
+    """What a file says of one entry; None where it may not come in, and why is added to the faults."""
     try:
-        entry = Entry.model_validate(_completed(value))
+        entry = Entry.model_validate(_completed(_joined(value)))
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-16-le")[-40:]
+        wrong = [f"half a character follows {before!r}; write it whole, or take it out"]
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise LibraryFault(f"{name}:{line}: entry: {where}: {first['msg']}") from error
+        wrong = [_told(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
+    else:
+        wrong = _refused(entry)
+        if not wrong:
+            return entry
+    faults += [f"{name}:{line}: entry: {one}" for one in wrong]
+    return None
+
+
+def _refused(entry: Entry) -> list[str]:
+    """Why an entry may not come in."""
     ids = {"id": entry.id}
     ids |= {f"strategies.{place}.id": one.id for place, one in enumerate(entry.strategies)}
-    for where, id_ in ids.items():
-        if not _ID.fullmatch(id_):
-            raise LibraryFault(
-                f"{name}:{line}: entry: {where}: {id_[:80]!r} is no id; use 1 to 64 of the letters a "
-                "to z, digits, and _ . -"
-            )
-    return entry
+    return [
+        *(
+            f"{where}: {id_[:80]!r} is no id; use 1 to 64 of the letters a to z, digits, and _ . -"
+            for where, id_ in ids.items()
+            if not _ID.fullmatch(id_)
+        ),
+        *([told] if (told := scenario_refused(entry.scenario)) else []),
+        *(
+            f"strategies.{place}.text: {told}"
+            for place, one in enumerate(entry.strategies)
+            if (told := strategy_refused(one.text))
+        ),
+    ]
+
+
+def _told(where: str, what: str) -> str:
+    return f"{where}: {what}" if where else what
+
+
+def _joined(value: object) -> object:
+    """A value with every half of a character, which is how many programs escape one in JSON, joined with
+    its other half.
+
+    Raises:
+        UnicodeDecodeError: where that is missing.
+    """
+    if isinstance(value, str):
+        return whole(value, "strict")
+    if isinstance(value, dict):
+        return {_joined(key): _joined(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_joined(one) for one in value]
+    return value
 
 
 def _completed(value: object) -> object:
@@ -210,15 +333,17 @@ def _completed(value: object) -> object:
     if not isinstance(value, dict) or not isinstance(value.get("scenario"), str):
         return value
     id_ = value.get("id") or content_id("e", value["scenario"])
+    # A number is refused below, and may be too long to be written.
+    own_id = id_ if isinstance(id_, str) else ""
     now = datetime.now(UTC).isoformat(timespec="seconds")
 
     def strategy(found: object) -> object:
         found = {"text": found} if isinstance(found, str) else found
         if not isinstance(found, dict) or not isinstance(found.get("text"), str):
             return found
-        made = {"id": content_id("s", f"{id_}|{found['text']}"), "created_at": now,
+        made = {"id": content_id("s", f"{own_id}|{found['text']}"), "created_at": now,
                 "provenance": {"source": "person"}}  # fmt: skip
-        return made | _of_its_words(found, id_)
+        return made | _of_its_words(found, own_id)
 
     strategies = value.get("strategies", [])
     if isinstance(strategies, list):
@@ -226,7 +351,7 @@ def _completed(value: object) -> object:
     return value | {"id": id_, "strategies": strategies}
 
 
-def _of_its_words(found: dict, entry: object) -> dict:
+def _of_its_words(found: dict, entry: str) -> dict:
     """A strategy without the evidence and the uplift of other words than it has in the file."""
     own = {name: value for name, value in found.items() if name != "digest"}
     text = found["text"]
@@ -242,7 +367,8 @@ def _of_its_words(found: dict, entry: object) -> dict:
 
 def _entry_lines(node: yaml.Node | None) -> list[int]:
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
+        # Of what is merged in (`<<`) the last stands.
+        for key, value in reversed(node.value):
             if key.value == "entries" and isinstance(value, yaml.SequenceNode):
                 return [item.start_mark.line + 1 for item in value.value]
     return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 from rapidfuzz import process
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
@@ -106,8 +108,10 @@ class History:
                 version of tutelage, or cannot be written though it is to be made.
         """
         path = Path(path)
-        if not create and not path.is_file():
-            raise LibraryFault(f"{path}: there is no such library", 2)
+        if os.path.isdir(path) or not (create or path.is_file()):
+            held = path / "library.db"
+            hint = f"; did you mean {held}?" if os.path.isfile(held) else ""
+            raise LibraryFault(f"{path}: there is no such library{hint}", 2)
         read_only = not create and not _may_be_written(path)
         connection: sqlite3.Connection | None = None
         try:
@@ -135,10 +139,11 @@ class History:
             if connection is not None:
                 connection.close()
             raise
-        if not found.isdecimal() or int(found) > SCHEMA:
+        known = isinstance(found, str) and re.fullmatch("[0-9]{1,9}", found)
+        if not known or int(found) > SCHEMA:
             connection.close()
-            if not found.isdecimal():
-                raise broken(path, f"its format is {found[:20]!r}, which is no number")
+            if not known:
+                raise broken(path, f"its format is {str(found)[:20]!r}, which is no number")
             raise LibraryFault(
                 f"{path}: was written by a newer tutelage (format {found}, this one reads {SCHEMA});"
                 " update tutelage"
@@ -210,6 +215,10 @@ class History:
         undone: dict[int, int] = {}
         found: list[Version] = []
         for row in rows:
+            if not all(isinstance(part, str) for part in row[1:4]):
+                raise broken(self.path, f"what is kept of version {row[0]} is no text")
+            if not isinstance(row[4], int | None):
+                raise broken(self.path, f"what version {row[0]} undoes is no version")
             one = Version(*row, undone_by=undone.get(row[0]))
             # An undo that is undone itself undoes nothing any more.
             if one.undoes is not None and one.undone_by is None:
@@ -243,7 +252,7 @@ class History:
                 if after is None:
                     state.pop(id_, None)
                 else:
-                    state[id_] = self._parsed(after)
+                    state[id_] = self._parsed(id_, after)
         return list(state.values())
 
     def diff(self, a: int, b: int) -> list[Change]:
@@ -259,14 +268,16 @@ class History:
         """What is kept about the library beside its entries, under a name."""
         with self._reading():
             row = self._connection.execute(
-                "SELECT value FROM library WHERE name = ?", (name,)
+                "SELECT value FROM library WHERE name = ?", (whole(name),)
             ).fetchone()
         return row[0] if row else None
 
     def note(self, name: str, value: str, by: str, action: str) -> None:
         """Keep something about the library beside its entries, as one version; `action` says what."""
         with self._writing():
-            self._connection.execute("INSERT OR REPLACE INTO library VALUES (?, ?)", (name, value))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO library VALUES (?, ?)", (whole(name), whole(value))
+            )
             self._versioned(by, action)
 
     def rollback(
@@ -338,7 +349,7 @@ class History:
             ).fetchall()
             now = dict(state)
             for id_, before, after in rows:
-                old, done = (self._parsed(one) if one else None for one in (before, after))
+                old, done = (self._parsed(id_, one) if one else None for one in (before, after))
                 try:
                     put_back = reshaping.reverted(old, done, state.get(id_))
                 except ValueError as error:
@@ -397,17 +408,20 @@ class History:
     def _now(self) -> dict[str, Entry]:
         with self._reading():
             rows = self._connection.execute("SELECT id, payload FROM entries ORDER BY place, id")
-            return {id_: self._parsed(payload) for id_, payload in rows}
+            return {id_: self._parsed(id_, payload) for id_, payload in rows}
 
-    def _parsed(self, payload: str) -> Entry:
+    def _parsed(self, id_: str, payload: str) -> Entry:
         try:
-            return Entry.model_validate_json(payload)
+            entry = Entry.model_validate_json(payload)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise broken(
                 self.path, f"{where}: {first['msg']}" if where else first["msg"]
             ) from error
+        if entry.id != id_:
+            raise broken(self.path, f"{entry.id!r} is kept as {id_!r}")
+        return entry
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -456,8 +470,8 @@ class History:
         number = self._versioned(by, action)
         places = {id_: place for place, id_ in enumerate(state)}
         for id_ in changed:
-            old = before[id_].model_dump_json() if id_ in before else None
-            new = state[id_].model_dump_json() if id_ in state else None
+            old = _payload(before[id_]) if id_ in before else None
+            new = _payload(state[id_]) if id_ in state else None
             self._connection.execute(
                 "INSERT INTO changes VALUES (?, ?, ?, ?)", (number, id_, old, new)
             )
@@ -472,7 +486,8 @@ class History:
     def _versioned(self, by: str, action: str) -> int:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         cursor = self._connection.execute(
-            "INSERT INTO versions (at, author, action) VALUES (?, ?, ?)", (now, by, action)
+            "INSERT INTO versions (at, author, action) VALUES (?, ?, ?)",
+            (now, whole(by), whole(action)),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -580,6 +595,27 @@ def _make_ready(connection: sqlite3.Connection) -> None:
 def broken(path: Path, why: str) -> LibraryFault:
     """The fault of a file that does not hold what a library holds."""
     return LibraryFault(f"{path}: is broken, or of another release of tutelage: {why}")
+
+
+def whole(text: str, errors: str = "replace") -> str:
+    """A text with every half of a character (a surrogate) joined with the other half behind it.
+
+    Args:
+        text: what a terminal, a file or a program gave, which UTF-8 may not be able to hold.
+        errors: what is done about a half that is alone, as for `bytes.decode`.
+
+    Raises:
+        UnicodeDecodeError: for a half that is alone, where `errors` is `strict`.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", errors)
+
+
+def _payload(entry: Entry) -> str:
+    try:
+        return entry.model_dump_json()
+    except PydanticSerializationError:
+        # A folder's name, or what a terminal gave, may hold what UTF-8 cannot.
+        return whole(json.dumps(entry.model_dump(mode="json"), ensure_ascii=False))
 
 
 def only(entry: Entry, statuses: Sequence[Status]) -> Entry:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,31 @@ from . import reshaping
 from .entry import ALL_STATUSES, Entry, Status, Strategy, Uplift, content_id, mask
 from .history import History, LibraryFault, broken
 from .prompt import PLACEMENTS
+from .retrieval import TOKEN_BUDGET, TOP, Index
 from .vetting import hostile, vet
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
     from .prompt import Placement
-    from .retrieval import Index
     from .retriever import LibraryRetriever
 
 
 MOST_INDEXES = 8
 """Search indexes held at a time, one for each choice of statuses and embeddings; the one that was asked
 for longest ago goes."""
+
+
+@dataclass(slots=True)
+class Added:
+    """What adding entries brought: how many new `entries` and `strategies`; how many strategies were
+    `there` already, and how many of all have `another_status` than they were added with.
+    """
+
+    entries: int = 0
+    strategies: int = 0
+    there: int = 0
+    another_status: int = 0
 
 
 class Library(History):
@@ -94,24 +107,38 @@ class Library(History):
         self.add_all([entry], by)
         return self.entry(entry.id)
 
-    def add_all(self, entries: Sequence[Entry], by: str) -> None:
-        """Add several entries as one version: all of them, or none where one is refused."""
+    def add_all(self, entries: Sequence[Entry], by: str) -> Added:
+        """Add several entries as one version: all of them, or none where one is refused. Else as
+        `add`.
+
+        Returns:
+            What came in, and what was there already.
+        """
         for entry in entries:
             self._vetted_scenario(entry.id, entry.scenario)
             for strategy in entry.strategies:
                 self._vetted(strategy.text)
 
+        added = Added()
+
         def merge(state: dict[str, Entry]) -> str:
-            new = 0
             for entry in entries:
-                merged = reshaping.extended(state.get(entry.id), entry, reshaping.ids_of(state))
-                had = len(state[entry.id].strategies) if entry.id in state else 0
-                new += len(merged.strategies) - had
-                state[entry.id] = merged
+                old = state.get(entry.id)
+                new = state[entry.id] = reshaping.extended(old, entry, reshaping.ids_of(state))
+                came = len(new.strategies) - (len(old.strategies) if old else 0)
+                status = {s.text.casefold(): s.status for s in new.strategies}
+                added.entries += old is None
+                added.strategies += came
+                added.there += len(entry.strategies) - came
+                added.another_status += sum(
+                    status[s.text.casefold()] != s.status for s in entry.strategies
+                )
             ids = ", ".join(entry.id for entry in entries[:5])
-            return f"added {new} strategies to {ids}{', ...' if len(entries) > 5 else ''}"
+            more = ", ..." if len(entries) > 5 else ""
+            return f"added {added.strategies} strategies to {ids}{more}"
 
         self._change(by, merge)
+        return added
 
     def approve(
         self, ids: Iterable[str] | None, by: str, *, seen: Mapping[str, str] | None = None
@@ -201,8 +228,6 @@ class Library(History):
         """
         for text in (texts or {}).values():
             self._vetted(text)
-        if not fields.get("scenario", "?").strip():
-            raise LibraryFault(f"{self.path}: {id_}: an entry needs a scenario")
         if "scenario" in fields:
             self._vetted_scenario(id_, fields["scenario"])
 
@@ -249,8 +274,6 @@ class Library(History):
                 scenario is empty, may not enter a prompt, or has an entry already.
         """
         moving, going = list(strategies), list(cues)
-        if not scenario.strip():
-            raise LibraryFault(f"{self.path}: {id_}: the new entry needs a scenario")
         self._vetted_scenario(id_, scenario)
 
         def change(state: dict[str, Entry]) -> str:
@@ -411,8 +434,6 @@ class Library(History):
 
         Production retrieval leaves the default: nothing unapproved is found.
         """
-        from .retrieval import Index
-
         # An index holds on to its embeddings, so no other can have the same id meanwhile.
         key = (tuple(sorted(statuses)), id(embeddings))
         if found := self._index_of_now(key):
@@ -436,11 +457,44 @@ class Library(History):
         """The same, without blocking the event loop."""
         return await asyncio.to_thread(self.index, statuses, embeddings)
 
-    def as_retriever(self, **options: Any) -> LibraryRetriever:
-        """A LangChain retriever over the approved strategies; options as of LibraryRetriever."""
+    def as_retriever(
+        self,
+        *,
+        k: int = TOP,
+        threshold: float | None = None,
+        token_budget: int = TOKEN_BUDGET,
+        embeddings: Embeddings | None = None,
+        name: str | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> LibraryRetriever:
+        """A LangChain retriever over the approved strategies; no option reaches any other.
+
+        Args:
+            k: entries at most, general ones not counted; none at all for 0.
+            threshold: similarity (0-1) below which an entry does not fit; see `Index.search`.
+            token_budget: tokens of strategy text at most.
+            embeddings: for retrieval by meaning beside that by words; no spec string.
+            name, tags, metadata: LangChain's own, for its traces.
+
+        Returns:
+            A retriever that takes a text, or a dialogue as messages, and gives Documents.
+
+        Raises:
+            LibraryFault: where the embeddings are none (exit code 2).
+        """
         from .retriever import LibraryRetriever
 
-        return LibraryRetriever(library=self, **options)
+        return LibraryRetriever(
+            library=self,
+            k=k,
+            threshold=threshold,
+            token_budget=token_budget,
+            embeddings=embeddings,
+            name=name,
+            tags=tags,
+            metadata=metadata,
+        )
 
     # Within
 
@@ -501,12 +555,25 @@ class Library(History):
         return found[id_]
 
     def _vetted(self, text: str) -> None:
-        if reasons := vet(text):
-            raise LibraryFault(f"{text[:80]!r} may not enter a prompt: {'; '.join(reasons)}")
+        if told := strategy_refused(text):
+            raise LibraryFault(told)
 
     def _vetted_scenario(self, id_: str, scenario: str) -> None:
-        # Of the entry's own words this alone stands in a prompt; it is kept masked.
-        if reasons := hostile(mask(scenario)):
-            raise LibraryFault(
-                f"{id_}: the scenario {scenario[:80]!r} may not enter a prompt: {'; '.join(reasons)}"
-            )
+        if told := scenario_refused(scenario):
+            raise LibraryFault(f"{id_}: {told}")
+
+
+def strategy_refused(text: str) -> str:
+    """Why a text may not be a strategy, in one sentence; "" where it may."""
+    reasons = vet(text)
+    return f"{text[:80]!r} may not enter a prompt: {'; '.join(reasons)}" if reasons else ""
+
+
+def scenario_refused(scenario: str) -> str:
+    """Why a text may not be an entry's scenario, in one sentence; "" where it may."""
+    if not scenario.strip():
+        return "an entry needs a scenario"
+    # Of the entry's own words this alone stands in a prompt; it is kept masked.
+    reasons = hostile(mask(scenario))
+    told = f"the scenario {scenario[:80]!r} may not enter a prompt: {'; '.join(reasons)}"
+    return told if reasons else ""

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from rapidfuzz import fuzz, process
 
-from .entry import Entry, Strategy
+from .entry import ANY_CUSTOMER, Entry, Strategy
 from .vetting import vet
 from .wording import opposed, same_order
 
@@ -71,6 +71,10 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
         a, b = used[i], used[j]
         findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
     for entry in used:
+        if entry.general and entry.scenario != ANY_CUSTOMER:
+            told = f"goes to every customer, though its scenario is {entry.scenario!r}"
+            todo = f"set `general: false`, or call it {ANY_CUSTOMER!r}"
+            findings.append(Finding(entry.id, told, f"in tutelage review {todo}"))
         if not any(s.status == "approved" for s in entry.strategies):
             findings.append(Finding(entry.id, "has no approved strategy", "approve or reject"))
     return findings

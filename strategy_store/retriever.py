@@ -12,9 +12,10 @@ from langchain_core.callbacks import (
 from langchain_core.documents import Document
 from langchain_core.messages import MessageLikeRepresentation, convert_to_messages
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict
+from pydantic import ConfigDict, field_validator
 
 from .deployment import Deployment
+from .history import LibraryFault
 from .library import Library
 from .retrieval import TOKEN_BUDGET, TOP, Retrieved, query_of
 
@@ -29,12 +30,25 @@ class LibraryRetriever(BaseRetriever):
     Takes a text, or a dialogue as messages in any form that LangChain knows.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
     library: Library
     k: int = TOP
     threshold: float | None = None
     token_budget: int = TOKEN_BUDGET
     embeddings: Any = None
+
+    @field_validator("embeddings")
+    @classmethod
+    def _are_embeddings(cls, given: Any) -> Any:
+        # Specs are resolved a floor above, and what is none would fail only once it is searched with.
+        if given is not None and not hasattr(given, "embed_query"):
+            raise LibraryFault(
+                f"a retriever takes an embeddings object, not a {type(given).__name__}; give "
+                "tutelage.LocalEmbeddings(NAME), or what LangChain's init_embeddings makes of "
+                "PROVIDER:NAME",
+                2,
+            )
+        return given
 
     def invoke(self, input: Dialogue, *args: Any, **kwargs: Any) -> list[Document]:  # type: ignore[override]
         """Retrieve for a text, or for a dialogue's messages."""

@@ -9,24 +9,27 @@ import pytest
 from endpoint import ADVICE, QUESTION, REJECTED, UNAPPROVED, fill, recording
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 from tutelage.agents.chat_models import chat_model, fitting_placement, measured_placement
 from tutelage.strategy_store import (
     Deployment,
     Entry,
     Library,
+    LibraryFault,
     Provenance,
     Strategy,
     on_trial,
     query_of,
     strategies_text,
 )
+from tutelage.strategy_store.retriever import LibraryRetriever
 
 import tutelage
 
@@ -334,3 +337,46 @@ async def test_the_retriever_takes_text_or_a_dialogue_and_gives_approved_advice(
     assert chain.invoke(QUESTION) == TEXT
     tight = library.as_retriever(token_budget=2, k=5)
     assert tight.invoke(QUESTION) == []
+
+
+@pytest.mark.parametrize(
+    "option", [{"top": 3}, {"search_kwargs": {"k": 3}}, {"nope": 1}, {"statuses": ("proposed",)}]
+)
+def test_an_option_that_the_retriever_does_not_have_is_refused(library, option):
+    (name,) = option
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+        library.as_retriever(**option)
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        LibraryRetriever(library=library, **option)
+
+
+@pytest.mark.parametrize("given", ["local:qwen2.5-coder-1.5b", "openai:text-embedding-3-small", 7])
+def test_embeddings_that_are_none_are_refused_before_anything_is_looked_up(library, given):
+    for made in (library.as_retriever, lambda **o: LibraryRetriever(library=library, **o)):
+        with pytest.raises(LibraryFault, match=r"LocalEmbeddings.*init_embeddings") as refused:
+            made(embeddings=given)
+        assert f"not a {type(given).__name__};" in str(refused.value)
+        assert "\n" not in str(refused.value) and refused.value.exit_code == 2
+
+
+def test_no_option_of_the_retriever_reaches_what_is_not_approved(library):
+    meaning = DeterministicFakeEmbedding(size=8)
+    wide = library.as_retriever(k=50, threshold=0.0, token_budget=100_000, embeddings=meaning)
+    (found,) = wide.invoke(QUESTION)
+    assert found.page_content == ADVICE
+
+
+def test_what_langchain_lets_one_say_of_a_retriever_can_be_said(library):
+    seen: list[tuple] = []
+
+    class Heard(BaseCallbackHandler):
+        def on_retriever_start(self, serialized, query, *, tags=None, metadata=None, **kwargs):
+            seen.append((kwargs["name"], tags, metadata))
+
+    told = library.as_retriever(name="advice", tags=["desk"], metadata={"team": "one"})
+    told.invoke(QUESTION, {"callbacks": [Heard()]})
+    ((name, tags, metadata),) = seen
+    assert name == "advice" and tags == ["desk"] and metadata["team"] == "one"
+    named = library.as_retriever().configurable_fields(k=ConfigurableField(id="k"))
+    assert named.invoke(QUESTION, {"configurable": {"k": 0}}) == []
+    assert len(named.invoke(QUESTION)) == 1

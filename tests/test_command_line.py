@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from commands import in_a_process, tutelage
@@ -19,6 +21,7 @@ from tutelage.strategy_store import Entry, Evidence, Library, Provenance, Strate
 from typer.testing import CliRunner
 
 from tutelage import __version__, session
+from tutelage.console import write_file
 from tutelage.main import app
 from tutelage.pytest_dialogues import PlayedOnce
 from tutelage.report import coach_table
@@ -250,7 +253,14 @@ def test_a_library_is_read_approved_and_rolled_back(tmp_path):
     assert (change["before"], change["after"]) == ("proposed", "approved")
     out = tmp_path / "l.md"
     assert tutelage("library", "export", path, "--format", "markdown", "--out", out).returncode == 0
-    assert "1 scenarios" in tutelage("library", "import", tmp_path / "m.db", out).stdout
+    made = tutelage("library", "import", tmp_path / "m.db", out)
+    assert made.stdout == "added 1 entry and 1 strategy\n"
+    tutelage("library", "approve", tmp_path / "m.db", "--all")
+    again = tutelage("library", "import", tmp_path / "m.db", out)
+    assert again.stdout == (
+        "added 0 entries and 0 strategies; already there: 1 strategy (1 of another status, which was "
+        "left as it was)\n"
+    )
     assert tutelage("library", "rollback", path, 1).stdout.strip() == "now at version 3"
     assert tutelage("library", "show", path, "--prompt").stdout.strip() == ""
     assert "has no evidence" in tutelage("library", "lint", path).stdout
@@ -268,7 +278,7 @@ def test_a_library_is_edited_split_merged_and_undone(tmp_path):
     assert hostile.returncode == 1 and "may not enter a prompt" in hostile.stderr
     new = tutelage("library", "split", path, one.id, second, "--scenario", "a hurried customer")
     id_ = new.stdout.split()[0]
-    assert "holds 1 strategies" in new.stdout
+    assert "holds 1 strategy\n" in new.stdout
     gone = tutelage("library", "split", path, id_, second, "--scenario", "another one")
     assert gone.returncode == 1 and "would go" in gone.stderr
     assert "holds 2 strategies" in tutelage("library", "merge", path, one.id, id_).stdout
@@ -279,6 +289,134 @@ def test_a_library_is_edited_split_merged_and_undone(tmp_path):
     assert (versions[5]["author"], versions[5]["undoes"]) == ("ann", 5)
     texts = [s.text for e in Library.open(path).entries() for s in e.strategies]
     assert texts == ["Offer two ways.", "Be brief."]
+
+
+def kept_library(path, **entry):
+    """A library of one proposed strategy."""
+    made = Strategy.new("Offer two ways.", Provenance(source="teacher"))
+    scenario = entry.pop("scenario", "a customer who waits")
+    with Library.open(path, create=True) as library:
+        one = Entry.new(scenario, strategies=[made]).model_copy(update=entry)
+        return library.add(one, "test")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_refused_import_says_all_and_leaves_what_was(tmp_path, there):
+    if there:
+        kept_library(tmp_path / "n.db")
+    (tmp_path / "long.yaml").write_text(
+        "tutelage_library: 1\nentries:\n- scenario: a customer\n  strategies:\n  - Say when.\n"
+        f"  - {'very ' * 26}late.\n- scenario: ''\n"
+    )
+    done = tutelage("library", "import", "n.db", "long.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "long.yaml:3: entry: strategies.1.text: " in done.stderr and "27 words" in done.stderr
+    assert "long.yaml:7: entry: an entry needs a scenario" in done.stderr
+    assert (tmp_path / "n.db").exists() == there
+    if there:
+        with Library.open(tmp_path / "n.db") as library:
+            assert library.version == 1
+
+
+def test_ids_with_all_are_refused(tmp_path):
+    one = kept_library(tmp_path / "l.db")
+    done = tutelage("library", "approve", tmp_path / "l.db", one.strategies[0].id, "--all")
+    assert done.returncode == 2 and "not both" in done.stderr and not done.stdout
+    assert "1 proposed" in tutelage("library", "list", tmp_path / "l.db").stdout
+
+
+def test_what_a_terminal_of_another_encoding_gives_is_taken(tmp_path):
+    path = tmp_path / "l.db"
+    (strategy,) = kept_library(path).strategies
+    for asked in (["approve", "--by", "caf\udce9"], ["reject", "--reason", "caf\udce9"]):
+        done = tutelage("library", asked[0], path, strategy.id, *asked[1:], LOGNAME="\udce9")
+        assert done.returncode == 0, done.stderr
+    versions = json.loads(tutelage("library", "list", path, "--versions", "--json").stdout)
+    assert [one["author"] for one in versions] == ["test", "caf\ufffd", "\ufffd"]
+    gone = tutelage("library", "approve", path, "caf\udce9")
+    assert gone.returncode == 2 and "nothing with the id" in gone.stderr
+
+
+@pytest.mark.parametrize(
+    ("limits", "shown", "linted"),
+    [
+        ({}, "a customer who waits", False),
+        ({"general": True}, "(every customer) a customer who waits", True),
+        ({"general": True, "scenario": "any customer"}, "(every customer) any customer", False),
+        (
+            {"threshold": 0.62, "unless": ["a", "b"]},
+            "(narrowed: similarity from 0.62, unlike 2 lines) a customer who waits",
+            False,
+        ),
+        ({"unless": ["a"]}, "(narrowed: unlike 1 line) a customer who waits", False),
+    ],
+)
+def test_whom_an_entry_reaches_is_seen(tmp_path, limits, shown, linted):
+    path = tmp_path / "l.db"
+    one = kept_library(path, **limits)
+    assert f"\n{one.id}  {shown}\n" in tutelage("library", "list", path).stdout
+    said = tutelage("library", "lint", path).stdout
+    assert ("goes to every customer" in said) == linted
+    (found,) = [f for f in json.loads(tutelage("library", "lint", path, "--json").stdout)
+                if f["where"] == one.id and "every customer" in f["what"]] or [None]  # fmt: skip
+    assert bool(found) == linted
+
+
+def test_no_json_commands_the_terminal_and_nothing_of_it_is_lost(tmp_path):
+    path, said = tmp_path / "l.db", "So \x9bJ\u202e\x7f\U000e0041 café 😀"
+    kept_library(path, cues=[said])
+    for asked in (["list", path, "--json"], ["show", path, "--json"]):
+        done = tutelage("library", *asked)
+        assert not obeyed(done.stdout) and "café 😀" in done.stdout
+        held = json.loads(done.stdout)
+        (entry,) = held["entries"] if isinstance(held, dict) else held
+        assert entry["cues"] == [said]
+    for form in ("yaml", "markdown"):
+        assert not obeyed(tutelage("library", "export", path, "--format", form).stdout)
+
+
+@pytest.mark.parametrize("form", ["yaml", "markdown", "prompt", "static"])
+def test_an_export_takes_no_database_for_its_file(tmp_path, form):
+    path = tmp_path / "l.db"
+    kept_library(path)
+    asyncio.run(written(tmp_path / "r"))
+    (tmp_path / "linked.md").symlink_to(path)
+    for out in (path, tmp_path / "linked.md", tmp_path / "r" / "run.db"):
+        before = out.read_bytes()
+        done = tutelage("library", "export", path, "--format", form, "--out", out)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert f"{out}: is a database" in done.stderr and out.read_bytes() == before
+    assert "1 entry, 1 strategy, 1 proposed" in tutelage("library", "list", path).stdout
+
+
+@pytest.mark.parametrize("option", ["--svg", "--graphml"])
+def test_a_map_takes_no_database_for_its_file(tmp_path, option):
+    run = tmp_path / "r"
+    asyncio.run(written(run))
+    assert tutelage("map", run, option, tmp_path / "m").returncode == 0
+    for out in run.glob("run.db*"):
+        before = out.read_bytes()
+        done = tutelage("map", run, option, out)
+        assert done.returncode == 2 and f"{out}: is a database" in done.stderr, done.stderr
+        assert out.read_bytes() == before
+    assert (tmp_path / "m").read_text().startswith("<")
+
+
+def test_a_file_that_is_written_stands_there_whole_or_as_it_was(tmp_path, monkeypatch):
+    out = tmp_path / "o.md"
+    out.write_text("old")
+    out.chmod(0o640)
+    (tmp_path / "linked").symlink_to(out)
+    write_file(tmp_path / "linked", "new")
+    assert out.read_text() == "new" and out.stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "linked").is_symlink()
+    with pytest.raises(UnicodeEncodeError):
+        write_file(out, "half \ud800")
+    with pytest.raises(OSError, match=re.escape(str(tmp_path / "none" / "x"))):
+        write_file(tmp_path / "none" / "x", "new")
+    write_file(Path(os.devnull), "new")
+    assert not Path(os.devnull).is_file() and out.read_text() == "new"
+    assert {file.name for file in tmp_path.iterdir()} == {"o.md", "linked"}
 
 
 def test_two_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):

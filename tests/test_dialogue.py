@@ -8,6 +8,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from tutelage.environments import EnvironmentFault, load_environment
 from tutelage.graphs.dialogue import compile_dialogue, dialogue_graph
 from tutelage.graphs.events import DialogueStarted
+from tutelage.graphs.run_log import RunLog
 
 THREAD = {"configurable": {"thread_id": "t"}}
 
@@ -114,3 +115,16 @@ async def test_a_wrong_name_is_told_with_the_nearest_before_anything_is_logged(f
     with pytest.raises(EnvironmentFault, match=told):
         await compile_dialogue(desk).ainvoke(asked)
     assert not [one for one in await desk.log.read() if isinstance(one.event, DialogueStarted)]
+
+
+async def test_a_dialogue_that_is_given_a_log_stands_in_it(firm, tmp_path):
+    async with await RunLog.open(tmp_path / "run") as log:
+        graph = graph_of(firm, log=log)
+        streamed = [event async for event in graph.astream({"scenario": "stranded_0"},
+                                                           stream_mode="custom")]  # fmt: skip
+    async with await RunLog.open(tmp_path / "run", create=False) as written:
+        events = [one.event for one in await written.read()]
+    assert [event.model_dump() for event in events] == streamed
+    assert [event.kind for event in events] == [
+        "dialogue_started", *["turn_spoken"] * 4, "dialogue_judged", "dialogue_ended"
+    ]  # fmt: skip

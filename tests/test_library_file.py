@@ -111,6 +111,34 @@ def test_commands_that_read_run_where_nothing_may_be_written(held):
     assert "is read-only" in str(approved.exception)
 
 
+def test_a_run_is_no_library_but_holds_one(held):
+    library = held.rename(held.with_name("library.db"))
+    run = library.parent
+    for asked in (["list", str(run)], ["import", str(run), str(library)]):
+        done = CliRunner().invoke(app, ["library", *asked])
+        assert isinstance(done.exception, LibraryFault), done.output
+    with pytest.raises(LibraryFault, match=f"no such library; did you mean {library}\\?$") as fault:
+        Library.open(run, create=True)
+    assert fault.value.exit_code == 2
+    library.unlink()
+    with pytest.raises(LibraryFault, match=r"no such library$"):
+        Library.open(run)
+
+
+def test_halves_of_characters_that_a_terminal_gave_are_kept_as_replaced(held):
+    with Library.open(held) as library:
+        (strategy,) = library.entries()[0].strategies
+        library.reject([strategy.id], "caf\udce9", "a \ud83d\ude00 caf\udce9")
+        (kept,) = library.entries()[0].strategies
+        last = library.versions()[-1]
+        assert (last.author, kept.reason) == ("caf\ufffd", "a 😀 caf\ufffd")
+        assert last.action == f"rejected {strategy.id}: a 😀 caf\ufffd"
+        library.set_placement("app:caf\udce9.py:agent", "note", "run caf\udce9", "3 against 2")
+        assert library.placement_for("app:caf\udce9.py:agent") == "note"
+        with pytest.raises(LibraryFault, match="nothing with the id"):
+            library.approve(["caf\udce9"], "me")
+
+
 async def test_coaching_does_not_begin_what_it_could_not_keep(held, tmp_path):
     firm = load_environment(build_firm(tmp_path / "world"))
     refused = pytest.raises(LibraryFault, match="is read-only")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from typer.main import get_command
 
+from tutelage.coach_run import CoachRequest
 from tutelage.main import app
 
 ROOT = Path(__file__).parent.parent
+PYTHON = (ROOT / "docs" / "langchain.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 ROLES = {f"TUTELAGE_{role}" for role in ("STUDENT", "CUSTOMER", "JUDGE", "TEACHER")}
 
@@ -41,3 +43,14 @@ def test_every_variable_of_ours_stands_on_the_page():
         for name in re.findall(r"TUTELAGE_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
     }
     assert read | ROLES == set(re.findall(r"TUTELAGE_[A-Z_]+", PAGE))
+
+
+def test_what_an_option_of_coach_is_called_in_python_is_told_right():
+    rows = re.findall(r"^\| `--(\w+)` \| `(\w+)\.(\w+)` \|", PYTHON, re.MULTILINE)
+    assert {option for option, _, _ in rows} > {"validation", "states", "exchanges", "pairs"}
+    for option, kind, name in rows:
+        given = 17
+        assert option in {p.name for p in get_command(app).commands["coach"].params}
+        options = CoachRequest.model_validate({"environment": "airline", option: given}).options()
+        holder = {type(one).__name__: one for one in (options, options.step)}[kind]
+        assert getattr(holder, name) == given, option

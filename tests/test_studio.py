@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import inspect
 import json
@@ -21,8 +22,10 @@ from endpoint import recording
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from tutelage.environments import load_environment
-from tutelage.graphs import CoachingOptions
+from tutelage.graphs import RunLog
+from tutelage.graphs.events import RunEnded, RunStarted
 from tutelage.strategy_store import Library
+from tutelage.tui import export
 from typing_extensions import TypedDict
 
 import tutelage
@@ -106,8 +109,8 @@ async def test_the_coaching_graph_nests_too(firm, tmp_path):
         coaching = tutelage.coaching_graph(
             firm, student=world.ScriptedStudent(), teacher=world.ScriptedTeacher(),
             customer=world.ScriptedCustomer(), judge=world.ScriptedJudge(), library=library,
-            options=CoachingOptions(rounds=1, dialogues=3, validation_dialogues=1,
-                                    states_per_round=3, max_exchanges=2),
+            options=tutelage.CoachingOptions(rounds=1, dialogues=3, validation_dialogues=1,
+                                             states_per_round=3, max_exchanges=2),
         )  # fmt: skip
 
         async def coach(state: Own):
@@ -119,6 +122,40 @@ async def test_the_coaching_graph_nests_too(firm, tmp_path):
         graph.add_edge(START, "coach")
         final = await graph.compile().ainvoke({"wanted": 1})
         assert final["learned"] == library.counts()["strategies"] > 0
+
+
+async def test_the_dialogues_of_the_coaching_graph_are_events_of_its_subgraphs(firm):
+    def graph():
+        return tutelage.coaching_graph(
+            firm, student=world.ScriptedStudent(), teacher=world.ScriptedTeacher(),
+            customer=world.ScriptedCustomer(), judge=world.ScriptedJudge(),
+            options=tutelage.CoachingOptions(
+                rounds=1, dialogues=2, validation_dialogues=0, max_exchanges=2,
+                step=tutelage.StepOptions(accept_pairs=6, refinements=0),
+            ),
+        )  # fmt: skip
+
+    own = {event["kind"] async for event in graph().astream({}, stream_mode="custom")}
+    every = {
+        event["kind"]
+        async for _, event in graph().astream({}, stream_mode="custom", subgraphs=True)
+    }
+    assert {"state_examined", "strategy_proposed", "strategy_decided", "round_ended"} <= own
+    dialogues = {"dialogue_started", "turn_spoken", "dialogue_judged", "dialogue_ended"}
+    assert dialogues <= every and not dialogues & own
+
+
+async def test_a_run_begun_from_python_can_be_watched(firm, tmp_path):
+    run = tmp_path / "run"
+    async with await RunLog.open(run) as log:
+        await log.append(RunStarted(command="simulate", environment="world", models={}))
+        await dialogue_of(firm, log=log).ainvoke({"scenario": "stranded_0"})
+        await log.append(RunEnded(reason="done"))
+    picture = tmp_path / "run.svg"
+    await asyncio.to_thread(export, run, picture)
+    text = picture.read_text(encoding="utf-8").replace("&#160;", " ")
+    for told in ("simulate", "world", "over: done", "1/1 dialogues", "stranded_0"):
+        assert told in text, told
 
 
 # Studio

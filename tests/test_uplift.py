@@ -423,7 +423,7 @@ def test_compression_says_how_many_were_measured_to_help(library):
     library.measured({measured.id: HELPS}, "run r")
     done = CliRunner().invoke(app, ["library", "compress", str(library.path), "--apply"])
     assert "2 strategies (1 measured to help)" in done.output
-    assert "now 1 entries, 1 strategies (1 measured to help)" in done.output
+    assert "now 1 entry, 1 strategy (1 measured to help)" in done.output
 
 
 @pytest.mark.parametrize("verdict", ["retire", "reject"])

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from tutelage.agents.local_embeddings import LocalEmbeddings
     from tutelage.agents.middleware import StrategyMiddleware
     from tutelage.environments import load_environment
-    from tutelage.graphs import CoachingOptions, coaching_graph, dialogue_graph
+    from tutelage.graphs import (
+        CoachingOptions,
+        Retrieval,
+        StepOptions,
+        coaching_graph,
+        dialogue_graph,
+    )
     from tutelage.strategy_store import Library, strategies_text
 
 try:
@@ -26,6 +32,8 @@ _HOMES = {
     "dialogue_graph": "tutelage.graphs",
     "coaching_graph": "tutelage.graphs",
     "CoachingOptions": "tutelage.graphs",
+    "Retrieval": "tutelage.graphs",
+    "StepOptions": "tutelage.graphs",
     "coached": "tutelage.agents.coached",
     "LocalEmbeddings": "tutelage.agents.local_embeddings",
     "StrategyMiddleware": "tutelage.agents.middleware",
@@ -37,6 +45,8 @@ __all__ = [
     "CoachingOptions",
     "Library",
     "LocalEmbeddings",
+    "Retrieval",
+    "StepOptions",
     "StrategyMiddleware",
     "app_student",
     "coached",

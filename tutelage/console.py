@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
 from functools import cache
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.text import Text
+
+_SQLITE = b"SQLite format 3\0"
+
+
+class FileFault(Exception):
+    """A file that a person named may not be written; str() says why and what to do."""
+
+    exit_code = 2
 
 
 @cache
@@ -61,8 +72,46 @@ def result_table(table: RenderableType) -> None:
 
 
 def result_json(value: Any) -> None:
-    """Write one JSON document to stdout."""
-    result(json.dumps(value, indent=2, ensure_ascii=False), exact=True)
+    """Write one JSON document to stdout, without what a terminal might obey."""
+    from tutelage.strategy_store.plain_text import json_text
+
+    result(json_text(value), exact=True)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a result to the file that a person named: whole, or not at all.
+
+    Args:
+        path: the file; what stands there goes, unless it is a database.
+        text: what to write.
+
+    Raises:
+        FileFault: where a database of SQLite stands there, such as a library or the log of a run.
+        OSError: where it cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        # A pipe or a device takes what it is given, and nothing takes its place.
+        path.write_text(text, encoding="utf-8")
+        return
+    target = path.resolve()
+    # Beside its file SQLite keeps what is not in that yet.
+    for file in (target, target.with_name(re.sub("-(wal|shm|journal)$", "", target.name))):
+        if target.exists() and _is_database(file):
+            raise FileFault(
+                f"{path}: is a database or a part of one, which this would destroy; name another file"
+            )
+    partial = target.with_name(f".tutelage-{os.getpid()}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        if target.exists():
+            shutil.copymode(target, partial)
+        partial.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def complain(error: BaseException) -> None:
@@ -70,6 +119,13 @@ def complain(error: BaseException) -> None:
     from tutelage.strategy_store.plain_text import clean
 
     talk().print(Text("error: ", style="bold red") + Text(clean(str(error))), soft_wrap=True)
+
+
+def _is_database(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(_SQLITE)) == _SQLITE
 
 
 def _stdout() -> TextIO:

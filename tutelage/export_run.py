@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from tutelage.agents.toolbox import tool_schemas
-from tutelage.console import result, talk
+from tutelage.console import result, talk, write_file
 from tutelage.environments import Environment, EnvironmentFault, load_environment
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.run_examples import (
@@ -94,6 +94,6 @@ def _write(records: list[dict[str, Any]], out: Path | None, said: str) -> None:
     if out is None:
         result(as_jsonl(records).rstrip("\n"), exact=True) if records else None
     else:
-        out.write_text(as_jsonl(records), encoding="utf-8")
+        write_file(out, as_jsonl(records))
         result(str(out))
     talk().print(Text(said), soft_wrap=True)

@@ -19,7 +19,7 @@ from tutelage.agents.chat_models import DEFAULT_MODEL, runs_here
 from tutelage.agents.judge import Judge
 from tutelage.agents.machine_size import slots_for_machine
 from tutelage.agents.meter import Meter
-from tutelage.console import result, result_json, result_table, talk
+from tutelage.console import result, result_json, result_table, talk, write_file
 from tutelage.environments import load_environment
 from tutelage.environments.calibration_set import (
     CalibrationItem,
@@ -85,7 +85,7 @@ def judge_calibrate(
         remember(found)
     if plot is not None:
         rows = {flaw: figures.pairs_right for flaw, figures in found.by_flaw.items()}
-        plot.write_text(bars(rows, "share of pairs told right", least=TRUSTED_PAIRS))
+        write_file(plot, bars(rows, "share of pairs told right", least=TRUSTED_PAIRS))
         talk().print(f"drawn: {plot}", soft_wrap=True)
     agreement = human_agreement(found.readings, people) if people else None
     if as_json:

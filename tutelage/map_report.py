@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from tutelage.console import result, result_json, result_table, talk
+from tutelage.console import result, result_json, result_table, talk, write_file
 from tutelage.environments import Environment, EnvironmentFault, load_environment, nearest
 from tutelage.graphs.coverage import Coverage
 from tutelage.graphs.events import RunStarted
@@ -85,7 +85,7 @@ def show_map(
     """Read a run's map and show it; write the files asked for.
 
     Raises:
-        RunFault, EnvironmentFault: one clear sentence each.
+        RunFault, EnvironmentFault, FileFault: one clear sentence each.
     """
     drawn, environment, shown = asyncio.run(map_of_run(run, firm, arm))
     if shown:
@@ -97,7 +97,7 @@ def show_map(
             text = map_svg(drawn, clean(f"Scenario map: {environment.config.title}, {run.name}"))
         else:
             text = drawn.graphml()
-        path.write_text(text, encoding="utf-8")
+        write_file(path, text)
         talk().print(Text(f"wrote {path}"), soft_wrap=True)
     if as_json:
         result_json({"run": str(run), "environment": environment.name, **drawn.document()})

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 import tutelage
+from tutelage.console import write_file
 from tutelage.graphs.events import StrategyDecided
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary
@@ -128,9 +129,7 @@ def write_page(path: Path, template: str, **values: Any) -> None:
         loader=PackageLoader("tutelage", "."), autoescape=True, undefined=StrictUndefined
     )
     page = templates.get_template(template).render(**values)
-    partial = path.with_suffix(".part")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    write_file(path, page)
 
 
 def marked(before: str, after: str) -> list[tuple[str, bool]]:

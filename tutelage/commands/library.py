@@ -11,7 +11,7 @@ import typer
 from . import options as o
 
 if TYPE_CHECKING:
-    from tutelage.strategy_store import Library, Placement
+    from tutelage.strategy_store import Entry, Library, Placement
     from tutelage.strategy_store.compression import Size
 
 app = typer.Typer(no_args_is_help=True)
@@ -35,13 +35,35 @@ def _user() -> str:
         return "unknown"
 
 
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
+
+
+def _entries(number: int) -> str:
+    return _count(number, "entry", "entries")
+
+
+def _strategies(number: int) -> str:
+    return _count(number, "strategy", "strategies")
+
+
+def _reach(entry: Entry) -> str:
+    """Whom an entry is given to beside, or short of, those that its scenario describes."""
+    if entry.general:
+        return "(every customer) "
+    limits = [f"similarity from {entry.threshold:.2f}"] if entry.threshold is not None else []
+    if entry.unless:
+        limits.append(f"unlike {_count(len(entry.unless), 'line', 'lines')}")
+    return f"(narrowed: {', '.join(limits)}) " if limits else ""
+
+
 @app.command("list")
 def list_entries(
     library: File,
     versions: Annotated[bool, typer.Option("--versions", help="List the changes instead.")] = False,
     json: o.Json = False,
 ) -> None:
-    """List the scenarios with their strategies, or every change with its author.
+    """List the entries with their strategies, or every change with its author.
 
     Example: `tutelage library list runs/x/library.db`
     """
@@ -63,10 +85,11 @@ def list_entries(
     if json:
         result_json({"counts": counts, "entries": [entry.model_dump() for entry in entries]})
         return
-    result(", ".join(f"{count} {name}" for name, count in counts.items()))
+    told = [_entries(counts.pop("entries")), _strategies(counts.pop("strategies"))]
+    result(", ".join([*told, *(f"{count} {name}" for name, count in counts.items())]))
     for entry in entries:
         result("")
-        _line(f"{entry.id}  {entry.scenario}")
+        _line(f"{entry.id}  {_reach(entry)}{entry.scenario}")
         for strategy in entry.strategies:
             _line(f"  {strategy.id}  {strategy.status:<9} {strategy.text}")
             if uplift := strategy.uplift:
@@ -195,7 +218,8 @@ def lint(
     json: o.Json = False,
 ) -> None:
     """List what a person should look at, each with a proposal: what was measured to do harm or
-    nothing (`tutelage evaluate --ablate`), near-duplicates, contradictions.
+    nothing (`tutelage evaluate --ablate`), near-duplicates, contradictions, what goes to every customer
+    though its scenario tells of some.
 
     Example: `tutelage library lint runs/x/library.db --env airline`
     """
@@ -235,8 +259,8 @@ def approve(
     from tutelage.console import result
     from tutelage.strategy_store import Library
 
-    if not ids and not all_:
-        raise typer.BadParameter("name strategies by id, or give --all")
+    if bool(ids) == all_:
+        raise typer.BadParameter("name strategies by id or give --all, not both")
     with Library.open(library) as opened:
         count = opened.approve(None if all_ else ids, by or _user())
     result(f"{count} approved")
@@ -321,7 +345,7 @@ def split(
 
     with Library.open(library) as opened:
         new = opened.split(entry, ids, scenario, by or _user(), cues=cue or ())
-    _line(f"{new.id} holds {len(new.strategies)} strategies")
+    _line(f"{new.id} holds {_strategies(len(new.strategies))}")
 
 
 @app.command()
@@ -339,7 +363,7 @@ def merge(
 
     with Library.open(library) as opened:
         kept = opened.merge(entry, other, by or _user())
-    _line(f"{kept.id} holds {len(kept.strategies)} strategies")
+    _line(f"{kept.id} holds {_strategies(len(kept.strategies))}")
 
 
 @app.command()
@@ -423,12 +447,12 @@ def compress(
     if apply:
         result(f"now {_told(after)}")
     elif steps:
-        result(f"{len(steps)} strategies would be left out: add --apply")
+        result(f"{_strategies(len(steps))} would be left out: add --apply")
 
 
 def _told(size: Size) -> str:
     return (
-        f"{size.entries} entries, {size.strategies} strategies ({size.helping} measured to help), "
+        f"{_entries(size.entries)}, {_strategies(size.strategies)} ({size.helping} measured to help), "
         f"{size.tokens_a_turn:.0f} tokens"
     )
 
@@ -493,7 +517,7 @@ def export_library(
 
     Example: `tutelage library export runs/x/library.db --format markdown --out library.md`
     """
-    from tutelage.console import result
+    from tutelage.console import result, write_file
     from tutelage.environments import is_none
     from tutelage.strategy_store import Library
     from tutelage.strategy_store.exchange import export_text
@@ -507,7 +531,7 @@ def export_library(
     if out is None:
         result(text.rstrip("\n"), exact=True)
     else:
-        out.write_text(text, encoding="utf-8")
+        write_file(out, text)
         result(str(out))
 
 
@@ -531,9 +555,13 @@ def import_library(
     from tutelage.strategy_store import Library
     from tutelage.strategy_store.exchange import entries_of
 
-    # Read before the library is made, so that a broken file leaves no empty one behind.
+    # Read before the library is made, so that a file that is refused leaves no empty one behind.
     entries = entries_of(file, keep_status=keep_status)
     with Library.open(library, create=True) as opened:
-        opened.add_all(entries, by or _user())
-    strategies = sum(len(entry.strategies) for entry in entries)
-    result(f"{len(entries)} scenarios with {strategies} strategies")
+        added = opened.add_all(entries, by or _user())
+    told = f"added {_entries(added.entries)} and {_strategies(added.strategies)}"
+    if added.there:
+        told += f"; already there: {_strategies(added.there)}"
+    if added.another_status:
+        told += f" ({added.another_status} of another status, which was left as it was)"
+    result(told)
