@@ -9,8 +9,10 @@ import importlib.util
 import inspect
 import json
 import os
+import re
+import shlex
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +27,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
 from tutelage.environments import Environment, McpServer, Scenario, as_json
 
+from .chat_models import clean_url, redacted
 from .faults import ModelFault
 from .foreign_calls import call_foreign
 from .surrogates import mended
@@ -36,9 +39,53 @@ TOOL_SECONDS = 30.0
 MAX_RESULT = 8000
 """Characters of a result that reach the model; what is longer is cut, and says so."""
 
+_MOST_ARGUMENTS = 40
+_MOST_OF_ONE = 400
+_ACTED_ON = re.compile(r"([\s$`;|&<>(){}\"'\\]+)")
+"""What a shell acts on. It is always shown: no program shall hide behind what looks like a key."""
+_NAMES = "(?:key|token|secret|password)"
+_SECRET_COMES = re.compile(rf"-.*{_NAMES}|.*{_NAMES}:|bearer", re.IGNORECASE)
+_SECRETS = (
+    re.compile("(://)[^/]+(?=@)"),
+    re.compile(rf"({_NAMES}[=:]).+", re.IGNORECASE),
+)
+
 
 class ToolFault(ModelFault):
     """A firm's tools cannot be had, or cannot be called again as they were; str() says why."""
+
+
+def shown_server(server: McpServer) -> str:
+    """An MCP server as people are shown it: its address, or the command that starts it, without
+    passwords and keys. What is long is cut and says so. It may still hold what a terminal obeys.
+    """
+    if server.url:
+        return clean_url(server.url)
+    words = [server.command, *_without_secrets(server.args[:_MOST_ARGUMENTS])]
+    more = len(server.args) - _MOST_ARGUMENTS
+    return shlex.join(words) + (f" ... ({more} more arguments)" if more > 0 else "")
+
+
+def _without_secrets(arguments: Sequence[str]) -> Iterator[str]:
+    comes = False
+    for argument in arguments:
+        parts = _ACTED_ON.split(argument)
+        for place, part in enumerate(parts):
+            if place % 2:
+                comes = comes and not part.strip(" \t\"'")
+            elif part:
+                secret = comes and not part.startswith("-")
+                comes = _SECRET_COMES.fullmatch(part) is not None
+                parts[place] = "***" if secret else _unnamed(redacted(part))
+        shown = "".join(parts)
+        more = len(shown) - _MOST_OF_ONE
+        yield shown if more <= 0 else f"{shown[:_MOST_OF_ONE]}... ({more} more characters)"
+
+
+def _unnamed(part: str) -> str:
+    for secret in _SECRETS:
+        part = secret.sub(r"\1***", part)
+    return part
 
 
 @dataclass
@@ -245,7 +292,7 @@ async def _served(environment: Environment, scenario: Scenario) -> AsyncIterator
 @asynccontextmanager
 async def _named_faults(server: McpServer, session: Any) -> AsyncIterator[Any]:
     """A session whose failures name the server, not the plumbing."""
-    where = server.url or " ".join([server.command, *server.args])
+    where = shown_server(server)
     try:
         async with AsyncExitStack() as stack:
             yield await _in_time(stack.enter_async_context(session))
@@ -257,7 +304,8 @@ async def _named_faults(server: McpServer, session: Any) -> AsyncIterator[Any]:
             cause = cause.exceptions[0]
         if isinstance(cause, ModelFault):
             raise cause from error
-        raise ToolFault(f"the MCP server `{where}` does not answer: {cause}") from error
+        said = redacted(str(cause))
+        raise ToolFault(f"the MCP server `{where}` does not answer: {said}") from error
 
 
 async def _in_time(answer: Awaitable[T]) -> T:

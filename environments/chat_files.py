@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import re
@@ -50,14 +51,21 @@ class Chat:
 
 @dataclass
 class _Reading:
-    """What was read so far: chats, what is broken, what was left aside."""
+    """What was read so far: chats, what is broken, what was not read."""
 
     path: Path
     chats: list[Chat] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    document: Problem | None = None
+    """Says that the file seems to be one JSON value, where it begins as one."""
+    unread: list[Problem] = field(default_factory=list)
 
     def broken(self, line: int, message: str, **details: Any) -> None:
         self.problems.append(Problem(self.path, message, line, **details))
+
+    def full(self, line: int) -> None:
+        message = f"holds more than {MAX_CHATS:,} chats; what follows is not read"
+        self.unread.append(Problem(self.path, message, line))
 
 
 def read_chats(
@@ -79,7 +87,7 @@ def read_chats(
         skip_broken: leave broken lines out instead of refusing the file.
 
     Returns:
-        The chats in order, and what was left out.
+        The chats in order, MAX_CHATS of them at most, and what was left out.
 
     Raises:
         EnvironmentFault: where the file cannot be read, a column is missing (exit code 2), nothing
@@ -98,6 +106,8 @@ def read_chats(
     except OSError as error:
         message = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
         raise EnvironmentFault([Problem(path, f"{message}: {error.strerror}")], 2) from error
+    if reading.document and not (skip_broken and reading.chats):
+        raise EnvironmentFault([reading.document])
     if reading.problems and not skip_broken:
         shown = reading.problems[:MOST_PROBLEMS]
         rest = len(reading.problems) - len(shown)
@@ -109,18 +119,25 @@ def read_chats(
         raise EnvironmentFault([*shown, hint])
     if not reading.chats:
         raise fault(path, "holds no chat with a customer's line", expected="at least one")
-    return reading.chats, reading.problems
+    return reading.chats, [*reading.unread, *reading.problems]
 
 
 def _read_jsonl(file: IO[bytes], reading: _Reading) -> None:
+    begun = False
     for number, raw in _lines(file):
         if raw is None:
             reading.broken(number, f"is longer than {MAX_LINE_BYTES:,} bytes")
             continue
+        raw = raw.removeprefix(codecs.BOM_UTF8)
         if not raw.strip():
             continue
+        if not begun:
+            begun, reading.document = True, _document(reading.path, number, raw.strip())
+        if len(reading.chats) >= MAX_CHATS:
+            reading.full(number)
+            return
         try:
-            value = json.loads(raw.decode("utf-8-sig"))
+            value = json.loads(raw.decode())
         except UnicodeDecodeError:
             reading.broken(number, "is not UTF-8", expected="UTF-8 text")
             continue
@@ -131,8 +148,15 @@ def _read_jsonl(file: IO[bytes], reading: _Reading) -> None:
             reading.broken(number, "is broken JSON: a number too long, or nested too deep")
             continue
         _take(number, _messages(number, value, reading), reading)
-        if len(reading.chats) >= MAX_CHATS:
-            return
+
+
+def _document(path: Path, number: int, first: bytes) -> Problem | None:
+    """What a file is that begins with this line, where that is one JSON value and no JSONL."""
+    if not first.startswith(b"[") and first != b"{":
+        return None
+    what, lines = ("a JSON array", ".[]") if first != b"{" else ("JSON over many lines", ".")
+    expected = f"one chat a line (JSONL), as `jq -c '{lines}'` writes it"
+    return Problem(path, f"begins {what}", number, expected=expected)
 
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
@@ -215,6 +239,9 @@ def _read_csv(file: IO[str], columns: Columns, reading: _Reading) -> None:
 def _header(file: IO[str], path: Path) -> tuple[str, list[str]]:
     """The delimiter, and the columns' names."""
     head = file.readline(MAX_LINE_BYTES)
+    expected = "a line with the columns' names, then a row for each spoken line"
+    if not head:
+        raise fault(path, "is empty", expected=expected)
     if len(head) == MAX_LINE_BYTES and not head.endswith("\n"):
         raise fault(path, f"is longer than {MAX_LINE_BYTES:,} characters", line=1)
     if _NO_UTF8.search(head):
@@ -224,7 +251,10 @@ def _header(file: IO[str], path: Path) -> tuple[str, list[str]]:
         header = next(csv.reader([head], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise fault(path, f"is broken CSV: {error}", line=1) from error
-    return delimiter, [name.strip() for name in header]
+    names = [name.strip() for name in header]
+    if not any(names):
+        raise fault(path, "names no columns", line=1, expected=expected)
+    return delimiter, names
 
 
 def _places(names: Sequence[str], columns: Columns, path: Path) -> list[int]:
@@ -243,8 +273,16 @@ def _places(names: Sequence[str], columns: Columns, path: Path) -> list[int]:
         for option, name in wanted.items()
         if name not in names
     ]  # fmt: skip
-    if missing:
-        raise EnvironmentFault(missing, 2)
+    twice = [
+        Problem(
+            path, f"has {names.count(name)} columns {name!r}", 1,
+            expected=f"one, or {option} with another",
+        )
+        for option, name in wanted.items()
+        if names.count(name) > 1
+    ]  # fmt: skip
+    if missing or twice:
+        raise EnvironmentFault([*missing, *twice], 2)
     return [names.index(name) for name in wanted.values()]
 
 
@@ -286,10 +324,11 @@ def _read_rows(
         if speaker is None:
             unknown.setdefault(said_by, number)
             continue
+        if chat not in rows and len(rows) >= MAX_CHATS:
+            reading.full(number)
+            break
         rows.setdefault(chat, []).append((speaker, text))
         lines.setdefault(chat, number)
-        if len(rows) > MAX_CHATS:
-            break
     for number in list(unknown.values())[:MOST_PROBLEMS]:
         reading.broken(
             number, "the speaker is neither a customer nor an agent by name", field=columns.speaker,

@@ -153,7 +153,7 @@ def import_chats(
     splits: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     later = 0
     for position, chat in enumerate(masked):
-        made = [_scenario(chat, path.name, None), *_states(chat, path.name, states)]
+        made = [_scenario(chat, None), *_states(chat, states)]
         later += len(made) - 1
         for scenario in made:
             scenarios[scenario["id"]] = scenario
@@ -217,7 +217,7 @@ def _style(lines: Sequence[str]) -> str:
     return f"{length}_{mood}"
 
 
-def _scenario(chat: _Masked, source: str, begins: int | None) -> dict[str, Any]:
+def _scenario(chat: _Masked, begins: int | None) -> dict[str, Any]:
     """A scenario of a chat: from its beginning, or with `begins` lines of history."""
     told = [line for line in chat.customer if not _CLOSING.match(line)] or chat.customer
     situation = cut(" ".join(told), 700)
@@ -234,7 +234,8 @@ def _scenario(chat: _Masked, source: str, begins: int | None) -> dict[str, Any]:
         "facts": {fact.strip("[]"): fact for fact in facts},
         "personas": [chat.style],
         "source": "chat",
-        "origin": f"the chat that begins in line {chat.line} of {source}, masked",
+        # Without the file's name, which may be the customer's.
+        "origin": f"the chat that begins in line {chat.line} of the file, masked",
     }
     if begins is None:
         return {**scenario, "opening": opening}
@@ -247,16 +248,14 @@ def _scenario(chat: _Masked, source: str, begins: int | None) -> dict[str, Any]:
     }
 
 
-def _states(chat: _Masked, source: str, most: int) -> list[dict[str, Any]]:
+def _states(chat: _Masked, most: int) -> list[dict[str, Any]]:
     """The last customer lines after the first that the agent answered and that are no goodbye."""
     found = [
         position + 1
         for position, turn in enumerate(chat.turns[:-1])
         if position and turn.speaker == "customer" and not _CLOSING.match(turn.text)
     ]
-    return [
-        _scenario(chat, source, begins) for begins in found[len(found) - min(most, len(found)) :]
-    ]
+    return [_scenario(chat, begins) for begins in found[len(found) - min(most, len(found)) :]]
 
 
 def _split(position: int, chats: int) -> str:

@@ -26,7 +26,11 @@ class EnvironmentConfig(Strict):
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="The folder's name.")
     title: str = Field(min_length=2, description="The firm's name as customers know it.")
     sells: str = Field(min_length=3, description="What the firm sells, in one line.")
-    language: str = Field("en", pattern=r"^[a-z]{2}(-[A-Z]{2})?$")
+    language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2}(-[A-Z]{2})?$",
+        description="What is spoken at the desk: en, pt-BR.",
+    )
     agent: str = Field(
         "a customer service agent", description="Who the student is at this firm's desk."
     )
@@ -45,7 +49,9 @@ class EnvironmentConfig(Strict):
         description="The YAML or JSON file with the state in which every dialogue begins.",
     )
     tool_calls: int = Field(8, ge=1, le=50, description="Tool calls at most in one turn.")
-    rubric: list[RubricItem] = Field(min_length=1)
+    rubric: list[RubricItem] = Field(
+        min_length=1, description="What a good dialogue shows, in every scenario."
+    )
     splits: dict[Split, list[str]] = Field(
         description="Scenario ids by split; every scenario stands in exactly one."
     )

@@ -5,6 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+MOST_SHOWN = 80
+"""Characters of a value that an error shows; what it is about is known by its line."""
+
+
+def short(text: str, most: int = MOST_SHOWN) -> str:
+    """The beginning of a text, which says so where there is more."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def shown(value: object) -> str:
+    """A value of a file as an error quotes it."""
+    return repr(short(value)) if isinstance(value, str) else short(repr(value))
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -25,12 +38,14 @@ class Problem:
         """Render as `file:line: field: what is wrong; expected ...; did you mean ...?`."""
         place = f"{self.path}:{self.line}" if self.line else str(self.path)
         text = (
-            f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+            f"{place}: {short(self.field, 2 * MOST_SHOWN)}: {self.message}"
+            if self.field
+            else f"{place}: {self.message}"
         )
         if self.expected:
             text += f"; expected {self.expected}"
         if self.nearest:
-            text += f"; did you mean {self.nearest!r}?"
+            text += f"; did you mean {shown(self.nearest)}?"
         return text
 
 

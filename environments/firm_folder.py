@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import yaml
 
 from .environment import EnvironmentConfig
-from .faults import EnvironmentFault, fault
-from .loading import load_environment, parse_yaml, read_text
+from .faults import EnvironmentFault, Problem, fault
+from .loading import load_environment, parse_yaml, read_text, refuse_bundled
 from .scenario import Scenario
+from .surrogates import mended
 
 
 def write_firm(
@@ -35,7 +36,7 @@ def write_firm(
         config: what environment.yaml shall hold.
         policy: the text of policy.md.
         personas, scenarios: what each file shall hold, by name.
-        handbook: a folder of handbook files to copy, if any.
+        handbook: a folder whose handbook files (*.md) to take, if any.
         tools: the text of tools.py, if any.
 
     Raises:
@@ -46,23 +47,25 @@ def write_firm(
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
-        raise fault(target, f"cannot be written: {_why(error)}") from error
+        raise fault(target, f"cannot be written: {disk_says(error)}") from error
     try:
-        (staging / "policy.md").write_text(policy, encoding="utf-8")
+        _write(staging / "policy.md", policy)
         write_yaml(staging / "environment.yaml", config)
         if tools:
-            (staging / "tools.py").write_text(tools, encoding="utf-8")
+            _write(staging / "tools.py", tools)
         for kind, values in (("personas", personas), ("scenarios", scenarios)):
             (staging / kind).mkdir()
             for id_, value in values.items():
                 write_yaml(staging / kind / f"{id_}.yaml", value)
         if handbook is not None and handbook.is_dir():
-            shutil.copytree(handbook, staging / "handbook")
+            (staging / "handbook").mkdir()
+            for path in handbook.glob("*.md"):
+                _write(staging / "handbook" / path.name, read_text(path))
         _check(staging, target)
         staging.chmod(0o755)
         staging.rename(target)
     except OSError as error:
-        raise fault(target, f"cannot be written: {_why(error)}") from error
+        raise fault(target, f"cannot be written: {disk_says(error)}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -71,6 +74,7 @@ def add_scenarios(source: Path, target: Path, scenarios: Sequence[Scenario]) -> 
     """Add training scenarios to a firm, in place or in a copy of it.
 
     The files of the firm keep their comments: of environment.yaml only the list of split train grows.
+    A copy has what `copy_firm` copies.
 
     Args:
         source: the firm's folder.
@@ -78,21 +82,30 @@ def add_scenarios(source: Path, target: Path, scenarios: Sequence[Scenario]) -> 
         scenarios: what to add; their ids must be new.
 
     Raises:
-        EnvironmentFault: where the target is there already, cannot be written, or what was written
-            is no valid firm. Nothing half-made stays behind.
+        EnvironmentFault: where the target is there already, is bundled, cannot be written, the firm
+            to copy holds a link that leads out of it, or what was written is no valid firm. Nothing
+            half-made stays behind.
     """
+    refuse_bundled(target)
     in_place = target.exists() and source.resolve() == target.resolve()
     if target.exists() and not in_place:
         raise fault(target, "is there already; nothing was changed", expected="a new folder")
+    if in_place and (source / "scenarios").is_symlink():
+        expected = "the folder itself in its place, or a new firm"
+        raise fault(source / "scenarios", "is a link; nothing was changed", expected=expected)
+    # Links that lead out of a firm lead to the same place from beside it.
+    home = (target.resolve() if in_place else target).parent
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        home.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=home))
     except OSError as error:
-        raise fault(target, f"cannot be written: {_why(error)}") from error
+        raise fault(target, f"cannot be written: {disk_says(error)}") from error
     try:
-        shutil.copytree(source, staging, dirs_exist_ok=True)
+        copy_firm(source, staging, links_out=in_place)
         head = staging / "environment.yaml"
-        head.write_text(_with_train(head, [one.id for one in scenarios]), encoding="utf-8")
+        text = _with_train(head, [one.id for one in scenarios])
+        head.unlink()
+        _write(head, text)
         added = [staging / "scenarios" / f"{one.id}.yaml" for one in scenarios]
         for path, one in zip(added, scenarios, strict=True):
             write_yaml(path, one.model_dump(exclude_defaults=True))
@@ -105,9 +118,71 @@ def add_scenarios(source: Path, target: Path, scenarios: Sequence[Scenario]) -> 
             staging.chmod(0o755)
             staging.rename(target)
     except OSError as error:
-        raise fault(target, f"cannot be written: {_why(error)}") from error
+        raise fault(target, f"cannot be written: {disk_says(error)}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def copy_firm(source: Path, target: Path, *, links_out: bool = False) -> None:
+    """Copy what lies in a firm's folder except hidden files, caches, `runs` and pipes. A link stays one,
+    and the copy may be written.
+
+    Args:
+        source: the firm's folder.
+        target: the folder to make, or to fill.
+        links_out: whether links that lead out of the firm are copied, too.
+
+    Raises:
+        EnvironmentFault: where a link leads out of the firm and `links_out` is not set; nothing is
+            copied then.
+        OSError: where the disk does not have it; `disk_says` tells why.
+    """
+    if not links_out and (leading_out := list(_links_out(source))):
+        raise EnvironmentFault(leading_out)
+    shutil.copytree(source, target, symlinks=True, ignore=_no_part_of_it, dirs_exist_ok=True)
+    # An installed package may be read-only, and with it every file that was copied.
+    for path in (target, *target.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | 0o200)
+
+
+def disk_says(error: OSError) -> str:
+    """Why something could not be written; copytree gathers it file by file, as (from, to, why)."""
+    return str(error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror)
+
+
+def _no_part_of_it(folder: str, names: list[str]) -> set[str]:
+    """What lies in a firm's folder and does not belong to the firm."""
+    return {
+        name
+        for name in names
+        if name.startswith(".")
+        or name in ("__pycache__", "runs")
+        or name.endswith(".pyc")
+        or _is_pipe(Path(folder, name))
+    }
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether it is neither a link nor a file nor a folder."""
+    return not (path.is_symlink() or path.is_file() or path.is_dir())
+
+
+def _links_out(source: Path) -> Iterator[Problem]:
+    """The links of a firm that would lead elsewhere from a copy of it, or that leave the firm."""
+    for folder, below, files in os.walk(source):
+        left_out = _no_part_of_it(folder, [*below, *files])
+        below[:] = [name for name in below if name not in left_out]
+        for name in (*below, *files):
+            path = Path(folder, name)
+            if name in left_out or not path.is_symlink():
+                continue
+            leads = os.readlink(path)
+            place = os.path.normpath(path.parent.relative_to(source) / leads)
+            within = path.resolve().is_relative_to(source.resolve())
+            if os.path.isabs(leads) or place.split(os.sep)[0] == ".." or not within:
+                expected = "the file itself in its place"
+                yield Problem(path, "is a link that leads out of the firm", expected=expected)
 
 
 def _check(staging: Path, target: Path) -> None:
@@ -124,11 +199,6 @@ def _check(staging: Path, target: Path) -> None:
             ],
             error.exit_code,
         ) from error
-
-
-def _why(error: OSError) -> str:
-    """What the disk said; copytree gathers it file by file, as (from, to, why)."""
-    return str(error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror)
 
 
 def _with_train(head: Path, ids: Sequence[str]) -> str:
@@ -166,6 +236,14 @@ def _at(node: yaml.Node | None, key: str) -> yaml.Node | None:
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
-    """Write one file of a firm."""
-    text = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=100)
-    path.write_text(text, encoding="utf-8")
+    """Write one file of a firm, which must not be there yet."""
+    _write(
+        path, yaml.safe_dump(mended(dict(value)), sort_keys=False, allow_unicode=True, width=100)
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    # What a person typed or a file is called may hold what UTF-8 cannot. A link that lies in the
+    # place is not followed.
+    with path.open("x", encoding="utf-8") as file:
+        file.write(mended(text))

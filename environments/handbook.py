@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .faults import EnvironmentFault, Problem
+from .faults import EnvironmentFault, Problem, shown
 
 _FIELD = re.compile(r"^(?P<key>When|Do|Example|Source):\s*(?P<text>.+)$")
 
@@ -45,7 +45,11 @@ def parse_handbook(path: Path, text: str) -> list[Tactic]:
         for key in missing:
             problems.append(
                 Problem(
-                    path, f"tactic {id_!r} has no {key!r} line", line, id_, f"a line `{key}: ...`"
+                    path,
+                    f"tactic {shown(id_)} has no {key!r} line",
+                    line,
+                    id_,
+                    f"a line `{key}: ...`",
                 )
             )
         if not missing:
@@ -70,7 +74,7 @@ def parse_handbook(path: Path, text: str) -> list[Tactic]:
                 problems.append(
                     Problem(
                         path,
-                        f"heading {line[3:]!r} names no tactic",
+                        f"heading {shown(line[3:])} names no tactic",
                         number,
                         "",
                         "`## short_id: Title`",

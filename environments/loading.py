@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import os
+import stat
 import types
 from collections.abc import Collection, Iterable, Sequence
 from importlib import resources
@@ -13,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from rapidfuzz import process
 
 from .environment import Environment, EnvironmentConfig
-from .faults import EnvironmentFault, Problem, fault
+from .faults import MOST_SHOWN, EnvironmentFault, Problem, fault, short, shown
 from .handbook import Tactic, parse_handbook
 from .persona import Persona
 from .plain_yaml import read_yaml
@@ -56,6 +59,29 @@ def bundled_names() -> list[str]:
     return sorted(p.parent.name for p in bundled_path().glob("*/environment.yaml"))
 
 
+def bundled_firm(path: Path) -> str:
+    """The bundled firm that a folder or file on disk belongs to; "" for what is not bundled."""
+    home, place = bundled_path().resolve(), path.resolve()
+    return place.relative_to(home).parts[0] if home in place.parents else ""
+
+
+def refuse_bundled(path: Path) -> None:
+    """Refuse to write into a firm that comes with tutelage.
+
+    Args:
+        path: the firm's folder, or a file of it.
+
+    Raises:
+        EnvironmentFault: where it is bundled; says how to get a copy.
+    """
+    if name := bundled_firm(path):
+        raise fault(
+            Path(name),
+            "comes with tutelage and is not changed; a copy of your own: "
+            f"`tutelage env new mine --like {name}`",
+        )
+
+
 def find_environment(name_or_folder: str | Path) -> Path:
     """The folder of a firm, given a bundled firm's name or a folder.
 
@@ -80,24 +106,38 @@ def find_environment(name_or_folder: str | Path) -> Path:
 
 
 def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
-    """Read a UTF-8 file of at most so many bytes.
+    """Read a UTF-8 file of at most so many bytes, without a byte order mark.
 
     Raises:
-        EnvironmentFault: where it is missing, too large, unreadable or not UTF-8.
+        EnvironmentFault: where it is missing, no plain file (a pipe, a device), too large, unreadable
+            or not UTF-8.
     """
     try:
-        if path.stat().st_size > most:
-            raise fault(path, f"is larger than {most:,} bytes")
-        return path.read_text(encoding="utf-8")
+        with open(path, "rb", opener=_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise fault(path, "is no plain file", expected="a file of text")
+            data = file.read(most + 1)
     except FileNotFoundError as error:
         raise fault(path, "is missing", expected="a file") from error
-    except UnicodeDecodeError as error:
-        raise fault(path, f"is not UTF-8 (byte {error.start})", expected="UTF-8 text") from error
     except OSError as error:
         raise fault(path, f"cannot be read: {error.strerror}") from error
+    if len(data) > most:
+        raise fault(path, f"is larger than {most:,} bytes")
+    try:
+        text = data.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8 (byte {error.start + len(data) - len(error.object)})"
+        raise fault(path, message, line=line, expected="UTF-8 text") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _line_at(node: yaml.Node | None, location: Sequence[str | int]) -> int | None:
+def _at_once(name: str, flags: int) -> int:
+    # Whoever opens a pipe waits for its other end, and a firm may hold one.
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def line_at(node: yaml.Node | None, location: Sequence[str | int]) -> int | None:
     """The line of the value a pydantic location points at, or of its nearest parent."""
     line = node.start_mark.line + 1 if node else None
     for step in location:
@@ -166,13 +206,18 @@ def parse_yaml(path: Path, text: str, model: type[M]) -> M:
 def _plain(path: Path, text: str) -> tuple[yaml.Node | None, dict[Any, Any]]:
     """The mapping that a YAML or JSON file holds, with its tree for line numbers."""
     try:
-        data, node = read_yaml(text)
+        data, node = read_yaml(text, alone="strict")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
-        raise fault(path, f"is broken YAML: {error.problem}", line=line) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise fault(path, f"is broken YAML: {error}") from error
+        message = f"is broken YAML: {short(str(error.problem), 4 * MOST_SHOWN)}"
+        raise fault(path, message, line=line) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"is broken YAML: holds {text[error.position]!a}, which no YAML takes"
+        raise fault(path, message, line=line) from error
+    except RecursionError as error:
+        raise fault(path, "is broken YAML: is nested too deeply") from error
     if not isinstance(data, dict):
         raise fault(path, "holds no fields", line=1, expected="`field: value` lines")
     return node, data
@@ -204,13 +249,16 @@ def _problem(path: Path, node: yaml.Node | None, model: type[BaseModel], error: 
     elif error["type"] in ("literal_error", "union_tag_invalid"):
         context = error["ctx"]
         expected = context.get("expected") or context.get("expected_tags", "")
-        given = str(context.get("tag") or error["input"])
-        message = f"{given!r} is not valid here"
-        close = nearest(given, [e.strip(" '") for e in expected.replace(" or ", ",").split(",")])
-    elif not isinstance(error["input"], dict | list):
-        message = f"{message} (found {error['input']!r})"
+        given = context.get("tag") or error["input"]
+        message = f"{shown(given)} is not valid here"
+        close = nearest(
+            str(given), [e.strip(" '") for e in expected.replace(" or ", ",").split(",")]
+        )
+    # What leads to a server may hold a password or a key.
+    elif location[:1] != ("mcp",) and not isinstance(error["input"], dict | list):
+        message = f"{message} (found {shown(error['input'])})"
     return Problem(
-        path, message, _line_at(node, location), ".".join(map(str, location)), expected, close
+        path, message, line_at(node, location), ".".join(map(str, location)), expected, close
     )
 
 
@@ -252,7 +300,11 @@ def load_environment(name_or_folder: str | Path) -> Environment:
             if persona.name != path.stem:
                 problems.append(
                     Problem(
-                        path, f"{persona.name!r} differs from the file's name", 1, "name", path.stem
+                        path,
+                        f"{shown(persona.name)} differs from the file's name",
+                        1,
+                        "name",
+                        path.stem,
                     )
                 )
     scenarios: dict[str, Scenario] = {}
@@ -262,7 +314,10 @@ def load_environment(name_or_folder: str | Path) -> Environment:
             if scenario.id in scenarios:
                 problems.append(
                     Problem(
-                        path, f"{scenario.id!r} stands in {places[scenario.id].name} too", 1, "id"
+                        path,
+                        f"{shown(scenario.id)} stands in {places[scenario.id].name} too",
+                        1,
+                        "id",
                     )
                 )
             scenarios[scenario.id], places[scenario.id] = scenario, path
@@ -325,22 +380,24 @@ def _cross_problems(
     seen: dict[str, str] = {}
     for split, ids in config.splits.items():
         for index, id_ in enumerate(ids):
-            place = (head, _line_at(node, ("splits", split, index)), f"splits.{split}.{index}")
+            place = (head, line_at(node, ("splits", split, index)), f"splits.{split}.{index}")
             if id_ not in scenarios and id_ not in broken:
                 problems.append(_unknown(*place, id_, "scenario", scenarios))
             elif id_ in seen:
                 problems.append(
-                    Problem(place[0], f"{id_!r} is in split {seen[id_]!r} too", place[1], place[2])
+                    Problem(
+                        place[0], f"{shown(id_)} is in split {seen[id_]!r} too", place[1], place[2]
+                    )
                 )
             seen[id_] = split
     for index_split, ids in config.splits.items():
         for index, id_ in enumerate(ids):
             made = scenarios.get(id_)
             if made and made.source == "generated" and index_split != "train":
-                line = _line_at(node, ("splits", index_split, index))
+                line = line_at(node, ("splits", index_split, index))
                 field = f"splits.{index_split}.{index}"
                 problems.append(
-                    Problem(head, f"{id_!r} was generated", line, field, "it in split train")
+                    Problem(head, f"{shown(id_)} was generated", line, field, "it in split train")
                 )
     for id_ in sorted(scenarios.keys() - seen.keys()):
         problems.append(Problem(places[id_], "is in no split of environment.yaml", 1, "id"))
@@ -348,8 +405,10 @@ def _cross_problems(
     shared = [item.id for item in config.rubric]
     for index, item_id in enumerate(shared):
         if item_id in shared[:index]:
-            line = _line_at(node, ("rubric", index, "id"))
-            problems.append(Problem(head, f"{item_id!r} stands twice", line, f"rubric.{index}.id"))
+            line = line_at(node, ("rubric", index, "id"))
+            problems.append(
+                Problem(head, f"{shown(item_id)} stands twice", line, f"rubric.{index}.id")
+            )
     for id_, scenario in scenarios.items():
         path = places[id_]
         tree = yaml.compose(read_text(path), Loader=yaml.SafeLoader)
@@ -359,7 +418,7 @@ def _cross_problems(
         ):
             for index, name in enumerate(names):
                 if name not in valid and not broken & {name, "policy" if field == "rules" else ""}:
-                    line = _line_at(tree, (field, index))
+                    line = line_at(tree, (field, index))
                     problems.append(
                         _unknown(path, line, f"{field}.{index}", name, field[:-1], valid)
                     )
@@ -367,8 +426,10 @@ def _cross_problems(
         for index, item_id in enumerate(own):
             told = "is an item of the firm" if item_id in shared else "stands twice"
             if item_id in shared or item_id in own[:index]:
-                line = _line_at(tree, ("rubric", index, "id"))
-                problems.append(Problem(path, f"{item_id!r} {told}", line, f"rubric.{index}.id"))
+                line = line_at(tree, ("rubric", index, "id"))
+                problems.append(
+                    Problem(path, f"{shown(item_id)} {told}", line, f"rubric.{index}.id")
+                )
     return problems
 
 
@@ -405,12 +466,12 @@ def _unknown(
     path: Path, line: int | None, field: str, name: str, kind: str, valid: Iterable[str]
 ) -> Problem:
     valid = list(valid)
-    shown = ", ".join(valid[:12]) + (", ..." if len(valid) > 12 else "")
+    some = ", ".join(map(short, valid[:12])) + (", ..." if len(valid) > 12 else "")
     return Problem(
         path,
-        f"{name!r} is no {kind} of this firm",
+        f"{shown(name)} is no {kind} of this firm",
         line,
         field,
-        f"one of {shown}",
+        f"one of {some}",
         nearest(name, valid),
     )

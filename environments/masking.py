@@ -52,11 +52,19 @@ _AMOUNT = regex.compile(
 """What stays though it holds digits: amounts of money, times of day, shares. In "123456 EUR 45" the
 first number is none: the currency belongs to the second."""
 _SHORT = regex.compile(
-    r"\d{1,3}(?:st|nd|rd|th|h|hrs?|am|pm|kg|g|km|m|cm|mm|gb|mb|mbit|x|k|min|d)?", regex.IGNORECASE
+    r"\d{1,3}(?:st|nd|rd|th|h|hrs?|am|pm|kg|g|km|m|cm|mm|gb|mb|mbit|x|k|min|d)?"
+    r"|\d{1,3}\s?[–—]\s?\d{1,3}|\d{1,2}\s?\p{Pd}\s?\d{1,2}",
+    regex.IGNORECASE,
 )
-_TOP = r"(?:com|org|net|io|eu|info|biz|shop|store|app|co|uk|us|de|fr|es|it|nl|at|ch|ca|au|in)"
+"""Short numbers, and ranges of them: 10-14 days, 100–200 euros. 555-123 may be a telephone's."""
+_TOP = (
+    r"(?:com|org|net|io|eu|info|biz|shop|store|app|co|uk|us|de|fr|es|it|nl|at|ch|ca|au|in|me|ly|dev|ai|"
+    r"gg|tv|xyz|online|site|blog|cloud|be|br|cn|cz|dk|fi|gr|hu|ie|jp|mx|nz|pl|pt|ro|ru|se|tr|ua|za)"
+)
 _LINK = regex.compile(
-    rf"\b(?:https?://|www\.)\S+|\b(?:[\w-]{{1,63}}\.){{1,5}}{_TOP}\b(?:/\S*)?", regex.IGNORECASE
+    r"\b(?:https?://|www\.)\S+"
+    rf"|\b(?:[\w-]{{1,63}}\.){{1,5}}(?:\p{{L}}{{2,24}}/\S+|{_TOP}\b(?:/\S*)?)",
+    regex.IGNORECASE,
 )
 """Presidio's own pattern for links takes seconds on a line of dots."""
 _PART = r"[\w%+'’-]++"
@@ -73,16 +81,43 @@ _MAIL = regex.compile(
 )
 """Mail addresses as people write them who know that machines read: anna (at) example dot com. With
 spaces around a plain @ only before a domain: dinner is @ noon."""
-_LONG_NUMBER = regex.compile(r"\+?\d(?:[\s()./-]{0,2}\d){3,}")
+_LONG_NUMBER = regex.compile(r"\+?\d(?:[\s()./·\p{Pd}]{0,2}\d){3,}")
 _CODE = regex.compile(r"\b(?=[\w/-]*\d)(?=[\w/-]*\p{L})[\w/-]*\w")
 _AFTER_CUE = regex.compile(
     r"\b(?:pin|cvv|cvc|code|password|passcode|pass|number|no|nr|id|account|ref(?:erence)?|zip|postcode|"
     r"born|dob|birthday)\b[\s.:#=]*+(?:(?:is|was|on)\b[\s.:#=]*+)?(?P<it>[^\s\d]{0,20}\d(?:\S*\w)?)",
     regex.IGNORECASE,
 )
-_PASSWORD = regex.compile(
-    r"\b(?:password|passwort|passcode|secret)\b\s*(?:is|was|:|=)++\s*(?P<it>\S+)", regex.IGNORECASE
+_MONTH = (
+    r"(?:jan|f[eé][bv]|m[aä]r|mrz|a[pvb]r|ma[iyjg]|mei|ju[nil]|giu|lug|aug|ao[uû]|ago|sep|set|o[ck]t|ott|"
+    r"outu|nov|d[eé][cz]|dic|ene|gen)\p{L}*+\.?"
 )
+_OF_BIRTH = (
+    r"(?:[\s:,;=(#-]|['’]s\b"
+    r"|\b(?:is|was|on|in|the|of|date|year|a|à|am|el|en|le|il|der|den|es|ist|war|\p{L}+day)\b)*+"
+)
+_BORN = regex.compile(
+    r"\b(?:(?:d\.?o\.?b|geb)\b\.?|(?:born|birth\w*|b-?day|geboren|geburts\w+|n[ée]e?s?|"
+    rf"nac[ií](?!on)\w*|nasc\w+|nat[oaie]|naissance)\b){_OF_BIRTH}"
+    rf"(?:(?<=\b(?:in|en|à|a)\s)\p{{L}}++(?:\s\p{{L}}++)?{_OF_BIRTH})??"
+    rf"(?P<it>(?:\d{{1,2}}(?:st|nd|rd|th|er|o|\.)?[\s/-]*+(?:(?:of|de|di)\s+)?{_MONTH}"
+    rf"|{_MONTH}[\s,/-]*+(?:the\s+)?\d{{1,4}}(?:st|nd|rd|th)?\b)"
+    r"(?:[\s,/-]*+(?:del?\s+|of\s+)?['’]?\d{2,4}\b(?![:%]))?"
+    r"|\d{1,4}[./-]\d{1,2}\b(?:[./-]\d{2,4}\b)?|\d{1,2}(?:st|nd|rd|th)\b)",
+    regex.IGNORECASE,
+)
+"""Between the word and the date stand only words such as "is on the", or a place: "it's my birthday so i
+fly on 3 may" tells when somebody travels."""
+_FOR_ACCESS = r"(?:pass(?:word|wort|code|phrase)|kennwort|secret|contraseña|mot de passe)"
+_PASSWORD = regex.compile(
+    rf"\b(?:(?P<sure>{_FOR_ACCESS}\s*(?:(?:is|was|lautet)\b\s*)?[:=]++)|{_FOR_ACCESS}\s+(?:is|was|lautet)\b"
+    rf"|(?:pwd?|pass)\s*[:=]++)\s*(?P<it>\S+(?:\s+\S+){{0,5}})"
+    rf"|\b(?P<bare>pass(?:word|wort)|pwd?)\s+(?P<it>\p{{L}}{{4,}}+)(?=\s*(?:$|[.,;!?\n]))",
+    regex.IGNORECASE,
+)
+"""After the `sure` words any word is one; a `bare` one stands alone before the end of a clause."""
+_OF_PASSWORDS = regex.compile(r"(?:ed|ing|n['’]?t)$")
+"""How words end that say what became of a password: expired, missing, doesn't."""
 _LETTERS = regex.compile(
     r"\b(?:code|ref(?:erence)?|booking|reservation|confirmation|pnr|locator|account|voucher)s?\b"
     r"(?:[\s.:#=-]|\b(?:code|ref|reference|number|no|nr|id|locator|pnr|is|was|are)\b)*+"
@@ -90,15 +125,24 @@ _LETTERS = regex.compile(
     regex.IGNORECASE,
 )
 """A code without a digit, which only the words before it tell from a shouted word."""
+_OF_STREET = r"\p{L}[\p{L}'’.-]*+"
+_OF_PLACE = (
+    r"(?!(?:a|an|and|are|at|but|by|car|days?|dollars?|down|euros?|for|from|hours?|i|if|in|is|it|items?|km|"
+    r"miles?|min(?:ute)?s?|months?|more|my|not|of|on|or|our|people|pounds?|so|that|the|theme|they|this|"
+    rf"times?|to|until|up|was|we|weeks?|were|when|with|within|years?|you|your)\b){_OF_STREET}"
+)
 _STREET = regex.compile(
-    r"\b\d{1,5}\s?[a-zA-Z]?,?\s+(?:\p{L}[\p{L}'.-]*\s+){1,4}"
-    r"(?:street|st|road|rd|avenue|ave|lane|ln|drive|dr|court|ct|square|sq|boulevard|blvd|way|place|pl|"
-    r"terrace|close|crescent)\b\.?"
-    r"|\b(?:rue|avenue|via|calle|plaza|piazza)\s+(?:\p{L}[\p{L}'-]*\s*){1,4},?\s*\d{1,5}\b"
-    r"|\b\p{L}[\p{L}-]*\s?(?:straße|strasse|str\.|weg|platz|gasse|allee|ring|damm|ufer|straat|laan|gatan)"
-    r"\s+\d{1,5}\s?[a-z]?\b",
+    rf"\b\d{{1,5}}\s?[a-z]?,?\s+(?:(?:{_OF_STREET}\s+){{1,4}}"
+    r"(?:street|st|road|rd|avenue|ave|lane|ln|dr|ct|sq|boulevard|blvd|pl|terrace|crescent|grove|mews|"
+    rf"parkway|cir)|(?:the|{_OF_PLACE})\s+(?:{_OF_PLACE}\s+){{0,3}}"
+    r"(?:circle|close|court|drive|gardens|hill|park|place|square|trail|way))\b\.?"
+    r"|\b(?:(?:rue|avenue|via|calle|avenida|paseo|plaza|piazza)\s+|c/\s*)"
+    rf"(?:{_OF_PLACE}(?<!\.),?\s+){{1,4}}\d{{1,5}}\b"
+    r"|\b\p{L}[\p{L}-]*\s?(?:straße|strasse|str\.|weg|platz|markt|gasse|allee|ring|damm|ufer|straat|laan|"
+    r"gatan)\s+\d{1,5}(?:\s?[a-z])?\b",
     regex.IGNORECASE,
 )
+"""Where the last word is an everyday one, no "hours in the" stands between it and the number."""
 _NAME = r"(?P<it>(?:\p{L}[\p{L}\p{M}'’.-]*)(?:\s+\p{L}[\p{L}\p{M}'’.-]*){0,3})"
 _NAME_CUE = regex.compile(
     r"\b(?:(?P<sure>my (?:\w+ )?name(?:['’]s| is| was)|(?:last|first|sur|family|full|maiden)\s?names?"
@@ -136,10 +180,19 @@ _DESK = frozenset(
     regex.findall(
         r"\S+",
         "asap link edit cash press server valid unknown fares fee date post parts sales weeks comment "
-        "carrier sad odd fed spelled spelt misspelled speaking calling writing",
+        "carrier sad odd fed spelled spelt misspelled speaking calling writing surname incorrect "
+        "invalid reset recovery problem problems issues error screen login twice correctly anymore",
     )
 )
-"""Everyday words of chats that stand in lists of names, or where names stand."""
+"""Everyday words of chats that stand in lists of names, or where names and passwords stand."""
+_HOW = frozenset(
+    regex.findall(
+        r"\S+",
+        "bare blank brand bright bull cross fair fit fresh grand gross hasty held hell hurt junk "
+        "lucid petty sane savage sharp smart solar stark stern stout supple swift vain warmer wild wise",
+    )
+)
+"""How people and things are: last names too, but none in "i'm hurt" or "this is junk"."""
 
 
 @lru_cache(maxsize=1)
@@ -281,14 +334,19 @@ def _introduced(
 
     def named(found: Sequence[tuple[int, int]]) -> bool:
         plain = bare(text[slice(*found[0])]) if found else ""
-        return plain in first and plain not in common
+        return (plain in first or (plain in last and plain not in _HOW)) and plain not in common
 
-    spans = [span for match in _NAME_CUE.finditer(text) for span in run(match, bool(match["sure"]))]
-    for match in _I_AM.finditer(text):
+    # Overlapped, for the words after one cue may hold the next: "for mr and mrs smith".
+    spans = [
+        span
+        for match in _NAME_CUE.finditer(text, overlapped=True)
+        for span in run(match, bool(match["sure"]))
+    ]
+    for match in _I_AM.finditer(text, overlapped=True):
         found = run(match)
         if named(found) and _AFTER_I_AM.match(text, found[-1][1]):
             spans += found
-    for match in _HERE.finditer(text):
+    for match in _HERE.finditer(text, overlapped=True):
         found = run(match)
         if named(found):
             spans += found
@@ -353,8 +411,9 @@ class Masker:
             for match in pattern.finditer(text):
                 if not _SHORT.fullmatch(match[0]):
                     found.append((*match.span(), kind))
-        for pattern, kind in ((_AFTER_CUE, "number"), (_PASSWORD, "code")):
-            found += [(*match.span("it"), kind) for match in pattern.finditer(text)]
+        for pattern in (_AFTER_CUE, _BORN):
+            found += [(*match.span("it"), "number") for match in pattern.finditer(text)]
+        found += [(*span, "code") for span in self._passwords(text)]
         loud = self._loud(text)
         for match in _LETTERS.finditer(text):
             plain = match["it"].casefold()
@@ -370,6 +429,25 @@ class Masker:
             )
         ]
         return [*formed, *self._names(text)]
+
+    def _passwords(self, text: str) -> list[tuple[int, int]]:
+        """Where passwords stand: after a colon any word is one, elsewhere only an unusual one."""
+        found: list[tuple[int, int]] = []
+        for match in _PASSWORD.finditer(text):
+            start = end = match.start("it")
+            for token in regex.finditer(r"\S+", match["it"]):
+                plain = regex.sub(r"^\W+|\W+$", "", token[0]).casefold()
+                usual = plain in _common_words() or _OF_PASSWORDS.search(plain)
+                if match["bare"]:
+                    usual = usual or plain in self.ordinary
+                if usual and not (match["sure"] and end == start):
+                    break
+                end = start + token.end()
+                if not regex.fullmatch(r"\W?\p{L}+", token[0]):
+                    break  # Only words go on as a phrase: "hunter2 cant log in".
+            if end > start:
+                found.append((start, end))
+        return found
 
     def _loud(self, text: str) -> bool:
         """Whether a whole line is shouted, so that capitals tell nothing of a word."""

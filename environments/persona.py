@@ -17,7 +17,7 @@ Act = Literal[
 class AgendaAct(Strict):
     """One act of an agenda (Schatzmann and others 2007); the model words it, or rewords `says`."""
 
-    act: Act
+    act: Act = Field(description="What this line of the customer does.")
     about: str = Field("", description="What the act is about, in a few words.")
     says: str = Field(
         "", description="How this person says it, in one sentence; a weak model then keeps to it."
@@ -29,7 +29,11 @@ class Persona(Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The file's name without .yaml.")
     description: str = Field(min_length=20, description="Who this is, in one to three sentences.")
-    goal: str = Field(min_length=10, description="What this person is after in any conversation.")
+    goal: str = Field(
+        min_length=10,
+        description="What this person is after in any conversation; read where scenarios are "
+        "generated for them. In a dialogue the scenario's goal counts.",
+    )
     facts: dict[str, str] = Field(
         default_factory=dict, description="What the person knows of themselves: name, number, ..."
     )
@@ -38,12 +42,17 @@ class Persona(Strict):
     discloses: Disclosure = Field(
         "when_asked", description="When the facts come out: at_once, when_asked or reluctantly."
     )
-    language: str = Field("en", pattern=r"^[a-z]{2}(-[A-Z]{2})?$")
+    language: str = Field(
+        "en", pattern=r"^[a-z]{2}(-[A-Z]{2})?$", description="What they write in: en, pt-BR."
+    )
     stop: str = Field(min_length=10, description="When they consider the conversation over.")
     mode: Literal["free", "agenda"] = Field(
         "free", description="agenda: the acts below are played in order; free: the model decides."
     )
-    agenda: list[AgendaAct] = Field(default_factory=list)
+    agenda: list[AgendaAct] = Field(
+        default_factory=list,
+        description="Acts for `mode: agenda`, one a customer turn; the last is repeated.",
+    )
     lines: list[str] = Field(
         default_factory=list, max_length=4, description="Lines this person could write, for style."
     )

@@ -8,8 +8,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .faults import EnvironmentFault, Problem, fault
-from .loading import bundled_path, find_environment, parse_yaml, read_text
+from .faults import EnvironmentFault, Problem, fault, shown
+from .loading import find_environment, parse_yaml, read_text, refuse_bundled
 from .persona import Persona
 
 
@@ -27,11 +27,6 @@ class PersonaFile:
         """The file's name without .yaml."""
         return self.path.stem
 
-    @property
-    def bundled(self) -> bool:
-        """Whether it belongs to a firm that comes with tutelage."""
-        return bundled_path() in self.path.resolve().parents
-
 
 def check_persona(path: Path, text: str) -> tuple[Persona | None, tuple[Problem, ...]]:
     """The persona that a text gives, and every problem with file, line and field."""
@@ -40,7 +35,7 @@ def check_persona(path: Path, text: str) -> tuple[Persona | None, tuple[Problem,
     except EnvironmentFault as error:
         return None, tuple(error.problems)
     if persona.name != path.stem:
-        problem = Problem(path, f"{persona.name!r} differs from the file's name", 1, "name",
+        problem = Problem(path, f"{shown(persona.name)} differs from the file's name", 1, "name",
                           path.stem)  # fmt: skip
         return None, (problem,)
     return persona, ()
@@ -85,9 +80,10 @@ def save_persona(file: PersonaFile, text: str) -> PersonaFile:
         text: what they made of it.
 
     Raises:
-        EnvironmentFault: where the text is broken, the file was changed meanwhile, or cannot be
-            written; the file is as it was then.
+        EnvironmentFault: where the firm is bundled, the text is broken, the file was changed
+            meanwhile, or cannot be written; the file is as it was then.
     """
+    refuse_bundled(file.path)
     persona, problems = check_persona(file.path, text)
     if problems:
         raise EnvironmentFault(list(problems))

@@ -15,6 +15,16 @@ from .strict import Strict
 
 PATTERN_SECONDS = 1.0
 """How long one pattern may search one text; a pattern that backtracks without end is named."""
+MAX_PATTERN = 2000
+MAX_PIECES = 4000
+"""Pieces of a pattern once its repeats are written out, which is what compiling it does."""
+_PIECE = regex.compile(
+    r"\\.|\(\?#[^)]*\)|\[\^?\]?(?:\\.|[^]\\])*\]|(?P<open>\()|(?P<close>\))"
+    r"|(?P<more>\+)|\{(?P<least>\d+)(?P<upto>,\d*)?\}|.",
+    regex.DOTALL,
+)
+_UNCLEAR = regex.compile(r"\(\?[\w-]*[xV]|\[:")
+"""What gives brackets another meaning: comments and spaces in a pattern, sets in sets, classes."""
 
 Scope = Literal["reply", "dialogue"]
 
@@ -37,7 +47,13 @@ Phrase = Annotated[Verbatim, AfterValidator(_phrase)]
 
 class _Item(Strict):
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Short name, unique in the firm.")
-    weight: float = Field(1.0, gt=0, le=10, description="Share in the rubric score.")
+    weight: float = Field(
+        1.0,
+        gt=0,
+        le=10,
+        description="Share in the rubric score. By a scenario's own `contains` and `regex` that weigh "
+        "more than 1 a customer played by an embedded model sees its matter settled.",
+    )
     note: str = Field("", description="Why the item is there, for people.")
 
 
@@ -60,29 +76,38 @@ class Contains(_Check):
     """Passes where at least one of the phrases occurs, whatever the case."""
 
     kind: Literal["contains"]
-    any_of: list[Phrase] = Field(min_length=1)
+    any_of: list[Phrase] = Field(min_length=1, description="Phrases, one of which must occur.")
 
 
 class Excludes(_Check):
     """Passes where none of the phrases occurs, whatever the case."""
 
     kind: Literal["excludes"]
-    none_of: list[Phrase] = Field(min_length=1)
+    none_of: list[Phrase] = Field(min_length=1, description="Phrases that must not occur.")
 
 
 class Regex(_Check):
     """Passes where the regular expression is found (or, with `absent`, is not found)."""
 
     kind: Literal["regex"]
-    pattern: Verbatim
-    absent: bool = False
+    pattern: Verbatim = Field(description="A regular expression; upper and lower case are one.")
+    absent: bool = Field(False, description="true: passes where the pattern is not found.")
 
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, value: str) -> str:
+        if len(value) > MAX_PATTERN:
+            raise ValueError(f"is longer than {MAX_PATTERN:,} characters")
+        if _pieces(value) > MAX_PIECES:
+            raise ValueError(
+                "repeats what is repeated (`{n}` or `+` inside of it) too often: written out it has "
+                f"more than {MAX_PIECES:,} pieces"
+            )
         try:
-            regex.compile(value)
-        except regex.error as error:
+            regex.compile(value, regex.IGNORECASE)
+        except RecursionError as error:
+            raise ValueError("is nested too deeply") from error
+        except (regex.error, OverflowError, MemoryError) as error:
             raise ValueError(f"not a regular expression: {error}") from error
         return value
 
@@ -91,8 +116,8 @@ class Words(_Check):
     """Passes where the number of words lies between `at_least` and `at_most`."""
 
     kind: Literal["words"]
-    at_least: int = Field(0, ge=0)
-    at_most: int = Field(120, ge=1)
+    at_least: int = Field(0, ge=0, description="Fewest words that pass.")
+    at_most: int = Field(120, ge=1, description="Most words that pass.")
 
     @model_validator(mode="after")
     def _can_pass(self) -> Words:
@@ -136,6 +161,26 @@ def passes(check: Check, text: str) -> bool:
             return (_search(check, text) is None) is check.absent
         case Words():
             return check.at_least <= len(text.split()) <= check.at_most
+
+
+def _pieces(pattern: str) -> int:
+    """How many pieces a pattern has once its repeats are written out, or more where that is unclear."""
+    before, last, every = [0], 0, 1
+    for found in _PIECE.finditer(pattern):
+        if found["more"] or found["least"]:
+            least = int(found["least"] or 1)
+            # What must come and may come more often is written out once more.
+            times = least + bool(found["more"] or found["upto"]) if least else 1
+            last, every = last * times, every * times
+        elif found["close"] and len(before) > 1:
+            last += before.pop()
+        else:
+            before[-1] += last
+            last = 1
+            if found["open"]:
+                before.append(0)
+                last = 0
+    return every * len(pattern) if _UNCLEAR.search(pattern) else sum(before) + last
 
 
 def _search(check: Regex, text: str) -> object | None:

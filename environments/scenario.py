@@ -14,8 +14,10 @@ from .strict import Strict
 class SpokenTurn(Strict):
     """One line that was spoken before the dialogue goes on here."""
 
-    speaker: Literal["customer", "student"]
-    text: str = Field(min_length=1, max_length=4000)
+    speaker: Literal["customer", "student"] = Field(
+        description="Who spoke; the customer begins, and the two take turns."
+    )
+    text: str = Field(min_length=1, max_length=4000, description="What was said.")
 
 
 class Scenario(Strict):
@@ -34,7 +36,9 @@ class Scenario(Strict):
     unknown: str = Field("", description="What the customer does not know or remember.")
     behaviour: str = Field("", description="How the customer acts in this very scenario.")
     opening: str = Field(
-        "", description="The first line, word for word; empty: the model writes it."
+        "",
+        description="The first line. Half the dialogues say it word for word, half in other words; "
+        "empty: the model writes it.",
     )
     insists: list[str] = Field(
         default_factory=list,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from pydantic import Field, model_validator
 
 from .faults import EnvironmentFault, Problem, fault
 from .strict import Strict
+
+_MOST_FINALLY = 2
 
 
 class McpServer(Strict):
@@ -61,9 +64,15 @@ def declared_tools(path: Path, text: str) -> list[DeclaredTool]:
             model needs of it (a docstring, a type for every argument).
     """
     try:
-        tree = ast.parse(text)
-        compile(tree, str(path), "exec", dont_inherit=True)  # Finds an argument given twice.
-    except (SyntaxError, ValueError, RecursionError) as error:
+        # A warning would show a line of the file as it is, and so what a terminal obeys.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+            _refuse_doubling(path, tree)
+            compile(tree, str(path), "exec", dont_inherit=True)  # Finds an argument given twice.
+    except (RecursionError, MemoryError) as error:
+        raise fault(path, "is nested too deeply") from error
+    except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise fault(path, f"is no Python: {getattr(error, 'msg', error)}", line=line) from error
     tools: list[DeclaredTool] = []
@@ -91,3 +100,17 @@ def declared_tools(path: Path, text: str) -> list[DeclaredTool]:
     if problems:
         raise EnvironmentFault(problems)
     return tools
+
+
+def _refuse_doubling(path: Path, tree: ast.Module) -> None:
+    """Refuse `finally` in `finally` in ...: Python writes the innermost out twice for each."""
+    left: list[tuple[ast.AST, int]] = [(tree, 0)]
+    while left:
+        node, depth = left.pop()
+        last: set[ast.AST] = set()
+        if isinstance(node, ast.Try | ast.TryStar) and node.finalbody:
+            if depth == _MOST_FINALLY:
+                message = f"nests `finally` in `finally` more than {_MOST_FINALLY} deep"
+                raise fault(path, message, line=node.lineno)
+            last.update(node.finalbody)
+        left += [(child, depth + (child in last)) for child in ast.iter_child_nodes(node)]

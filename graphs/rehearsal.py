@@ -23,7 +23,7 @@ from tutelage.environments import (
     load_environment,
     nearest,
 )
-from tutelage.environments.loading import find_environment
+from tutelage.environments.loading import find_environment, refuse_bundled
 from tutelage.environments.persona_file import (
     PersonaFile,
     check_persona,
@@ -53,6 +53,7 @@ __all__ = [
     "open_rehearsal",
     "personas_stamp",
     "read_personas",
+    "refuse_bundled",
     "save_persona",
     "scenarios_for",
 ]

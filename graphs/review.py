@@ -14,6 +14,7 @@ from typing import Any
 from rapidfuzz import fuzz
 from tutelage.environments import EnvironmentFault, Policy, Rule
 from tutelage.environments.loading import find_environment, read_text
+from tutelage.environments.surrogates import mended
 from tutelage.strategy_store import (
     ChangedMeanwhile,
     Entry,
@@ -59,7 +60,7 @@ __all__ = [
 def user_name() -> str:
     """The name under which this person's changes stand in the audit trail."""
     try:
-        return getpass.getuser()
+        return mended(getpass.getuser())
     except (KeyError, OSError):
         return "unknown"
 
@@ -93,7 +94,7 @@ class Review:
         self._rules: dict[str, dict[str, Rule]] = {}
         self._missing: dict[str, str] = {}
         self._run_firm: str | None = None
-        self.user = user
+        self.user = mended(user)
         self.path = library.path
 
     async def version(self) -> int:

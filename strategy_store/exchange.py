@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tutelage.environments.plain_yaml import read_yaml
 
 from .entry import Entry, content_id
-from .history import LibraryFault, whole
+from .history import LibraryFault
 from .library import scenario_refused, strategy_refused
 from .plain_text import clean, escaped, json_text, one_line
 from .prompt import static_text, strategies_text
@@ -261,7 +261,7 @@ def _blocks(text: str, name: str, faults: list[str]) -> list[tuple[str, int]]:
 def _load(text: str, name: str, offset: int) -> tuple[object, yaml.Node | None]:
     """The value and the nodes of a document, or of a block below that many lines."""
     try:
-        return read_yaml(text)
+        return read_yaml(text, alone="strict")
     except yaml.MarkedYAMLError as error:
         line, why = error.problem_mark.line if error.problem_mark else 0, error.problem
     except yaml.reader.ReaderError as error:
@@ -275,10 +275,7 @@ def _load(text: str, name: str, offset: int) -> tuple[object, yaml.Node | None]:
 def _entry(value: object, name: str, line: int, faults: list[str]) -> Entry | None:
     """What a file says of one entry; None where it may not come in, and why is added to the faults."""
     try:
-        entry = Entry.model_validate(_completed(_joined(value)))
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode("utf-16-le")[-40:]
-        wrong = [f"half a character follows {before!r}; write it whole, or take it out"]
+        entry = Entry.model_validate(_completed(value))
     except ValidationError as error:
         wrong = [_told(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
     else:
@@ -310,22 +307,6 @@ def _refused(entry: Entry) -> list[str]:
 
 def _told(where: str, what: str) -> str:
     return f"{where}: {what}" if where else what
-
-
-def _joined(value: object) -> object:
-    """A value with every half of a character, which is how many programs escape one in JSON, joined with
-    its other half.
-
-    Raises:
-        UnicodeDecodeError: where that is missing.
-    """
-    if isinstance(value, str):
-        return whole(value, "strict")
-    if isinstance(value, dict):
-        return {_joined(key): _joined(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_joined(one) for one in value]
-    return value
 
 
 def _completed(value: object) -> object:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 from rapidfuzz import process
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
+from tutelage.environments.surrogates import mended
 
 from . import reshaping
 from .entry import ALL_STATUSES, Entry, Status, Strategy
@@ -268,7 +269,7 @@ class History:
         """What is kept about the library beside its entries, under a name."""
         with self._reading():
             row = self._connection.execute(
-                "SELECT value FROM library WHERE name = ?", (whole(name),)
+                "SELECT value FROM library WHERE name = ?", (mended(name),)
             ).fetchone()
         return row[0] if row else None
 
@@ -276,7 +277,7 @@ class History:
         """Keep something about the library beside its entries, as one version; `action` says what."""
         with self._writing():
             self._connection.execute(
-                "INSERT OR REPLACE INTO library VALUES (?, ?)", (whole(name), whole(value))
+                "INSERT OR REPLACE INTO library VALUES (?, ?)", (mended(name), mended(value))
             )
             self._versioned(by, action)
 
@@ -487,7 +488,7 @@ class History:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         cursor = self._connection.execute(
             "INSERT INTO versions (at, author, action) VALUES (?, ?, ?)",
-            (now, whole(by), whole(action)),
+            (now, mended(by), mended(action)),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -597,25 +598,12 @@ def broken(path: Path, why: str) -> LibraryFault:
     return LibraryFault(f"{path}: is broken, or of another release of tutelage: {why}")
 
 
-def whole(text: str, errors: str = "replace") -> str:
-    """A text with every half of a character (a surrogate) joined with the other half behind it.
-
-    Args:
-        text: what a terminal, a file or a program gave, which UTF-8 may not be able to hold.
-        errors: what is done about a half that is alone, as for `bytes.decode`.
-
-    Raises:
-        UnicodeDecodeError: for a half that is alone, where `errors` is `strict`.
-    """
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", errors)
-
-
 def _payload(entry: Entry) -> str:
     try:
         return entry.model_dump_json()
     except PydanticSerializationError:
         # A folder's name, or what a terminal gave, may hold what UTF-8 cannot.
-        return whole(json.dumps(entry.model_dump(mode="json"), ensure_ascii=False))
+        return json.dumps(mended(entry.model_dump(mode="json")), ensure_ascii=False)
 
 
 def only(entry: Entry, statuses: Sequence[Status]) -> Entry:

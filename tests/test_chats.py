@@ -62,7 +62,8 @@ def test_a_chat_becomes_scenarios_states_and_a_persona_with_nothing_personal(tmp
         "Hello, my name is [name 1] and my flight [code 1] was cancelled."
     )
     assert start.goal.endswith("I want the refund of 240 euros.")
-    assert start.history == [] and start.source == "chat" and "line 1 of c.jsonl" in start.origin
+    assert start.history == [] and start.source == "chat"
+    assert start.origin == "the chat that begins in line 1 of the file, masked"
     assert set(firm.scenarios) == {"chat_0001", "chat_0001_turn_2", "chat_0001_turn_3"}
     later = firm.scenarios["chat_0001_turn_3"]
     assert [turn.speaker for turn in later.history] == ["customer", "student"] * 2 + ["customer"]
@@ -71,6 +72,13 @@ def test_a_chat_becomes_scenarios_states_and_a_persona_with_nothing_personal(tmp
     assert start.personas == [persona.name] and persona.patience == 5
     assert made.masked["name"] >= 2 and made.masked["mail"] == 1
     assert "Words in square brackets" in firm.policy.text
+
+
+def test_the_name_of_the_file_reaches_no_scenario(tmp_path):
+    source = jsonl(tmp_path / "anna.schmidt@example.com +49 171 2345678.jsonl", CHAT)
+    import_chats(source, tmp_path / "out" / "firm")
+    text = written(tmp_path / "out").replace(str(tmp_path).casefold(), "")
+    assert [part for part in ("anna", "schmidt", "2345678") if part in text] == []
 
 
 async def test_the_student_answers_from_a_state_of_the_log(tmp_path):
@@ -82,7 +90,9 @@ async def test_the_student_answers_from_a_state_of_the_log(tmp_path):
     desk = world.seat(firm, None)
     end = await compile_dialogue(desk, 1).ainvoke({"scenario": "chat_0001_turn_2"})
     assert [turn["text"] for turn in end["turns"][:3]] == [text for _, text in chat[:3]]
-    assert end["turns"][3] == {"speaker": "student", "text": world.DULL}
+    assert end["turns"][3]["speaker"] == "student" and end["turns"][3]["text"].startswith(
+        world.DULL
+    )
     assert len(end["judgement"]["turn_scores"]) == 1
 
 
@@ -359,6 +369,8 @@ def test_without_presidio_nothing_is_imported(tmp_path, monkeypatch):
         "my name " * 240, "." * 1900 + "@" + "a." * 20, "1" * 1900, "http://" + "a." * 900,
         "12 a " * 380, "name " + "-" * 1900, "a." * 950, "no.= " * 380,
         "code " * 380, "hi, " * 480, "i'm a " * 320, "A B " * 480, "hi a here " * 190, "1,111" * 380,
+        "rue " + "x" * 1900, "rue " * 470, "born in " * 240, "born on " * 240, "12 the old " * 170,
+        "password is " * 160, "password: a " * 160, "a.a/" * 470, "12–" * 630, "mr " * 630,
         "a (at) b. " * 190, "a . " * 475 + "@", "a dot " * 310 + "@",
     ],
 )  # fmt: skip
@@ -542,3 +554,232 @@ def test_a_title_that_is_too_short_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(EnvironmentFault, match=r"^--title: 'X' is shorter than 2") as caught:
         import_chats(tmp_path / "no.jsonl", tmp_path / "firm", title="X")
     assert caught.value.exit_code == 2
+
+
+def check(line, left):
+    assert Masker().mask([line]) == [left or line]
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("last name smith first name john", "last name [name 1] first name [name 2]"),
+        ("for mr and mrs smith", "for mr and mrs [name 1]"),
+        ("my name is anna last name schmidt", "my name is [name 1] last name [name 2]"),
+        ("name: anna surname: schmidt", "name: [name 1] surname: [name 2]"),
+        ("name: anna schmidt: hello", "name: [name 1]: hello"),
+        ("mr smith, mrs jones and miss garcia", "mr [name 1], mrs [name 2] and miss [name 3]"),
+        ("i am anna and this is peter", "i am [name 1] and this is [name 2]"),
+        ("please\nanna here", "please\n[name 1] here"),
+        ("please help, last name, first name: wrong", None),
+    ],
+)
+def test_a_name_right_after_another_name_is_masked(line, left):
+    check(line, left)
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("this is garcia calling", "this is [name 1] calling"),
+        ("it's garcia here", "it's [name 1] here"),
+        ("i'm patel, calling again", "i'm [name 1], calling again"),
+        ("mr wise and mrs sharp", "mr [name 1] and mrs [name 2]"),
+        ("this is good. it's fine here", None),
+        ("i'm free, calling again", None),
+        ("this is gross, i'm hurt and it's wild here", None),
+        ("this is fair. this is junk, my order is blank", None),
+    ],
+)
+def test_a_last_name_alone_is_masked_where_it_is_told_and_is_no_everyday_word(line, left):
+    check(line, left)
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("my date of birth is 12 March 1985", "my date of birth is [number 1]"),
+        ("dob: 3 may 79 please", "dob: [number 1] please"),
+        ("d.o.b. may 3rd 79", "d.o.b. [number 1]"),
+        ("born March 12th, 1985", "born [number 1]"),
+        ("i was born in may 1979", "i was born in [number 1]"),
+        ("i was born in new york on 3 may", "i was born in new york on [number 1]"),
+        ("my birthday is on the 3rd of may", "my birthday is on the [number 1]"),
+        ("my birthday is on 3/5 or the birthday is the 3rd",
+         "my birthday is on [number 1] or the birthday is the [number 2]"),
+        ("nací el 5 de mayo de 1980", "nací el [number 1]"),
+        ("geboren am 3. Mai 1979", "geboren am [number 1]"),
+        ("geb. 3. mai 1979", "geb. [number 1]"),
+        ("né le 3 mai 1979", "né le [number 1]"),
+        ("née le 1er février 1980", "née le [number 1]"),
+        ("nacida en Madrid el 3 de mayo", "nacida en [name 1] el [number 1]"),
+        ("data de nascimento: 5 de maio de 80", "data de nascimento: [number 1]"),
+        ("nato il 3 maggio 1979", "nato il [number 1]"),
+        ("it's my birthday so i want to fly on 3 may", None),
+        ("my birthday trip leaves on 12 june", None),
+        ("my birthday is in 3 days", None),
+        ("i was born in leeds and fly on 3 may", None),
+        ("this native speaker, of nacional, comes on 3 may", None),
+        ("delivery on the 3rd of may, invoice of may 4th", None),
+    ],
+)  # fmt: skip
+def test_the_day_and_month_of_birth_are_masked_and_other_dates_stay(line, left):
+    check(line, left)
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("see t.me/annaschmidt", "see [link 1]"),
+        ("wa.me/491712345678 please", "[link 1] please"),
+        ("look at anna-schmidt.me now", "look at [link 1] now"),
+        ("mine is annaschmidt.dev", "mine is [link 1]"),
+        ("linktr.ee/anna or anna.name.museum/x", "[link 1] or [link 2]"),
+        ("yes/no and either/or, e.g/i.e", None),
+        ("it is late.but i wait.thanks a lot", None),
+    ],
+)
+def test_a_link_is_masked_whatever_its_ending_where_a_path_follows(line, left):
+    check(line, left)
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("my password: correct horse battery staple", "my password: [code 1]"),
+        ("password: welcome and my order is late", "password: [code 1] and my order is late"),
+        ('password = "correct horse" please', "password = [code 1] please"),
+        ("my password is correct horse battery staple", "my password is [code 1]"),
+        ("my password is hunter2 cant log in", "my password is [code 1] cant log in"),
+        ("pw: geheim", "pw: [code 1]"),
+        ("pass: geheim", "pass: [code 1]"),
+        ("passwort lautet geheim", "passwort lautet [code 1]"),
+        ("password hunter", "password [code 1]"),
+        ("password hunter, it fails", "password [code 1], it fails"),
+        ("password reset", None),
+        ("password is not working", None),
+        ("forgot my password again", None),
+        ("my password is wrong. password was changed, password is expired and invalid", None),
+        ("password doesn't work, password reset link sent, password keeps failing", None),
+        ("no password login. secret menu, please", None),
+        ("the secret is out, my boarding pass: where is it", None),
+    ],
+)
+def test_a_password_is_masked_whole_and_talk_of_passwords_stays(line, left):
+    check(line, left)
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("i live at 7 elm grove, leeds", "i live at [address 1], leeds"),
+        ("45 church hill in ashford", "[address 1] in ashford"),
+        ("12 oak cir", "[address 1]"),
+        ("18 the mews or 9 willow gardens", "[address 1] or [address 2]"),
+        ("send it to c/ mayor 5, madrid", "send it to [address 1], madrid"),
+        ("rue de la paix, 12", "[address 1]"),
+        ("am alten markt 7", "am [address 1]"),
+        ("5 queen of scots road", "[address 1]"),
+        ("2 people at the park", None),
+        ("i waited 3 hours in the park, 10 minutes up the hill", None),
+        ("it takes 5 days until you close, 3 of them close early", None),
+        ("2 car park tickets, 3 miles of trail", None),
+        ("sent via the app on 3 may", None),
+    ],
+)
+def test_a_street_is_masked_in_small_letters_and_a_number_before_a_park_is_none(line, left):
+    check(line, left)
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("ssn 123\u201145\u20116789", "ssn [number 1]"),
+        ("ssn 123–45–678", "ssn [number 1]"),
+        ("555·123·45", "[number 1]"),
+        ("call 12—34—56—78", "call [number 1]"),
+        ("10–14 days or 10-14 days, 100–200 euros, 9:00-17:00", None),
+    ],
+)
+def test_a_number_is_masked_whatever_dash_parts_it_and_a_range_stays(line, left):
+    check(line, left)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "code"),
+    [
+        ("", r"c\.csv: is empty", 1),
+        ("\ufeff", r"c\.csv: is empty", 1),
+        ("\n\n", r"c\.csv:1: names no columns", 1),
+        (" , ,\n", r"c\.csv:1: names no columns", 1),
+        ("conversation_id,speaker,text,text\n1,user,hi,there\n",
+         r"c\.csv:1: has 2 columns 'text'; expected one, or --text-column with another", 2),
+    ],
+)  # fmt: skip
+def test_a_csv_file_without_columns_or_with_one_twice_is_one_error(tmp_path, text, said, code):
+    path = tmp_path / "c.csv"
+    path.write_text(text)
+    with pytest.raises(EnvironmentFault, match=said) as caught:
+        read_chats(path, Columns())
+    assert len(caught.value.problems) == 1 and caught.value.exit_code == code
+
+
+def test_of_two_columns_with_one_name_only_those_that_are_read_matter(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text("conversation_id,speaker,note,text,note\n1,user,x,hi there,y\n")
+    ((chat,), _) = read_chats(path, Columns())
+    assert chat.turns[0].text == "hi there"
+
+
+@pytest.mark.parametrize("as_csv", [True, False])
+def test_chats_beyond_the_most_are_not_read_and_that_is_said(tmp_path, monkeypatch, as_csv):
+    monkeypatch.setattr("tutelage.environments.chat_files.MAX_CHATS", 3)
+    path = tmp_path / ("c.csv" if as_csv else "c.jsonl")
+    lines = [f"{n},user,hello {n}\n" for n in range(5)]
+    if not as_csv:
+        lines = [json.dumps({"messages": [{"role": "user", "content": x}]}) + "\n" for x in lines]
+    head = [HEAD] if as_csv else []
+    path.write_text("".join(head + lines[:3] + ["\n"]))
+    assert len(read_chats(path, Columns())[0]) == 3 and not read_chats(path, Columns())[1]
+    path.write_text("".join(head + lines))
+    chats, (note,) = read_chats(path, Columns())
+    assert len(chats) == 3 and note.line == 4 + as_csv
+    assert "holds more than 3 chats; what follows is not read" in str(note)
+    done = tutelage("env", "import", "chats", path, "--out", "firm", cwd=tmp_path)
+    assert done.returncode == 0 and f"left out: {path}:{4 + as_csv}: holds more" in done.stderr
+
+
+@pytest.mark.parametrize("indent", [2, None])
+@pytest.mark.parametrize("form", ["array", "object"])
+def test_json_over_many_lines_is_one_error(tmp_path, form, indent):
+    chat = {"messages": [{"role": "user", "content": "hi there"}] * 3}
+    path = tmp_path / "c.jsonl"
+    path.write_text(
+        "\ufeff\n" + json.dumps([chat, chat] if form == "array" else chat, indent=indent)
+    )
+    if form == "object" and indent is None:
+        assert len(read_chats(path, Columns())[0]) == 1
+        return
+    for skips in (True, False):
+        with pytest.raises(
+            EnvironmentFault, match=r"c\.jsonl:2: .*; expected one chat a line"
+        ) as on:
+            read_chats(path, Columns(), skip_broken=skips)
+        assert len(on.value.problems) == 1 and "(JSONL)" in str(on.value)
+
+
+def test_a_line_that_begins_a_list_is_skipped_where_chats_follow(tmp_path):
+    path = jsonl(tmp_path / "c.jsonl", CHAT)
+    path.write_text("[]\n" + path.read_text())
+    chats, left_out = read_chats(path, Columns(), skip_broken=True)
+    assert len(chats) == 1 and [problem.line for problem in left_out] == [1]
+
+
+def test_names_that_are_no_utf_8_end_in_no_traceback(tmp_path):
+    source = jsonl(tmp_path / "c\udce9.jsonl", CHAT)
+    made = import_chats(source, tmp_path / "firm\udce9", title="Caf\udce9")
+    firm = load_environment(made.folder)
+    assert firm.config.title == "Caf\ufffd" and "Caf\ufffd" in firm.policy.text
+    source.write_text("broken")
+    done = tutelage("env", "import", "chats", source, "--out", tmp_path / "other")
+    assert done.returncode == 1 and ".jsonl:1: is broken JSON" in done.stderr

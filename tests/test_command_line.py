@@ -389,14 +389,16 @@ def test_an_export_takes_no_database_for_its_file(tmp_path, form):
     assert "1 entry, 1 strategy, 1 proposed" in tutelage("library", "list", path).stdout
 
 
-@pytest.mark.parametrize("option", ["--svg", "--graphml"])
-def test_a_map_takes_no_database_for_its_file(tmp_path, option):
+@pytest.mark.parametrize(
+    ("command", "option"), [("map", "--svg"), ("map", "--graphml"), ("watch", "--export")]
+)
+def test_a_picture_takes_no_database_for_its_file(tmp_path, command, option):
     run = tmp_path / "r"
     asyncio.run(written(run))
-    assert tutelage("map", run, option, tmp_path / "m").returncode == 0
+    assert tutelage(command, run, option, tmp_path / "m").returncode == 0
     for out in run.glob("run.db*"):
         before = out.read_bytes()
-        done = tutelage("map", run, option, out)
+        done = tutelage(command, run, option, out)
         assert done.returncode == 2 and f"{out}: is a database" in done.stderr, done.stderr
         assert out.read_bytes() == before
     assert (tmp_path / "m").read_text().startswith("<")

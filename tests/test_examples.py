@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import tutelage
 from endpoint import ADVICE, QUESTION, REJECTED, UNAPPROVED, fill, recording
 from test_serve import command
 from tutelage.strategy_store import Library
@@ -127,6 +128,18 @@ def test_fastapi_service(library, endpoint, monkeypatch):
         assert client.post("/reply", json=talk).json() == {"reply": "Two hours. I am sorry."}
         streamed = client.post("/reply", json={**talk, "stream": True})
         assert streamed.text == "Two hours. I am sorry."
+
+
+def test_the_library_by_hand_of_the_review_page_comes_in_and_is_approved(tmp_path):
+    page = (ROOT / "docs" / "review.md").read_text()
+    (tmp_path / "mine.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    said = tutelage("library", "import", "mine.db", "mine.yaml", cwd=tmp_path)
+    assert said.stdout == "1 scenarios with 1 strategies\n", said.stderr
+    with Library.open(tmp_path / "mine.db") as made:
+        assert not made.entries(("approved",))
+        assert tutelage("library", "approve", "mine.db", "--all", cwd=tmp_path).returncode == 0
+        (entry,) = made.entries(("approved",))
+    assert entry.cues == ["you cancelled my flight and nobody helps"]
 
 
 def test_proxy_with_a_javascript_client(library, endpoint, tmp_path):

@@ -385,7 +385,7 @@ def test_the_two_halves_of_a_character_are_one_character():
     assert one == read("a customer 😀")[0].model_copy(update={"strategies": one.strategies})
     for half in ("\\ud83d", "\\ude00\\ud83d"):
         with pytest.raises(
-            LibraryFault, match=r"^x.json:3: entry: half a character follows 'a customer "
+            LibraryFault, match=r"^x.json:3: is broken YAML: half a character follows 'a customer "
         ):
             read(f"a customer {half} y")
 

@@ -15,7 +15,7 @@ from tutelage.environments import EnvironmentFault, load_environment
 from tutelage.environments.persona_file import read_personas, save_persona
 from tutelage.graphs.events import DialogueEnded, TurnRejected, TurnSpoken
 from tutelage.graphs.rehearsal import ModelFault, check_names, open_rehearsal, scenarios_for
-from tutelage.tui.dialogs import Question, Writing
+from tutelage.tui.dialogs import Writing
 from tutelage.tui.help import Help
 from tutelage.tui.personas.app import PersonasApp
 from tutelage.tui.personas.cast import Cast
@@ -239,13 +239,32 @@ async def test_a_persona_in_the_persons_own_editor(firm, tmp_path, monkeypatch):
         assert "patience: 8" in path.read_text()
 
 
-async def test_a_bundled_firm_is_changed_only_after_a_question(monkeypatch):
+@pytest.mark.parametrize("key", ["e", "E"])
+async def test_a_persona_of_a_bundled_firm_is_not_changed(monkeypatch, tmp_path, key):
+    monkeypatch.setenv("EDITOR", editor(tmp_path, "false"))
     async with opened("airline") as (app, pilot):
-        await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, Question))
-        await says(pilot, "comes with tutelage")
+        await pilot.press(key)
+        await told(pilot, "airline: comes with tutelage", "tutelage env new mine --like airline")
+        assert isinstance(app.screen, Cast)
+
+
+def test_what_comes_with_tutelage_is_not_saved_over():
+    one = next(file for file in read_personas("airline") if file.name == "grieving")
+    with pytest.raises(
+        EnvironmentFault, match=r"^airline: comes with tutelage and is not changed; "
+    ):
+        save_persona(one, one.text.replace("patience: 6", "patience: 7"))
+    assert one.path.read_text() == one.text
+
+
+async def test_a_new_persona_of_a_bundled_firm_is_refused():
+    async with opened("airline") as (app, pilot):
         await pilot.press("n")
-        await until(pilot, lambda: isinstance(app.screen, Cast))
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+        app.screen.query_one(TextArea).text = "night_owl"
+        await pilot.press("enter")
+        await stated(pilot, "airline: comes with tutelage")
+    assert "night_owl" not in load_environment("airline").personas
 
 
 async def test_a_new_persona(firm):

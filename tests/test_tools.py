@@ -10,18 +10,26 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
+from commands import tutelage
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import StructuredTool
 from scripted_tools import Acts, Lines, Says, calls
 from tutelage.agents.faults import ModelFault
-from tutelage.agents.toolbox import MAX_RESULT, ToolFault, final_state, open_toolbox
+from tutelage.agents.toolbox import (
+    MAX_RESULT,
+    ToolFault,
+    final_state,
+    open_toolbox,
+    shown_server,
+)
 from tutelage.agents.transcript import ToolUse, Turn
-from tutelage.environments import EnvironmentFault, load_environment
+from tutelage.environments import EnvironmentFault, McpServer, load_environment
 from tutelage.graphs.desk import open_desk
 from tutelage.graphs.dialogue import compile_dialogue
 from tutelage.graphs.run_log import MemoryLog
@@ -258,13 +266,26 @@ def test_a_tools_file_that_is_not_named_never_runs(desk_firm, tmp_path):
         ("def f(*a: int):\n    'Doc.'\n", "tools.py:1: f: takes open arguments"),
         ("x = 1\ndef f(a: int, a: int):\n    'Doc.'\n", "tools.py:2: is no Python: duplicate"),
         ("\ndef f():\n    'Doc.'\nreturn 1\n", "tools.py:4: is no Python"),
+        ("x = " + "-" * 100_000, "tools.py: is nested too deeply"),
+        ("x = 1" + "+1" * 100_000, "tools.py: is nested too deeply"),
+        ("".join(f"{' ' * n}try: pass\n{' ' * n}finally:\n" for n in range(19)) + " " * 19 + "f()",
+         "tools.py:5: nests `finally` in `finally`"),
     ],
-)
+)  # fmt: skip
 def test_a_broken_tools_file_is_named_with_its_line(desk_firm, text, said):
     (desk_firm / "tools.py").write_text(text)
     with pytest.raises(EnvironmentFault) as fault:
         load_environment(desk_firm)
     assert said in str(fault.value)
+
+
+def test_python_says_nothing_of_its_own_about_a_tools_file(desk_firm):
+    text = 'assert (1, "\x1b[31m\x1b]0;title\x07")\nx = "\\d"\ndef f() -> str:\n    "Doc."\n'
+    (desk_firm / "tools.py").write_text(text)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        load_environment(desk_firm)
+    assert not seen
 
 
 @pytest.mark.parametrize(
@@ -411,6 +432,57 @@ async def test_an_mcp_server_that_does_not_start_or_lacks_a_tool_is_named(mcp_fi
     firm = load_environment(mcp_firm)
     with pytest.raises(ToolFault, match=r"`no_such_program server\.py` does not answer"):
         await final_state(firm, firm.scenarios["slot_in_time"], [])
+
+
+def named(folder, mcp) -> str:
+    """All that is said of a firm with this server: by the commands, as text and JSON, and in a talk."""
+    head = folder / "environment.yaml"
+    head.write_text(head.read_text().replace("tools: tools.py", f"mcp: {json.dumps(mcp)}"))
+    said = [tutelage("env", *of, folder) for of in (["validate"], ["show"], ["validate", "--json"])]
+    firm = load_environment(folder)
+    with pytest.raises(ToolFault) as fault:
+        asyncio.run(final_state(firm, firm.scenarios["slot_in_time"], []))
+    return "\n".join([str(fault.value), *(done.stdout + done.stderr for done in said)])
+
+
+def test_an_address_of_an_mcp_server_is_shown_without_password_and_key(desk_firm):
+    pytest.importorskip("langchain_mcp_adapters")
+    url = "http://user:s3cret@127.0.0.1:9/mcp?key=sk-live-1#frag"
+    said = named(desk_firm, {"url": url, "read": "look"})
+    assert said.count("http://127.0.0.1:9/mcp") == 4
+    assert not [part for part in ("user", "s3cret", "key=", "live", "frag") if part in said]
+
+
+@pytest.mark.parametrize("url", ["ftp://u:sk-SECRET@h", "u:sk-SECRET@h", "//u:sk-SECRET@h"])
+def test_a_wrong_address_of_an_mcp_server_is_not_shown(desk_firm, url):
+    head = desk_firm / "environment.yaml"
+    head.write_text(head.read_text().replace("tools: tools.py", f"mcp: {{url: '{url}'}}"))
+    with pytest.raises(EnvironmentFault, match=r"yaml:\d+: mcp\.url: .*https") as fault:
+        load_environment(desk_firm)
+    assert "SECRET" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["-y", "server-files", "/data/a b"], "-y server-files '/data/a b'"),
+        (["--api-key", "hunter22", "--verbose"], "--api-key '***' --verbose"),
+        (["--token=hunter22", "A_SECRET=hunter22", "--read-token"],
+         "'--token=***' 'A_SECRET=***' --read-token"),
+        (["postgresql://u:hunter22@h/db", "https://u:p@h/mcp?a=1&key=hunter22"],
+         "'postgresql://***@h/db' 'https://h/mcp&key=***'"),
+        (["-H", "Authorization: Bearer hunter22"], "-H 'Authorization: Bearer ***'"),
+        (["-H", "X-Api-Key: hunter22"], "-H 'X-Api-Key: ***'"),
+        (["sk-" + "a" * 40], "'***'"),
+        (["-c", "echo https://h/?a;./run"], "-c 'echo https://h;./run'"),
+        (["-c", "bearer $(./run)"], "-c 'bearer $(./run)'"),
+        (["-c", "echo --key;./run --key\n./run"], "-c 'echo --key;./run --key\n./run'"),
+        (["-c", "echo " + "a b " * 500 + "; ./run"], "more characters)'"),
+        (["x"] * 50, "x x ... (10 more arguments)"),
+    ],
+)  # fmt: skip
+def test_a_command_is_shown_without_what_looks_secret_and_hides_no_program(args, shown):
+    assert shown_server(McpServer(command="npx", args=args)).endswith(shown)  # type: ignore[call-arg]
 
 
 async def test_an_mcp_server_that_starts_and_says_nothing_is_given_up(mcp_firm, monkeypatch):

@@ -78,6 +78,21 @@ def result_json(value: Any) -> None:
     result(json_text(value), exact=True)
 
 
+def refuse_database(path: Path) -> None:
+    """Refuse a file that a person named to be written, where a database of SQLite stands there.
+
+    Raises:
+        FileFault: where one does, such as a library or the log of a run, or what belongs to one.
+    """
+    target = path.resolve()
+    # Beside its file SQLite keeps what is not in that yet.
+    for file in (target, target.with_name(re.sub("-(wal|shm|journal)$", "", target.name))):
+        if target.exists() and _is_database(file):
+            raise FileFault(
+                f"{path}: is a database or a part of one, which this would destroy; name another file"
+            )
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a result to the file that a person named: whole, or not at all.
 
@@ -93,13 +108,8 @@ def write_file(path: Path, text: str) -> None:
         # A pipe or a device takes what it is given, and nothing takes its place.
         path.write_text(text, encoding="utf-8")
         return
+    refuse_database(path)
     target = path.resolve()
-    # Beside its file SQLite keeps what is not in that yet.
-    for file in (target, target.with_name(re.sub("-(wal|shm|journal)$", "", target.name))):
-        if target.exists() and _is_database(file):
-            raise FileFault(
-                f"{path}: is a database or a part of one, which this would destroy; name another file"
-            )
     partial = target.with_name(f".tutelage-{os.getpid()}.part")
     try:
         partial.write_text(text, encoding="utf-8")

@@ -4,7 +4,7 @@
 #   bash examples/new_firm/run.sh ./bakery                        # the embedded model plays all
 #   bash examples/new_firm/run.sh ./bakery openai:gpt-5-mini      # any other model
 #
-# The folder is yours to edit afterwards: its comments teach every field.
+# The folder is yours to edit afterwards: its comments teach the main fields.
 set -euo pipefail
 firm=${1:?name the folder to make, for example ./bakery}
 model=${2:-local:qwen2.5-coder-1.5b}

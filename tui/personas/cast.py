@@ -24,10 +24,11 @@ from tutelage.graphs.rehearsal import (
     new_persona,
     personas_stamp,
     read_personas,
+    refuse_bundled,
     save_persona,
 )
 
-from ..dialogs import Question, Writing
+from ..dialogs import Writing
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
 from ..table import RowTable
@@ -75,7 +76,6 @@ class Cast(Screen[None]):
         self.files: list[PersonaFile] = []
         self._first = first
         self._stamp: object = None
-        self._agreed = False
         self._looking = False
 
     def compose(self) -> ComposeResult:
@@ -200,17 +200,14 @@ class Cast(Screen[None]):
 
     # Changes
 
-    async def _may_change(self, file: PersonaFile) -> bool:
-        """Whether to change a file that comes with tutelage; asked once."""
-        if self._agreed or not file.bundled:
-            return True
-        said = (
-            f"{file.path}\n\nThis firm comes with tutelage: what you change in it is gone with the "
-            "next update. A copy of its folder is a firm of your own."
-        )
-        question = Question("Change a bundled firm?", said, "Change it", "Leave")
-        self._agreed = await self.app.push_screen_wait(question)
-        return self._agreed
+    def _may_change(self, file: PersonaFile) -> bool:
+        """Whether a file may be changed; of one that comes with tutelage it is said why not."""
+        try:
+            refuse_bundled(file.path)
+        except EnvironmentFault as error:
+            self._refuse(error)
+            return False
+        return True
 
     async def _save(self, file: PersonaFile, text: str) -> str | None:
         try:
@@ -226,7 +223,7 @@ class Cast(Screen[None]):
     async def action_edit(self) -> None:
         """Edit the file under the cursor."""
         file = self._here()
-        if file is not None and await self._may_change(file):
+        if file is not None and self._may_change(file):
             await self._write(file, file.text)
 
     async def _write(self, file: PersonaFile, text: str, problem: str = "") -> None:
@@ -244,7 +241,7 @@ class Cast(Screen[None]):
     async def action_edit_outside(self) -> None:
         """Edit the file under the cursor in $EDITOR; what is broken can be set right here."""
         file = self._here()
-        if file is None or not await self._may_change(file):
+        if file is None or not self._may_change(file):
             return
         try:
             text = edit_outside(self.app, file.text)
@@ -258,7 +255,7 @@ class Cast(Screen[None]):
 
     @work(exclusive=True, group="change")
     async def action_new(self) -> None:
-        """Add a persona, with comments that teach every field."""
+        """Add a persona, with comments that teach the main fields."""
 
         async def save(name: str) -> str | None:
             try:

@@ -46,6 +46,7 @@ def show(env: o.Env, json: o.Json = False) -> None:
     """
     from tutelage.console import result, result_json
     from tutelage.environments import load_environment
+    from tutelage.strategy_store.plain_text import one_line
 
     environment = load_environment(env)
     splits = {name: list(ids) for name, ids in environment.config.splits.items()}
@@ -70,7 +71,7 @@ def show(env: o.Env, json: o.Json = False) -> None:
         for id_ in ids:
             result(f"  {id_:<28} {environment.scenarios[id_].title}")
     if environment.has_tools:
-        result(f"\ntools\n  {_runs_code(environment)}")
+        result(f"\ntools\n  {one_line(_runs_code(environment))}")
         for tool in environment.tools:
             result(f"  {tool.name:<22} {' '.join(tool.does.split())}")
     result("\nrubric")
@@ -82,32 +83,38 @@ def show(env: o.Env, json: o.Json = False) -> None:
 def validate(env: o.Env, json: o.Json = False) -> None:
     """Check a firm's files; every problem is named with file, line and field. Nothing is run.
 
+    What is valid and yet without effect (a persona that no scenario allows, a split with too few
+    scenarios) is noted on stderr, and changes no exit code.
+
     A firm whose environment.yaml names `tools` or `mcp` runs code when its dialogues are played;
     this says which, so that you can read it first.
 
     Example: `tutelage env validate ./my_firm`
     """
-    from rich.text import Text
-
-    from tutelage.console import result, result_json, talk
+    from tutelage.console import result, result_json
     from tutelage.environments import EnvironmentFault, load_environment
+    from tutelage.environments.notes import notes_on
 
     try:
         environment = load_environment(env)
     except EnvironmentFault as error:
         if not json or error.exit_code == 2:
             raise
-        result_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
+        problems = [str(problem) for problem in error.problems]
+        result_json({"valid": False, "problems": problems, "notes": []})
         raise typer.Exit(1) from None
+    notes = [str(note) for note in notes_on(environment)]
     if json:
         result_json(
-            {"valid": True, "problems": [], "runs_code": _runs_code(environment)}
+            {"valid": True, "problems": [], "notes": notes, "runs_code": _runs_code(environment)}
             | _row(environment)
         )
         return
     result(f"{environment.name} is valid")
+    for note in notes:
+        _say(f"note: {note}")
     if warning := _runs_code(environment):
-        talk().print(Text(warning), soft_wrap=True)
+        _say(warning)
 
 
 @app.command()
@@ -129,16 +136,27 @@ def schema(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="The firm's short name.")], out: Out = None
+    name: Annotated[str, typer.Argument(help="The firm's short name.")],
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENV", help="Copy this firm, a bundled one's name or a folder, to change it."
+        ),
+    ] = None,
+    out: Out = None,
 ) -> None:
     """Make a new firm: a small valid folder whose comments teach the main fields; `env schema` has all.
 
-    Example: `tutelage env new bakery`, then edit, then `tutelage env validate ./bakery`
+    Examples: `tutelage env new bakery`, then edit, then `tutelage env validate bakery`;
+    `tutelage env new mine --like airline` to begin with a copy of a firm that is there
     """
     from tutelage.console import result
     from tutelage.environments.scaffold import new_environment
 
-    result(str(new_environment(name, out)))
+    folder = new_environment(name, out, like)
+    made = f"a copy of {like}" if like else "a small firm"
+    _say(f"{made}: write over what is different at yours, then `tutelage env validate {folder}`")
+    result(str(folder))
 
 
 @app.command()
@@ -187,8 +205,11 @@ def generate(
 
     Example: `tutelage env generate airline --from runs/20260512-140000-airline --out ./airline_plus`
     """
+    from tutelage.environments.loading import refuse_bundled
     from tutelage.generate_run import GenerateRequest, generate_run
 
+    if out is not None:
+        refuse_bundled(out)
     request = GenerateRequest(
         environment=o.firm(env),
         source=str(source) if source else None,
@@ -227,12 +248,12 @@ def tau2(
 
     Example: `tutelage env import tau2 ./tau2/airline --out ./tau2_airline`
     """
-    from tutelage.console import result, talk
+    from tutelage.console import result
     from tutelage.environments.tau2 import import_tau2
 
     made, notes = import_tau2(folder, out, tools=tools)
     for note in notes:
-        talk().print(f"note: {note}", soft_wrap=True)
+        _say(f"note: {note}")
     result(str(made))
 
 
@@ -286,7 +307,7 @@ def chats(
     Examples: `tutelage env import chats chats.jsonl --out ./my_firm --env airline`,
     `tutelage env import chats export.csv --out ./my_firm --conversation-column ticket --customer client`
     """
-    from tutelage.console import result, result_json, talk
+    from tutelage.console import result, result_json
     from tutelage.environments import load_environment
     from tutelage.environments.chat_files import Columns
     from tutelage.environments.chats import import_chats
@@ -306,11 +327,11 @@ def chats(
         skip_broken=skip_broken,
     )
     for problem in made.left_out[:10]:
-        talk().print(f"left out: {problem}", soft_wrap=True)
+        _say(f"left out: {problem}")
     if len(made.left_out) > 10:
-        talk().print(f"left out: {len(made.left_out) - 10} more lines")
+        _say(f"left out: {len(made.left_out) - 10} more lines")
     if made.found > limit:
-        talk().print(f"{limit} of the file's {made.found} chats are read (--limit)")
+        _say(f"{limit} of the file's {made.found} chats are read (--limit)")
     if json:
         result_json(
             {
@@ -326,16 +347,23 @@ def chats(
         )
         return
     masked = ", ".join(f"{kind} {count}" for kind, count in sorted(made.masked.items()))
-    talk().print(
+    _say(
         f"{made.chats} chats: {made.scenarios} scenarios, {made.states} later states, "
-        f"{made.personas} personas; masked {masked or 'nothing'}",
-        soft_wrap=True,
+        f"{made.personas} personas; masked {masked or 'nothing'}"
     )
     if env is None:
-        talk().print(
-            f"note: write the firm's rules into {made.folder / 'policy.md'}", soft_wrap=True
-        )
+        _say(f"note: write the firm's rules into {made.folder / 'policy.md'}")
     result(str(made.folder))
+
+
+def _say(text: str) -> None:
+    """Say one line, without what a terminal might obey: folders and files may be anyone's."""
+    from rich.text import Text
+
+    from tutelage.console import talk
+    from tutelage.strategy_store.plain_text import one_line
+
+    talk().print(Text(one_line(text)), soft_wrap=True)
 
 
 def _row(environment) -> dict[str, object]:
@@ -358,6 +386,10 @@ def _runs_code(environment) -> str:
         names = ", ".join(tool.name for tool in environment.tools)
         file = environment.path / environment.config.tools
         return f"runs code when dialogues are played: {file} ({names})"
-    if mcp and mcp.command:
-        return f"runs a program when dialogues are played: {' '.join([mcp.command, *mcp.args])}"
-    return f"sends tool calls to {mcp.url} when dialogues are played" if mcp else ""
+    if mcp is None:
+        return ""
+    from tutelage.agents.toolbox import shown_server
+
+    if mcp.command:
+        return f"runs a program when dialogues are played: {shown_server(mcp)}"
+    return f"sends tool calls to {shown_server(mcp)} when dialogues are played"

@@ -10,7 +10,14 @@ import typer
 from . import options as o
 
 app = typer.Typer(no_args_is_help=True)
-Firm = Annotated[Path, typer.Option("--env", metavar="DIR", help="The firm's folder.")]
+Firm = Annotated[
+    Path,
+    typer.Option(
+        "--env",
+        metavar="DIR",
+        help="The firm's folder. A bundled firm is not changed: see `tutelage env new --like`.",
+    ),
+]
 
 
 @app.command()

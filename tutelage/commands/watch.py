@@ -69,9 +69,10 @@ def watch(
             raise RunFault("there is no run under ./runs yet; start one: tutelage coach airline", 2)
         run = max(found, key=lambda path: _written_at(log_path(path)))
     if export is not None:
-        from tutelage.console import result
+        from tutelage.console import refuse_database, result
         from tutelage.tui import export as save
 
+        refuse_database(export)
         save(run, export, view=view, dialogue=dialogue, size=_size(size), theme=theme)
         result(str(export))
     elif serve:
