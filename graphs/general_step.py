@@ -30,6 +30,8 @@ MOST_GENERAL = 3
 """Strategies for every state that a library learns at most: a weak student follows few at a time."""
 _CHOSEN_ON, _TESTS = 8, 2
 """States that the candidates are compared in, and how many of the best are tested at most."""
+_PAIRS = 3
+"""Times the pairs of another strategy's test, at most: what helps everybody helps each a little."""
 _SHOWN, _TACTICS = 3, 4
 """Exchanges and handbook tactics at most that the teacher is shown."""
 _FEW = 0.1
@@ -133,8 +135,8 @@ async def general_step(
             await tried.dropped(one.texts, "refused: " + "; ".join(broken), (), one.source)
             continue
         decision, pairs = await accept(
-            desk, name, general_entry(allowed), accepted_on, before, unit, options.accept_pairs,
-            at + ATTEMPT_SEED * number,
+            desk, name, general_entry(allowed), accepted_on, before, unit,
+            _PAIRS * options.accept_pairs, at + ATTEMPT_SEED * number,
         )  # fmt: skip
         if not decision.kept:
             await tried.decided(allowed, decision, pairs)

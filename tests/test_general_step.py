@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import replace
 
 import hard_world
@@ -163,6 +164,25 @@ async def test_where_the_best_fails_its_test_the_next_best_has_one(tmp_path, lib
         ("dropped", ["Bring silk into the reply."]), ("kept", ["Bring velvet into the reply."])
     ]  # fmt: skip
     assert general_of(library) == ["Bring velvet into the reply."]
+
+
+async def test_what_helps_everybody_a_little_is_tested_longer_than_what_helps_one(firm, library):
+    """Velvet is liked seven times in ten: 24 pairs, which other strategies have, would not tell."""
+
+    class Fickle(Judge):
+        def quality(self, transcript, reply):
+            liked = zlib.crc32(f"2{reply}".encode()) % 10 < 7
+            return super().quality(transcript, reply) - 2 * ("velvet" in reply and not liked)
+
+    desk = hard_world.seat(firm, library, **seats() | {"judge": Fickle()})
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    (event,) = [
+        e.event
+        for e in await desk.log.read(kinds=("strategy_decided",))
+        if e.event.proposal == general_name(1)
+    ]
+    assert (event.verdict, event.texts) == ("kept", [KIND])
+    assert OPTIONS.step.accept_pairs < event.pairs < 3 * OPTIONS.step.accept_pairs
 
 
 async def test_what_takes_up_one_customers_words_is_not_for_all(tmp_path, library):
