@@ -156,24 +156,24 @@ async def topic_step(
     for first, second in zip(plain, plain[len(chosen_on) :], strict=False):
         await extend_null(desk, first.state, [first.reply, second.reply], null, first.seed)
     unit, before = spread(null.pairs), list(null.pairs)
-    orders = await _chosen(desk, name, found_by, candidates, plain[:drawn], plain[drawn:])
+    sets = await _chosen(desk, name, found_by, candidates, plain[:drawn], plain[drawn:])
     if desk.meter.spent:
         return False
-    if not orders:
+    if not sets:
         texts = [one.texts[0] for one in candidates]
         await tried.dropped(texts, "no orders were better", (), candidates[0].source)
         return False
     each = -(-wordings(plain, options.fresh_states) // len(chosen_on))
     fresh = [one for s in chosen_on for one in await fresh_states(desk, s, each, at)]
     where = [*places[_CHOSEN_ON:], *fresh, *chosen_on]
-    allowed, broken = await first_allowed(desk, [_all_of(orders)])
+    allowed, broken = await first_allowed(desk, sets)
     if allowed is None:
-        await tried.dropped(_all_of(orders).texts, "refused: " + "; ".join(broken))
+        await tried.dropped(sets[0].texts, "refused: " + "; ".join(broken), (), sets[0].source)
         return False
     for number in range(_TESTS):
         # A second try is tested on what the first has not been tested on.
         start = at + ATTEMPT_SEED * number
-        entry = _given(_entry(environment, topic, places), orders, allowed)
+        entry = _given(_entry(environment, topic, places), candidates, allowed)
         decision, pairs = await accept(
             desk, name, entry, where, before, unit, options.accept_pairs, start
         )
@@ -182,13 +182,13 @@ async def topic_step(
             bad = {n: state for n, state in enumerate(places) if gains.get(state.scenario, 0) < 0}
             harmed, again = await harmed_among(desk, name, entry, bad, before, unit, start)
             home = [state for n, state in enumerate(places) if n not in harmed]
-            entry = _given(_entry(environment, topic, home), orders, allowed)
+            entry = _given(_entry(environment, topic, home), candidates, allowed)
             gate = await _kept_apart(desk, entry, home, known, again)
             provenance = provenance_of(
                 desk, None, allowed, decision, pairs, gate,
                 states=len(where), round_number=round_number, run=run,
             ).model_copy(update={"scenarios": sorted(state.scenario for state in home)})  # fmt: skip
-            return await _entered(tried, orders, allowed, decision, pairs, gate, provenance)
+            return await _entered(tried, candidates, allowed, decision, pairs, gate, provenance)
         await tried.decided(allowed, decision, pairs)
         good = {scenario for scenario, found in gains.items() if found > 0}
         if desk.meter.spent or not good or good == {state.scenario for state in places}:
@@ -247,8 +247,8 @@ async def _chosen(
     plain: Sequence[Plain],
     again: Sequence[Plain],
 ) -> list[Candidate]:
-    """What is given together: the orders that by themselves win most, or all that the rules give, alone
-    or with what is asked of every reply; whatever wins most on other seeds, [] where none wins.
+    """What may be given together, what wins most on other seeds first: the orders that by themselves win
+    most, and all that the rules give, alone and with what is asked of every reply; [] where none wins.
 
     A weak student does what a single order says whether or not its case is at hand, so that each may
     lose in a sibling scenario by itself; all rules of a topic together have shown no such loss
@@ -266,11 +266,8 @@ async def _chosen(
             rules.append(one)
     asked = [one for one in candidates if one.source == "rubric"][:1]
     together = [won.best(won.scenarios, MOST_OF_TOPIC, _LETTERS), rules, [*asked, *rules]]
-    sets = {_all_of(orders): orders for orders in together if orders}
-    if not sets:
-        return []
-    ranked = (await wins(desk, name, list(sets), as_entry, again)).ranked()
-    return sets[ranked[0]] if ranked else []
+    sets = list(dict.fromkeys(_all_of(orders) for orders in together if orders))
+    return (await wins(desk, name, sets, as_entry, again)).ranked() if sets else []
 
 
 def _gains(pairs: Sequence[Pair], unit: float) -> dict[str, float]:

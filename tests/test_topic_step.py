@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import hard_world
@@ -224,15 +225,12 @@ async def test_a_topic_that_the_library_holds_is_left_alone_and_takes_no_others_
     tmp_path, library
 ):
     environment = build(tmp_path / "world")
-    one = replace(OPTIONS, topics=1)
-    await coached(environment, library, one)
-    (held,) = [
-        entry for entry in library.entries() if entry.scenario.endswith(("parcels", "walls"))
-    ]
-    again = await decisions(await coached(environment, library, one))
-    assert held == next(entry for entry in library.entries() if entry.id == held.id)
-    topics = [name for name in again if ".topic." in name]
-    assert len(topics) == 1 and not held.scenario.endswith(topics[0].rpartition(".")[2])
+    told = Strategy.new("Say that it comes on foot.", Provenance(source="person"))
+    held = library.add(Entry.new("a customer whose matter is parcels", strategies=[told]), "me")
+    tried = await decisions(await coached(environment, library, replace(OPTIONS, topics=1)))
+    assert of_topic(library, "parcels") == held
+    topics = [name for name in tried if ".topic." in name]
+    assert len(topics) == 1 and "r1.topic.parcels" not in topics
 
 
 async def test_the_step_can_be_left_out(tmp_path, library):
@@ -353,6 +351,40 @@ async def test_code_decides_where_it_sees_a_difference_and_the_judge_where_not(t
         found = [one.texts[0] for one in won.best({scenario}, 4, 999)]
         assert found == ([ORDERS["lantern"]] if scenario == "damp_0" else [])
         assert won.best({"another"}, 4, 999) == []
+
+
+async def test_where_the_best_would_break_a_rule_the_next_best_is_tested(tmp_path, library):
+    """The teacher's order wins two checks, and the judge reads a breach in it; the rule's wins one."""
+    build(tmp_path / "world")
+    config = tmp_path / "world" / "environment.yaml"
+    told = yaml.safe_load(config.read_text())
+    told["rubric"].append({"id": "soft", "kind": "contains", "any_of": ["velvet"]})
+    config.write_text(yaml.safe_dump(told))
+
+    class Kind(hard_world.Student):
+        def answer(self, system, page, messages):
+            late = [m.text for m in messages[1:] if m.type == "system"]
+            velvet = " velvet" * ("velvet" in "".join(late[-1:]))
+            return super().answer(system, page, messages) + velvet
+
+    class Soft(hard_world.Teacher):
+        def answer(self, system, page, messages):
+            if "You coach the agent" in page:
+                told = " ".join(m.text for m in messages[1:])
+                said = f"Speak of velvet and {self.cure_of(told)} here."
+                return json.dumps({"advice": [], "strategies": [said]})
+            return super().answer(system, page, messages)
+
+    class Strict(Judge):
+        def answer(self, system, page, messages):
+            if "Answer Keep or Break" in page:
+                return "Break" if "velvet" in page else "Keep"
+            return super().answer(system, page, messages)
+
+    environment = load_environment(tmp_path / "world")
+    await coached(environment, library, student=Kind(), teacher=Soft(), judge=Strict())
+    entry = of_topic(library, "walls")
+    assert entry is not None and [s.text for s in entry.strategies] == [ORDERS["lantern"]]
 
 
 async def test_where_every_candidate_loses_a_check_none_is_left(tmp_path, library):
