@@ -134,7 +134,7 @@ def test_the_library_by_hand_of_the_review_page_comes_in_and_is_approved(tmp_pat
     page = (ROOT / "docs" / "review.md").read_text()
     (tmp_path / "mine.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
     said = tutelage("library", "import", "mine.db", "mine.yaml", cwd=tmp_path)
-    assert said.stdout == "1 scenarios with 1 strategies\n", said.stderr
+    assert said.stdout == "added 1 entry and 1 strategy\n", said.stderr
     with Library.open(tmp_path / "mine.db") as made:
         assert not made.entries(("approved",))
         assert tutelage("library", "approve", "mine.db", "--all", cwd=tmp_path).returncode == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
+from tutelage.graphs.evaluation import Arm
 from typer.main import get_command
 
 from tutelage.coach_run import CoachRequest
@@ -24,7 +26,7 @@ def commands(group, before: str = ""):
 
 def test_every_command_stands_on_the_page():
     told: set[str] = set()
-    for row in re.findall(r"^\| (`.+?) \|", PAGE, re.MULTILINE):
+    for row in re.findall(r"^\| (`.+?) \|", PAGE.partition("| word |")[0], re.MULTILINE):
         names = re.findall(r"`([^`]+)`", row)
         group, _, first = names[0].rpartition(" ")
         if not group:
@@ -33,6 +35,12 @@ def test_every_command_stands_on_the_page():
         told.update(f"{group} {name}" for name in [first, *names[1:]])
     told = {name for name in told if name == name.lower()}
     assert told == set(commands(get_command(app)))
+
+
+def test_every_arm_is_among_the_words():
+    words = PAGE.partition("| word |")[2]
+    rows = re.findall(r"^\| (`.+?) \| arms: ", words, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == {*get_args(Arm)}
 
 
 def test_every_variable_of_ours_stands_on_the_page():
