@@ -76,6 +76,25 @@ def build(folder, change=None):
     return load_environment(folder)
 
 
+def soft_firm(folder, **more):
+    """The same, whose rubric asks for velvet as well."""
+    build(folder)
+    config = folder / "environment.yaml"
+    told = yaml.safe_load(config.read_text())
+    told["rubric"].append({"id": "soft", "kind": "contains", "any_of": ["velvet"], **more})
+    config.write_text(yaml.safe_dump(told))
+    return load_environment(folder)
+
+
+class Kind(hard_world.Student):
+    """Says velvet where it is told to."""
+
+    def answer(self, system, page, messages):
+        late = [m.text for m in messages[1:] if m.type == "system"]
+        velvet = " velvet" * ("velvet" in "".join(late[-1:]))
+        return super().answer(system, page, messages) + velvet
+
+
 def seats(**replaced):
     roles = {"student": hard_world.Student(), "judge": Judge(), "teacher": Silent()}
     return {**roles, **replaced}
@@ -355,17 +374,7 @@ async def test_code_decides_where_it_sees_a_difference_and_the_judge_where_not(t
 
 async def test_where_the_best_would_break_a_rule_the_next_best_is_tested(tmp_path, library):
     """The teacher's order wins two checks, and the judge reads a breach in it; the rule's wins one."""
-    build(tmp_path / "world")
-    config = tmp_path / "world" / "environment.yaml"
-    told = yaml.safe_load(config.read_text())
-    told["rubric"].append({"id": "soft", "kind": "contains", "any_of": ["velvet"]})
-    config.write_text(yaml.safe_dump(told))
-
-    class Kind(hard_world.Student):
-        def answer(self, system, page, messages):
-            late = [m.text for m in messages[1:] if m.type == "system"]
-            velvet = " velvet" * ("velvet" in "".join(late[-1:]))
-            return super().answer(system, page, messages) + velvet
+    environment = soft_firm(tmp_path / "world")
 
     class Soft(hard_world.Teacher):
         def answer(self, system, page, messages):
@@ -381,7 +390,6 @@ async def test_where_the_best_would_break_a_rule_the_next_best_is_tested(tmp_pat
                 return "Break" if "velvet" in page else "Keep"
             return super().answer(system, page, messages)
 
-    environment = load_environment(tmp_path / "world")
     await coached(environment, library, student=Kind(), teacher=Soft(), judge=Strict())
     entry = of_topic(library, "walls")
     assert entry is not None and [s.text for s in entry.strategies] == [ORDERS["lantern"]]
@@ -427,20 +435,7 @@ async def test_a_round_that_goes_on_takes_no_more_topics_than_it_may(tmp_path, l
 
 
 async def test_what_every_reply_misses_stands_beside_what_decides_the_topic(tmp_path, library):
-    build(tmp_path / "world")
-    config = tmp_path / "world" / "environment.yaml"
-    told = yaml.safe_load(config.read_text())
-    soft = {"id": "soft", "kind": "contains", "any_of": ["velvet"], "note": "shows some velvet"}
-    told["rubric"].append(soft)
-    config.write_text(yaml.safe_dump(told))
-
-    class Kind(hard_world.Student):
-        def answer(self, system, page, messages):
-            late = [m.text for m in messages[1:] if m.type == "system"]
-            velvet = " velvet" * ("velvet" in "".join(late[-1:]))
-            return super().answer(system, page, messages) + velvet
-
-    environment = load_environment(tmp_path / "world")
+    environment = soft_firm(tmp_path / "world", note="shows some velvet")
     await coached(environment, library, student=Kind())
     entry = of_topic(library, "walls")
     assert entry is not None
