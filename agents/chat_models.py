@@ -19,12 +19,12 @@ from langchain_core.runnables import (
 )
 from pydantic_core import to_jsonable_python
 from rapidfuzz import fuzz, process
+from tutelage.environments.surrogates import mended
 from tutelage.strategy_store import Library, Placement
 
 from .catalogue import DEFAULT_MODEL
 from .faults import ModelFault, chain_of, status_of
 from .local_chat import ChatLocal
-from .surrogates import mended
 from .weights import weights_path
 
 __all__ = [

@@ -18,8 +18,7 @@ from langchain_core.messages import (
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic_core import from_json
-
-from .surrogates import mended
+from tutelage.environments.surrogates import mended
 
 
 def answer_schema(tools: Sequence[BaseTool]) -> dict[str, Any]:

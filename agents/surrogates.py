@@ -5,8 +5,6 @@ from __future__ import annotations
 from langchain_core.messages import AIMessage
 from tutelage.environments.surrogates import mended
 
-__all__ = ["mended", "mended_message"]
-
 _SAID = ("content", "tool_calls", "invalid_tool_calls", "response_metadata")
 
 

@@ -26,11 +26,11 @@ from langchain_core.tools.base import create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
 from tutelage.environments import Environment, McpServer, Scenario, as_json
+from tutelage.environments.surrogates import mended
 
 from .chat_models import clean_url, redacted
 from .faults import ModelFault
 from .foreign_calls import call_foreign
-from .surrogates import mended
 from .transcript import ToolUse, Turn
 
 T = TypeVar("T")

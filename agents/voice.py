@@ -19,12 +19,13 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
+from tutelage.environments.surrogates import mended
 
 from .chat_models import as_taken, fault_of, runs_here, supports_logprobs, token_logprobs
 from .faults import InvalidAnswer, ModelFault
 from .meter import Meter, Role
 from .spoken_tools import answer_schema, heard, spoken
-from .surrogates import mended, mended_message
+from .surrogates import mended_message
 from .tracing import model_span
 
 T = TypeVar("T", bound=BaseModel)

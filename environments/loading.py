@@ -206,18 +206,12 @@ def parse_yaml(path: Path, text: str, model: type[M]) -> M:
 def _plain(path: Path, text: str) -> tuple[yaml.Node | None, dict[Any, Any]]:
     """The mapping that a YAML or JSON file holds, with its tree for line numbers."""
     try:
-        data, node = read_yaml(text, alone="strict")
+        data, node = read_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
         message = f"is broken YAML: {short(str(error.problem), 4 * MOST_SHOWN)}"
         raise fault(path, message, line=line) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        message = f"is broken YAML: holds {text[error.position]!a}, which no YAML takes"
-        raise fault(path, message, line=line) from error
-    except RecursionError as error:
-        raise fault(path, "is broken YAML: is nested too deeply") from error
     if not isinstance(data, dict):
         raise fault(path, "holds no fields", line=1, expected="`field: value` lines")
     return node, data

@@ -16,8 +16,6 @@ _LONGEST_INTEGER = 100
 
 
 class _Loader(yaml.SafeLoader):
-    alone = "surrogatepass"
-
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             # Nested aliases make billions of values out of a few lines.
@@ -30,7 +28,7 @@ class _Loader(yaml.SafeLoader):
     def compose_scalar_node(self, anchor: dict[Any, yaml.Node]) -> yaml.ScalarNode:
         node = super().compose_scalar_node(anchor)
         try:
-            node.value = joined(node.value, self.alone)
+            node.value = joined(node.value, "strict")
         except UnicodeDecodeError as error:
             before = error.object[: error.start].decode("utf-16-le")[-40:]
             raise yaml.MarkedYAMLError(
@@ -70,21 +68,25 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(text: str, alone: str = "surrogatepass") -> tuple[object, yaml.Node | None]:
+def read_yaml(text: str) -> tuple[object, yaml.Node | None]:
     """The value of a YAML document, and its nodes, which know their lines.
 
-    Args:
-        text: the document.
-        alone: what becomes of half a character without the other, as `joined` has it.
-
     Raises:
-        yaml.MarkedYAMLError: where it is broken; `problem` says how, `problem_mark` where.
-        yaml.YAMLError, RecursionError: where it is no text for YAML at all, or nested too deeply.
+        yaml.MarkedYAMLError: where it is broken; `problem` says how, and `problem_mark` where, if that
+            can be told.
     """
-    loader = _Loader(text)
-    loader.alone = alone
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        letter, line = text[error.position], text.count("\n", 0, error.position)
+        raise yaml.MarkedYAMLError(
+            problem=f"holds {letter!a} (U+{ord(letter):04X}), which no YAML takes",
+            problem_mark=yaml.Mark("", error.position, line, 0, None, 0),
+        ) from error
     try:
         node = loader.get_single_node()
         return (loader.construct_document(node) if node is not None else None), node
+    except RecursionError as error:
+        raise yaml.MarkedYAMLError(problem="is nested too deeply") from error
     finally:
         loader.dispose()

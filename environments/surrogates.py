@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 
-def joined(text: str, alone: str = "surrogatepass") -> str:
+def joined(text: str, alone: str) -> str:
     """A text in which each half of a character is joined with the other half behind it.
 
     Args:
         text: what JSON and YAML make of an escape such as `\\ud83d\\ude00`.
-        alone: what becomes of a half without the other, as a handler of `bytes.decode`: it stays
-            ("surrogatepass"), U+FFFD takes its place ("replace"), or it is refused ("strict").
+        alone: what becomes of a half without the other, as a handler of `bytes.decode`: U+FFFD takes
+            its place ("replace"), or it is refused ("strict").
 
     Raises:
         UnicodeDecodeError: where one is refused.

@@ -84,7 +84,7 @@ async def look_back(
         if not gains or np.mean(gains) > 0:
             continue
         entry = held[id_]
-        learned_in = {id_ for s in entry.strategies for id_ in s.provenance.learned_in}
+        learned_in = set[str]().union(*(s.provenance.learned_in for s in entry.strategies))
         home = _home(entry, met, learned_in)
         siblings = [state for state in met if state.scenario in {home.scenario, *learned_in}]
         own = [one for _, one in await reached(desk, entry, home, siblings)]

@@ -238,10 +238,11 @@ async def accept(
     while (decision := decide(pairs, null, planned, unit=unit, scenarios=many)) is None:
         if desk.meter.spent:
             return Decision(False, "the budget was spent before the test had decided"), pairs
-        if not waiting and (drawn >= planned or again >= len(where)):
-            planned = len(pairs)
-            continue
         if not waiting:
+            if drawn >= planned or again >= len(where):
+                # No pair is left that was not seen: decided on what there is.
+                planned = len(pairs)
+                continue
             fresh = min(_DRAWN_NEXT if drawn else _DRAWN_FIRST, planned - drawn)
             # Other states come first: what fails to carry over is found out soonest there.
             waiting = await desk.side_by_side(

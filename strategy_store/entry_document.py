@@ -66,8 +66,6 @@ def read_entry_document(text: str, entry: Entry) -> tuple[dict[str, Any], dict[s
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise LibraryFault(f"line {line}: is broken YAML: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise LibraryFault(f"is broken YAML: {error}") from error
     except ValidationError as error:
         found_wrong = [
             f"{'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg']}" for e in error.errors()

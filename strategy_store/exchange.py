@@ -261,15 +261,10 @@ def _blocks(text: str, name: str, faults: list[str]) -> list[tuple[str, int]]:
 def _load(text: str, name: str, offset: int) -> tuple[object, yaml.Node | None]:
     """The value and the nodes of a document, or of a block below that many lines."""
     try:
-        return read_yaml(text, alone="strict")
+        return read_yaml(text)
     except yaml.MarkedYAMLError as error:
-        line, why = error.problem_mark.line if error.problem_mark else 0, error.problem
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position)
-        why = f"holds the character U+{error.character:04X}, which stands in no text; take it out"
-    except RecursionError:
-        line, why = 0, "is nested too deeply"
-    raise LibraryFault(f"{name}:{line + 1 + offset}: is broken YAML: {why}")
+        line = (error.problem_mark.line if error.problem_mark else 0) + 1 + offset
+        raise LibraryFault(f"{name}:{line}: is broken YAML: {error.problem}") from error
 
 
 def _entry(value: object, name: str, line: int, faults: list[str]) -> Entry | None:

@@ -17,10 +17,10 @@ from scripted_tools import Acts, calls
 from tutelage.agents.chat_models import model_name
 from tutelage.agents.meter import Meter
 from tutelage.agents.spoken_tools import heard
-from tutelage.agents.surrogates import mended
 from tutelage.agents.toolbox import open_toolbox
 from tutelage.agents.voice import Voice
 from tutelage.environments import load_environment
+from tutelage.environments.surrogates import mended
 from tutelage.graphs.desk import open_desk
 from tutelage.graphs.dialogue import compile_dialogue
 from tutelage.graphs.run_log import RunLog

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from tutelage.agents.surrogates import mended
+from tutelage.environments.surrogates import mended
 from tutelage.strategy_store import Deployment, LibraryFault
 from tutelage.strategy_store.prompt import Message
 

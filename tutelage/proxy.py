@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from tutelage.agents.chat_models import clean_url, named_at, redacted
 from tutelage.agents.faults import ModelFault
-from tutelage.agents.surrogates import mended
+from tutelage.environments.surrogates import mended
 from tutelage.proxy_errors import ProxyError, fault_error
 from tutelage.proxy_model import ModelUpstream
 from tutelage.strategy_store import Deployment, LibraryFault, coach_wire

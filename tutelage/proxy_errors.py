@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tutelage.agents.faults import ModelFault
-from tutelage.agents.surrogates import mended
+from tutelage.environments.surrogates import mended
 
 _TYPES = {
     400: "invalid_request_error",

@@ -15,7 +15,8 @@ from langchain_core.messages.tool import tool_call_chunk
 
 from tutelage.agents.chat_models import as_taken, fault_of, token_logprobs
 from tutelage.agents.faults import status_of
-from tutelage.agents.surrogates import mended, mended_message
+from tutelage.agents.surrogates import mended_message
+from tutelage.environments.surrogates import mended
 from tutelage.proxy_errors import ProxyError, fault_error
 
 _FIELDS = (
