@@ -74,6 +74,9 @@ def merit(pair: Pair, unit: float) -> float:
     """How much one pair says for the strategy: the judge's preference in units of the null's spread
     (one at most, either way), or where there are checks by code BESIDE_CODE of it and the checks won or
     lost, each worth ONE_CHECK.
+
+    Where the strategy changes nothing, before and after may change places, so it is symmetric about
+    zero whatever the judge's biases: that is what the test rests on.
     """
     preferred = float(np.clip((pair.preference - 0.5) / unit, -1.0, 1.0))
     if pair.checks_before is None or pair.checks_after is None:
@@ -83,10 +86,9 @@ def merit(pair: Pair, unit: float) -> float:
 
 
 def gain(pair: Pair, unit: float) -> float:
-    """The merit of one pair as the test takes it, cut to -1 to 1.
+    """The merit of one pair as a mean takes it, cut to -1 to 1.
 
-    Where the strategy changes nothing, before and after may change places, so the gain is symmetric
-    about zero whatever the judge's biases: that is what the test rests on.
+    Cut, so that no one lucky pair makes a mean.
     """
     return float(np.clip(merit(pair, unit), -1.0, 1.0))
 
@@ -123,10 +125,10 @@ def decide(
     """Keep, drop, or (None) go on, on pairs that the strategy was not chosen on; may be asked after
     every pair.
 
-    A sequential test by betting (Waudby-Smith and Ramdas 2024, see `sequential.e_value`): kept as
-    soon as the evidence for a gain reaches 1 / ALPHA, the mean gain passes what the null
-    distribution gives by chance, the judge's mean preference is not below one half, and the code
-    checks have not fallen. Dropped as soon as the evidence for a loss is as strong, the mean gain of
+    A sequential test by betting (Vovk and Wang 2024, see `sequential.e_value`): kept as soon as the
+    evidence for a gain reaches 1 / ALPHA, the mean gain passes what the null distribution gives by
+    chance, the judge's mean preference is not below one half, and the code checks have not fallen.
+    Dropped as soon as the evidence for a loss is as strong, the mean gain of
     LEAST_LOOKED_AT pairs or more is not above zero, or what is left of the `planned` pairs could not
     change the answer any more. Giving up early never lets more in; what is tested in several scenarios
     may help in some of them only, and is given up once each could be seen twice.
@@ -144,7 +146,8 @@ def decide(
     count = len(pairs)
     preferences = [pair.preference for pair in pairs]
     mean_gain = float(np.mean(gains)) if gains else 0.0
-    found = e_value(gains, 1.0, ALPHA)
+    merits = [merit(pair, unit) for pair in pairs]
+    found = e_value(merits)
 
     # Drawn only where it can decide: most looks end below the evidence that is asked for.
     threshold = null_threshold(null, unit, count) if found >= 1 / ALPHA else MIN_GAIN
@@ -157,12 +160,13 @@ def decide(
 
     if count == 0:
         return verdict(False, "no comparison could be made") if planned < 1 else None
-    if e_value([-value for value in gains], 1.0, ALPHA) >= 1 / ALPHA:
+    if e_value([-value for value in merits]) >= 1 / ALPHA:
         return verdict(False, "the replies with it are worse")
     before, after = check_means(pairs)
     fell = after < before - 1e-9
     last = count >= planned
-    if found >= 1 / ALPHA and mean_gain > threshold and float(np.mean(preferences)) >= 0.5:
+    liked = float(np.mean(preferences)) >= 0.5
+    if found >= 1 / ALPHA and mean_gain > threshold and liked:
         if not fell:
             return verdict(True, "better on seeds and states it was not chosen on")
         if last:
@@ -171,20 +175,21 @@ def decide(
     if mean_gain <= 0 and (count >= max(LEAST_LOOKED_AT, seen) or last):
         return verdict(False, "the replies with it are not better")
     if last and found >= 1 / ALPHA:
-        return verdict(
-            False, "the gain lies within what chance gives two replies of the same student"
-        )
-    if last or (count >= seen and hopeless(gains, planned)):
+        chance = "the gain lies within what chance gives two replies of the same student"
+        disliked = "the checks by code gain, and the judge prefers the replies without it"
+        return verdict(False, chance if liked else disliked)
+    if last or (count >= seen and hopeless(merits, planned)):
         told = f"the gain is not certain enough (p = {min(1.0, 1 / found):.2f} after {count} pairs)"
         return verdict(False, told)
     return None
 
 
-def hopeless(gains: Sequence[float], planned: int) -> bool:
-    """Whether even gains as good as the best so far, to the end, would not be evidence enough."""
-    left = planned - len(gains)
-    best = max(*gains, 0.0) if len(gains) > 1 else 1.0
-    return e_value([*gains, *[best] * left], 1.0, ALPHA) < 1 / ALPHA
+def hopeless(merits: Sequence[float], planned: int) -> bool:
+    """Whether even a clear gain in every pair to the end, or what is the best so far if that is less,
+    would not be evidence enough.
+    """
+    best = min(1.0, max(*merits, 0.0)) if len(merits) > 1 else 1.0
+    return e_value([*merits, *[best] * (planned - len(merits))]) < 1 / ALPHA
 
 
 def example_of(pairs: Sequence[Pair], line: str) -> Pair:

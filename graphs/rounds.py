@@ -118,7 +118,7 @@ async def closed_states(log: Log) -> set[tuple[str, int, int]]:
     return {(e.dialogue, e.turn, e.round) for e in events if isinstance(e, StateClosed)}
 
 
-def _scored(event: StrategyTried | NullCompared) -> Pair:
+def scored(event: StrategyTried | NullCompared) -> Pair:
     """What a comparison came to, without the words."""
     return Pair("", "", "", event.preference, event.checks_before, event.checks_after, event.checks)
 
@@ -132,7 +132,7 @@ async def null_pairs(log: Log) -> list[Pair]:
             # A state that was cut off is taught anew on the same seeds.
             at = (event.dialogue, event.turn, event.seed)
             found[place if event.seed is None else at] = event
-    return [_scored(event) for event in found.values()]
+    return [scored(event) for event in found.values()]
 
 
 async def decided_in(log: Log, number: int) -> list[StrategyDecided]:
@@ -160,7 +160,7 @@ async def no_use(desk: Desk, log: Log, null: Null) -> str:
             place = event.proposal, event.phase, event.dialogue, event.turn, event.seed
             # A state that was cut off is taught anew on the same seeds.
             found[(*place, event.before, event.after)] = event
-    gains = [gain(_scored(event), unit) for event in found.values()]
+    gains = [gain(scored(event), unit) for event in found.values()]
     same = sum(event.before.strip() == event.after.strip() for event in found.values())
     return of_no_use(gains, same)
 

@@ -1,4 +1,4 @@
-"""The sequential test: whether a mean is above zero, asked after every observation if one likes."""
+"""Sequential tests: whether there is a gain, asked after every observation if one likes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from scipy import optimize
 _MOST_AT_RISK = 0.75
 """The share of its money that a gambler of `sequential` may lose in one bet; the authors name 1/2
 and 3/4. More stops earlier on quiet differences and later on differences of -1, 0 and 1."""
+STAKES = (0.25, 0.5, 1.0, 2.0)
+"""Among which `e_value` shares its money, by the size of a clear difference: the higher wins sooner on
+gains without a loss, the lower outlasts losses between them."""
+_MOST_SAID = 700.0
+"""Logarithm of the most evidence that a number holds."""
 
 
 def sequential(
@@ -70,28 +75,38 @@ def decided(
     return low > 0 or high < 0 or (-margin < low and high < margin)
 
 
-def e_value(differences: Sequence[float], bound: float, alpha: float = 0.05) -> float:
-    """What the gambler of `sequential` who bets on a mean above zero made of one unit, at the best
-    moment so far.
+def e_value(differences: Sequence[float]) -> float:
+    """How much speaks for a gain, against no effect at all, at the best moment so far.
 
-    Where the mean is zero or less, it ever reaches 1 / a with a chance of at most a, for every a and
-    however often one looks (Ville), so `min(1, 1 / e_value)` is a one-sided p that may be looked at
-    after every observation.
+    Where an arm changes nothing the two of a pair may change places, so each difference is as likely
+    as its negative, whatever the past and however large it is. Against that a stake of
+    tanh(stake x size) on a gain is a fair bet, and what it makes of one unit is
+    exp(stake x sum) / product of cosh(stake x difference): the Fisher-type e-test of symmetry of
+    Vovk and Wang 2024, "Nonparametric e-tests of symmetry", New England Journal of Statistics in Data
+    Science, arXiv 2208.08925. The unit is shared among STAKES, as nobody knows beforehand how large a
+    gain will be. A large difference counts for more than a small one, and none needs a bound.
+
+    Without an effect it ever reaches 1 / a with a chance of at most a, for every a and however often
+    one looks (Ville), so `min(1, 1 / e_value)` is a one-sided p that may be looked at after every
+    observation. It says that something changed, and to which side; that a mean lies above zero where
+    many small gains meet few large losses, the mean itself must say.
 
     Args:
-        differences, bound: as for `sequential`.
-        alpha: the level for which the stakes are laid out; the guarantee holds with any.
+        differences: of any size, in the order seen; 1 should be a clear one.
 
     Returns:
         At least 1.
 
     Raises:
-        ValueError: as for `sequential`.
+        ValueError: where a difference is no finite number.
     """
-    shares = _shares(differences, bound, alpha)
-    if not len(shares):
+    data = finite(differences)
+    if not len(data):
         return 1.0
-    return math.exp(max(0.0, _best_capital(shares, _stakes(shares, 2 * alpha), 0.5)))
+    # log(1 + tanh x) in a form that stays finite for any x.
+    bets = math.log(2) - np.logaddexp(0.0, -2.0 * np.outer(STAKES, data))
+    held = np.logaddexp.reduce(np.cumsum(bets, axis=1), axis=0) - math.log(len(STAKES))
+    return math.exp(min(max(0.0, float(held.max())), _MOST_SAID))
 
 
 def _shares(differences: Sequence[float], bound: float, alpha: float) -> np.ndarray:
