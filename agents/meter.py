@@ -105,6 +105,11 @@ class Meter:
         return sum(u.usd for u in self.roles.values())
 
     @property
+    def bounded(self) -> bool:
+        """Whether there is a bound."""
+        return self.budget_tokens is not None or self.budget_usd is not None
+
+    @property
     def spent(self) -> bool:
         """Whether a bound is reached."""
         tokens, usd = self.tokens + self.earlier_tokens, self.usd + self.earlier_usd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -177,6 +178,19 @@ def desk_of(desk: Desk, arm: Arm, given: Sequence[str] = ()) -> Desk:
             )
 
 
+def _at_once(
+    desk: Desk, options: EvaluationOptions, scenarios: int, cells: int, concurrency: int
+) -> int:
+    """How many scenarios are played in one arm before the next arm plays them: all, but few where the
+    run may end before all are played, so that what it leaves are pairs.
+    """
+    if options.sequential:
+        return 2
+    if not desk.meter.bounded:
+        return scenarios
+    return max(2, math.ceil(concurrency * scenarios / cells))
+
+
 def compile_evaluation(
     desk: Desk,
     options: EvaluationOptions,
@@ -208,7 +222,7 @@ def compile_evaluation(
         for arm in options.arms
     }
     concurrency = options.concurrency or fitting_concurrency(desk)
-    batch = len(scenarios) if not options.sequential else 2
+    batch = _at_once(desk, options, len(scenarios), len(cells), concurrency)
 
     async def play_next(state: EvaluationState) -> dict[str, Any]:
         """The next scenarios, whole, in every arm."""
@@ -230,7 +244,7 @@ def compile_evaluation(
         return {"scenarios": done, "stop": await why_stop(done)}
 
     async def why_stop(done: int) -> str:
-        if desk.meter.spent:
+        if desk.meter.spent and len(await ended()) < len(cells) * len(graphs):
             return "the budget is spent"
         if done >= len(scenarios):
             return "all cells are played"
@@ -248,6 +262,10 @@ def compile_evaluation(
             if decided(differences, BOUNDS["csat"]):
                 return f"{second} and {first} differ for certain after {done} scenarios"
         return ""
+
+    async def ended() -> list[str]:
+        names = {dialogue_name(cell, arm, student) for cell in cells for arm in graphs}
+        return [name for name, one in (await played(log)).items() if one.ended and name in names]
 
     def go_on(state: EvaluationState) -> Literal["play", "__end__"]:
         return "__end__" if state.get("stop") else "play"

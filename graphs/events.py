@@ -33,7 +33,7 @@ class RunStarted(_Event):
     version: str = ""
     resumed: bool = False
     library_version: int | None = Field(
-        default=None, description="Where the library stood, in a coaching run."
+        default=None, description="Where the library stood that strategies were given from."
     )
 
 

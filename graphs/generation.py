@@ -36,6 +36,8 @@ from .states import played
 from .text_space import distances, points
 
 NEIGHBOURS = 2
+MOST_GAPS = 200
+"""Gaps that scenarios are tried to be written for; most drafts are refused."""
 MOST_FAULTS = 3
 
 
@@ -67,7 +69,7 @@ class Gap:
 
 
 def gaps_to_fill(
-    environment: Environment, found: Coverage, said: Sequence[str] = (), most: int = 20
+    environment: Environment, found: Coverage, said: Sequence[str] = (), most: int = MOST_GAPS
 ) -> list[Gap]:
     """What scenarios are to be written for, most needed first: rules that no training scenario is
     about, then persona x topic cells that none allows, each persona and topic in turn.

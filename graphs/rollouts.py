@@ -106,16 +106,16 @@ async def play(
 
     Raises:
         ModelFault: where every dialogue that was left of the plan failed because of a model. Those that
-            were given invalid answers alone end no run in which others of the plan were played.
+            were given invalid answers alone end no run in which others were played, and one that is
+            all there is to play ends it once.
     """
     assert desk.log is not None
     plan = list(plan)
-    finished = {
-        id_
-        for id_, one in (await played(desk.log)).items()
-        if one.ended is not None and one.ended.reason != "fault"
-    }
+    ended = {id_: one.ended for id_, one in (await played(desk.log)).items() if one.ended}
+    finished = {id_ for id_, end in ended.items() if end.reason != "fault"}
     todo = [request for request in plan if request.get("dialogue") not in finished]
+    # One alone that failed before will fail again on its seed, and must not keep a run from going on.
+    alone = len(todo) == 1 and todo[0].get("dialogue") in ended
 
     async def one(request: DialogueRequest) -> ModelFault | None:
         if desk.meter.spent:
@@ -132,7 +132,7 @@ async def play(
 
     faults = await gather(todo, one, concurrency, desk)
     broken = [error for error in faults if error is not None]
-    _raise_where_nothing_works(broken, len(todo), len(plan) - len(todo))
+    _raise_where_nothing_works(broken, len(todo), len(finished) + alone)
 
 
 async def gather(

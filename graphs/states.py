@@ -84,10 +84,12 @@ async def played(log: Log) -> dict[str, Played]:
 
 
 def states_of(dialogue: Played, environment: Environment) -> list[State]:
-    """The states of one valid dialogue, in order; empty for an invalid one."""
-    if not dialogue.valid or dialogue.judged is None:
+    """The states of one valid dialogue, in order; empty for an invalid one, and for one of a scenario
+    that the firm does not have any more.
+    """
+    scenario = environment.scenarios.get(dialogue.started.scenario)
+    if not dialogue.valid or dialogue.judged is None or scenario is None:
         return []
-    scenario = environment.scenarios[dialogue.started.scenario]
     reasons = _shortcomings(dialogue.judged, environment.rubric_for(scenario))
     ending = _ending(dialogue)
     found: list[State] = []

@@ -9,6 +9,7 @@ import re
 
 import pytest
 import world
+from commands import in_a_process
 from tutelage.agents.meter import Meter
 from tutelage.environments import load_environment
 from tutelage.graphs.baselines import MOST_LETTERS, Baseline, BaselineFault, Used
@@ -18,8 +19,10 @@ from tutelage.graphs.evolved_prompt import evolve_prompt
 from tutelage.graphs.playbook import grow_playbook
 from tutelage.graphs.run_log import RunLog
 from tutelage.graphs.states import played
+from tutelage.strategy_store import Library
 
-from tutelage.baseline_run import BaselineRequest, resumed_request
+from tutelage.baseline_run import BaselineRequest, baseline_run, resumed_request
+from tutelage.console import FileFault
 from tutelage.evaluate_run import _refuse_leaks
 from tutelage.evaluation_result import EvaluateRequest, arm_costs
 
@@ -161,6 +164,18 @@ def test_a_baseline_is_refused_where_it_was_learned(firm, tmp_path):
     path.write_text("{}")
     with pytest.raises(BaselineFault, match="is no baseline"):
         Baseline.read(path)
+
+
+def test_a_baseline_is_written_over_no_library_and_into_no_folder(tmp_path):
+    path = tmp_path / "library.db"
+    Library.open(path, create=True).close()
+    was = path.read_bytes()
+    request = BaselineRequest(method="playbook", environment="airline", calls=1)
+    with pytest.raises(FileFault, match="is a database"):
+        baseline_run(request, tmp_path / "run", path)
+    assert path.read_bytes() == was and not (tmp_path / "run").exists()
+    done = in_a_process("baseline", "playbook", "airline", "--calls", 1, "--out", tmp_path)
+    assert done.returncode == 2 and "is a folder" in " ".join(done.stderr.split())
 
 
 def test_wrong_requests_are_told_apart():

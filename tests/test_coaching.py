@@ -217,6 +217,23 @@ async def test_a_killed_run_resumes_without_losing_or_repeating_a_dialogue(firm,
     assert library.path.exists()
 
 
+async def test_a_run_goes_on_though_a_scenario_that_it_played_has_left_the_firm(firm, tmp_path):
+    options = replace(OPTIONS, rounds=1, validation_dialogues=1, topics=0)
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        async with await RunLog.open(tmp_path / "run") as log:
+            await compile_coaching(world.seat(firm, library, log=log), options).ainvoke({})
+            started = [one.started for one in (await played(log)).values()]
+            gone = next(one.scenario for one in started if one.purpose == "train")
+            path = firm.path / "environment.yaml"
+            config = yaml.safe_load(path.read_text())
+            config["splits"]["train"].remove(gone)
+            path.write_text(yaml.safe_dump(config))
+            (firm.path / "scenarios" / f"{gone}.yaml").unlink()
+            desk = world.seat(load_environment(firm.path), library, log=log)
+            await compile_coaching(desk, replace(options, rounds=2)).ainvoke({})
+            assert len(await log.read(kinds=("round_ended",))) == 2
+
+
 @pytest.mark.parametrize("budget", [1500, 3000, 6000])
 async def test_a_round_that_the_budget_cut_off_goes_on_where_it_ended(firm, tmp_path, budget):
     options = replace(OPTIONS, rounds=1)
@@ -376,8 +393,18 @@ async def test_a_dialogue_that_cannot_be_played_keeps_no_run_from_going_on(firm,
             await play(desk, compile_dialogue(desk, 1), plan, 2)
         ended = {one.event.dialogue: one.event for one in await log.read(kinds=("dialogue_ended",))}
         assert ended["r1.grief"].reason == "fault" and ended["r1.stranded"].reason != "fault"
+        # Nor where it is all that is left to play, as in a batch of one.
+        other: DialogueRequest = {**plan[0], "dialogue": "r2.grief"}
+        await play(desk, compile_dialogue(desk, 1), [other], 2)
+
+
+async def test_a_dialogue_that_is_all_there_is_to_play_ends_a_run_once(firm, tmp_path):
+    plan = [DialogueRequest(scenario="grief_0", seed=0, dialogue="r1.grief")]
+    async with await RunLog.open(tmp_path / "run") as log:
+        desk = world.seat(firm, None, log=log, customer=Mumbling())
         with pytest.raises(ModelFault, match="no valid"):
-            await play(desk, compile_dialogue(desk, 1), plan[:1], 2)
+            await play(desk, compile_dialogue(desk, 1), plan, 2)
+        await play(desk, compile_dialogue(desk, 1), plan, 2)
 
 
 @pytest.mark.parametrize(

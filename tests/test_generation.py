@@ -237,6 +237,25 @@ def test_cells_are_filled_each_persona_and_topic_in_turn(tmp_path, airline):
     assert all(cell.rules and cell.examples for cell in cells)
 
 
+def test_more_gaps_are_tried_than_scenarios_may_be_asked_for(airline):
+    """Of each gap comes one scenario at most, and most drafts are refused."""
+    assert len(gaps_to_fill(airline, train_coverage(airline))) > 50
+
+
+@pytest.mark.parametrize("tokens", [None, 1])
+def test_where_nothing_was_written_no_reasons_are_said_to_be_above(
+    firm, tmp_path, monkeypatch, capsys, tokens
+):
+    seated(firm, monkeypatch, meter=Meter(budget_tokens=tokens and 0))
+    if tokens is None:
+        monkeypatch.setattr(generate_run, "gaps_to_fill", lambda *_: [])
+    request = generate_run.GenerateRequest(environment=str(firm.path), number=1)
+    generate_run.generate_run(request, tmp_path / "plus", tmp_path / "run")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "reasons are above" not in said
+    assert ("budget was spent before the first" in said) is (tokens is not None)
+
+
 def seated(firm, monkeypatch, **roles):
     monkeypatch.setattr(
         generate_run, "open_desk", lambda environment, **_: world.seat(environment, None, **roles)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 import tutelage
 from tutelage.agents.meter import Meter
-from tutelage.console import result, result_json, talk
+from tutelage.console import refuse_database, result, result_json, talk, write_file
 from tutelage.environments import is_none, load_environment
 from tutelage.graphs.baselines import METHODS, Baseline, BaselineFault, Method, Used
 from tutelage.graphs.desk import open_desk
@@ -92,11 +92,11 @@ def baseline_run(
     """Learn a baseline and write it.
 
     Raises:
-        BaselineFault, EnvironmentFault, ModelFault, RunFault, Stopped: one clear sentence each; what was
-            played and written is in the run's log.
+        BaselineFault, EnvironmentFault, FileFault, ModelFault, RunFault, Stopped: one clear sentence
+            each; what was played and written is in the run's log.
     """
-    if out is not None and not out.parent.is_dir():
-        raise BaselineFault(f"{out}: there is no folder {out.parent} to write it in", 2)
+    if out is not None:
+        refuse_database(out)
     if resume and run is not None:
         request, folder = resumed_request(run, request), run
     else:
@@ -110,7 +110,7 @@ def baseline_run(
     request = request.model_copy(update={"calls": calls, "like": None})
     learned = run_until_done(_learn(request, method, calls, folder, resume), kept, folder)
     path = out or folder / f"{method}.json"
-    path.write_text(learned.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_file(path, learned.model_dump_json(indent=2) + "\n")
     if as_json:
         result_json(json.loads(learned.model_dump_json()) | {"file": str(path)})
         return

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tutelage
 from tutelage.agents.chat_models import DEFAULT_MODEL
@@ -30,6 +33,7 @@ from tutelage.graphs.baselines import Baseline
 from tutelage.graphs.calibration import Figures
 from tutelage.graphs.desk import Desk, Retrieval, open_desk
 from tutelage.graphs.evaluation import (
+    FROM_LIBRARY,
     EvaluationFault,
     EvaluationOptions,
     compile_evaluation,
@@ -47,7 +51,7 @@ from tutelage.graphs.summary import summarise
 from tutelage.graphs.uplift import ABLATED, uplifts
 from tutelage.judge_run import calibrated, chosen_items, remember, remembered, trust_line
 from tutelage.session import TalkingLog, new_run_folder, request_of, run_until_done, under_way
-from tutelage.strategy_store import Library, Uplift
+from tutelage.strategy_store import Entry, Library, LibraryFault, Status, Uplift
 
 QUICK_ITEMS = 14
 """Calibration items put to a judge that was never calibrated, two a flaw."""
@@ -56,7 +60,7 @@ _ALIKE = (
 )  # fmt: skip
 """What all sittings of a run must have been asked for alike."""
 _ALIKE_WITH = {
-    frozenset({"library", "invented"}): ("library", "proposed", "embeddings"),
+    FROM_LIBRARY: ("library", "proposed", "embeddings"),
     frozenset({"teacher"}): ("teacher",),
     frozenset({"playbook"}): ("playbook",),
     frozenset({"global"}): ("global_",),
@@ -140,9 +144,12 @@ async def _evaluate(
         await _refuse_another(folder, request)
     baselines = request.baselines()
     _refuse_leaks(baselines, environment, options)
-    library = await asyncio.to_thread(_library, request)
+    statuses: tuple[Status, ...] = ("approved", "proposed") if request.proposed else ("approved",)
+    library = await asyncio.to_thread(_library, request, options)
+    played_from = library if FROM_LIBRARY & set(options.arms) else None
+    if resume and played_from is not None:
+        await _refuse_changed(folder, played_from, statuses)
     meter = Meter(request.budget_tokens, request.budget_usd)
-    statuses = ("approved", "proposed") if request.proposed else ("approved",)
     # Before a folder is made for the run.
     await asyncio.to_thread(refuse_unfit_library, library, statuses, environment, options)
     specs = request.students or [DEFAULT_MODEL]
@@ -163,7 +170,7 @@ async def _evaluate(
     first = next(iter(desks.values()))
     async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
         graphs = {}
-        names = {spec: _slug(spec) if len(specs) > 1 else "" for spec in specs}
+        names = _names(specs)
         for spec, desk in desks.items():
             desk.log, desk.speech = log, speech
             graphs[spec] = compile_evaluation(desk, options, student=names[spec])
@@ -174,6 +181,7 @@ async def _evaluate(
             options=request.model_dump(),
             version=tutelage.__version__,
             resumed=resume,
+            library_version=played_from and await asyncio.to_thread(lambda: played_from.version),
         )
         talk().print(f"run {folder} - watch it live with: tutelage watch {folder}", soft_wrap=True)
         stops: dict[str, str] = {}
@@ -248,7 +256,7 @@ async def _refuse_another(folder: Path, request: EvaluateRequest) -> None:
         )
         fixed = list(_ALIKE)
         for arms, names in _ALIKE_WITH.items():
-            if arms & set(before.arms) and arms & set(request.arms):
+            if arms & set(before.arms_played) and arms & set(request.arms_played):
                 fixed += names
         for name in fixed:
             was, now = getattr(before, name), getattr(request, name)
@@ -259,6 +267,49 @@ async def _refuse_another(folder: Path, request: EvaluateRequest) -> None:
                     "compare what is not alike; give the same, or another --run",
                     2,
                 )
+
+
+async def _refuse_changed(folder: Path, library: Library, statuses: Sequence[Status]) -> None:
+    """A run may not go on with a library that gives other strategies by now than it gave before.
+
+    Raises:
+        RunFault: where it does.
+    """
+    async with await RunLog.open(folder, create=False) as log:
+        begun = [one.event for one in await log.read(kinds=("run_started",))]
+    for version in dict.fromkeys(
+        one.library_version for one in begun if isinstance(one, RunStarted) and one.library_version
+    ):
+        try:
+            same = await asyncio.to_thread(_gives, library, statuses, version)
+        except LibraryFault:
+            # It never had that version: another one stands there by now.
+            same = False
+        if not same:
+            raise RunFault(
+                f"{folder}: was played with version {version} of {library.path}, which gives other "
+                f"strategies by now (version {library.version}): both in one table would compare what "
+                "is not alike; roll the library back, or give another --run",
+                2,
+            )
+
+
+def _gives(library: Library, statuses: Sequence[Status], version: int) -> bool:
+    """Whether a library gives what it gave at a version, but for what is only told of it."""
+    of_it = {"uplift": True, "reason": True, "created_at": True, "provenance": {"evidence": True}}
+    told = {"strategies": {"__all__": of_it}}
+
+    def given(entries: Sequence[Entry]) -> list[Any]:
+        found = [
+            one.model_copy(
+                update={"strategies": [s for s in one.strategies if s.status in statuses]}
+            )
+            for one in entries
+        ]
+        dumped = [one.model_dump(exclude=told) for one in found if one.strategies]
+        return sorted(dumped, key=lambda one: one["id"])
+
+    return given(library.at(version)) == given(library.entries())
 
 
 def _refuse_another_student(folder: Path, before: Sequence[str], now: Sequence[str]) -> None:
@@ -287,16 +338,18 @@ def _refuse_leaks(
             )
 
 
-def _library(request: EvaluateRequest) -> Library | None:
+def _library(request: EvaluateRequest, options: EvaluationOptions) -> Library | None:
     if request.library is None:
         return None
     library = Library.open(request.library)
-    if request.ablate:
+    if ABLATED in options.arms:
         library.check_writable()
-    if not request.proposed and not library.counts()["approved"]:
+    equal = [arm for arm in options.arms if arm in FROM_LIBRARY]
+    if equal and not request.proposed and not library.counts()["approved"]:
+        many = "s" if len(equal) > 1 else ""
         talk().print(
-            f"note: nothing in {request.library} is approved, so the arm library equals none; "
-            "approve, or add --proposed",
+            f"note: nothing in {request.library} is approved, so the arm{many} {' and '.join(equal)} "
+            f"equal{'' if many else 's'} none; approve, or add --proposed",
             soft_wrap=True,
         )
     return library
@@ -322,8 +375,18 @@ async def _judge_figures(desk: Desk, environment: Environment) -> Figures:
     return found.figures
 
 
-def _slug(spec: str) -> str:
-    return re.sub(r"[^A-Za-z0-9-]+", "_", spec)
+def _names(specs: Sequence[str]) -> dict[str, str]:
+    """What each student's dialogues are called by where there are several: no two alike."""
+    if len(specs) < 2:
+        return dict.fromkeys(specs, "")
+    plain = {spec: re.sub(r"[^A-Za-z0-9-]+", "_", spec) for spec in specs}
+    times = Counter(plain.values())
+    return {
+        spec: name
+        if times[name] == 1
+        else f"{name}-{hashlib.sha256(spec.encode()).hexdigest()[:8]}"
+        for spec, name in plain.items()
+    }
 
 
 def _command(request: EvaluateRequest) -> str:

@@ -56,11 +56,17 @@ class EvaluateRequest(BaseModel):
     playbook: str | None = None
     global_: str | None = None
 
+    @property
+    def arms_played(self) -> list[str]:
+        """The arms, with the one that --ablate adds."""
+        more = [ABLATED] if self.ablate and ABLATED not in self.arms else []
+        return [*self.arms, *more]
+
     def baselines(self) -> dict[str, Baseline]:
         """What the arms playbook and global were learned to say, by arm.
 
         Raises:
-            EvaluationFault: where such an arm has no file, or a file has no arm.
+            EvaluationFault: where such an arm has no file, a file has no arm, or is of the other one.
             BaselineFault: where a file cannot be read.
         """
         files = {"playbook": self.playbook, "global": self.global_}
@@ -71,7 +77,14 @@ class EvaluateRequest(BaseModel):
                 )
             if path is not None and arm not in self.arms:
                 raise EvaluationFault(f"--{arm} is given, but {arm} is not among --arms", 2)
-        return {arm: Baseline.read(Path(path)) for arm, path in files.items() if path is not None}
+        found = {arm: Baseline.read(Path(path)) for arm, path in files.items() if path is not None}
+        for arm, learned in found.items():
+            if learned.method != arm:
+                raise EvaluationFault(
+                    f"{files[arm]}: is of the arm `{learned.method}`; give it as --{learned.method}",
+                    2,
+                )
+        return found
 
     def options(self) -> EvaluationOptions:
         """The same for the evaluation graph.
@@ -88,9 +101,9 @@ class EvaluateRequest(BaseModel):
                     raise EvaluationFault(is_none(name, kind, valid), 2)
         if len(set(self.arms)) < len(self.arms) or not self.arms:
             raise EvaluationFault("name each arm once, and at least one", 2)
+        arms = self.arms_played
         # Repeats go in twos, of which the second withholds what the first gave.
-        repeats = self.repeats + self.repeats % 2 if self.ablate else self.repeats
-        arms = [*self.arms, ABLATED] if self.ablate and ABLATED not in self.arms else self.arms
+        repeats = self.repeats + self.repeats % 2 if ABLATED in arms else self.repeats
         return EvaluationOptions(
             arms=tuple(arms),  # type: ignore[arg-type]
             split=self.split,  # type: ignore[arg-type]
@@ -177,7 +190,7 @@ def student_result(
     if len(options.arms) > 1:
         pairs = [contrast(options.arms)]
         others = itertools.combinations(options.arms, 2)
-        pairs.extend(pair for pair in others if pair != pairs[0])
+        pairs.extend(pair for pair in others if set(pair) != set(pairs[0]))
 
     def differences(metric: Any) -> dict[str, Paired]:
         return {

@@ -139,8 +139,10 @@ async def _generate(request: GenerateRequest, target: Path, folder: Path, as_jso
     result(coverage_line("before", before) + "\n" + coverage_line("after", after))
     if taken:
         result(str(target))
-    else:
+    elif outcomes:
         talk().print(Text(f"no scenario was good enough; the reasons are above and in {folder}"))
+    elif gaps:
+        talk().print(Text("the budget was spent before the first scenario was written"))
 
 
 async def _of_run(request: GenerateRequest, environment) -> tuple[list[str], float]:

@@ -3,7 +3,7 @@
 For each firm, stage by stage: play the test split without strategies; coach on the train split; play
 the same cells with what was learned, and with what of it no handbook gave; play them with generic
 advice, by the teacher, and with strategies that a person wrote (`by_hand/`), which show what student,
-retrieval and judge make of good advice; learn each baseline on at most as many calls as coaching took,
+retrieval and judge make of good advice; learn each baseline on as many calls as coaching took,
 and play it. Libraries are retrieved from by meaning as well as by words, and what was written by hand
 once more by words alone. Every step is a command that users have. A stage that was cut off goes on, and
 the result file grows with each: one that is in it already is not played again, so that a table of many

@@ -15,12 +15,16 @@ def baseline(
     env: o.Env,
     calls: Annotated[
         int | None,
-        typer.Option(min=1, help="Model calls to spend at most, of all roles; or give --like."),
+        typer.Option(
+            min=1,
+            help="Model calls to spend, of all roles; what is under way then is played to its end. "
+            "Or give --like.",
+        ),
     ] = None,
     like: Annotated[
         Path | None,
         typer.Option(
-            metavar="RUN", help="At most as many calls as this coaching run made; or give --calls."
+            metavar="RUN", help="As many calls as this coaching run made; or give --calls."
         ),
     ] = None,
     student: o.Student = None,
@@ -50,6 +54,7 @@ def baseline(
     from tutelage.baseline_run import BaselineRequest, baseline_run
 
     o.run_to_resume(resume, run)
+    o.file_to_write(out, "--out")
     request = BaselineRequest(
         method=method, environment=o.firm(env),
         calls=calls, like=str(like) if like else None,
