@@ -10,9 +10,10 @@ from .faults import ModelFault
 
 MIB = 1 << 20
 MOST_SLOTS = 8
-"""Slots by default are one a core, up to this many. More add little (1.5B weights on two cores
-spoke about 30 tokens/s from one slot and 39 from four) and cost much: each slot reads a prefix that
-all dialogues share anew, at about 85 tokens/s."""
+"""Slots by default are one a core, up to this many, and one on two cores. More add little (1.5B weights
+on two cores spoke about 30 tokens/s from one slot and 39 from four) and cost much: each slot reads a
+prefix that all dialogues share anew, at about 85 tokens/s. On two cores `simulate` took 211 s for six
+dialogues with one slot and 247 s with two, and 171 s and 194 s for six others."""
 MOST_CACHE_MIB = 4096
 """Memory for prompts that were read before, by default: a hundred of 1,200 tokens with 1.5B weights,
 more than the roles of a few dialogues come back to."""
@@ -177,7 +178,7 @@ def slots_for_machine(environ: dict[str, str] | None = None, cores: int | None =
     """
     environ = dict(os.environ) if environ is None else environ
     cores = usable_cores() if cores is None else cores
-    return _asked(environ, "TUTELAGE_LOCAL_SLOTS") or min(cores, MOST_SLOTS)
+    return _asked(environ, "TUTELAGE_LOCAL_SLOTS") or (1 if cores <= 2 else min(cores, MOST_SLOTS))
 
 
 def _asked(environ: dict[str, str], name: str) -> int | None:

@@ -13,6 +13,7 @@ results, also of what was cut off: a fresh checkout goes on with them, and a rea
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
+python benchmarks/coaching/run.py broadband --table # of one
 """
 
 from __future__ import annotations
@@ -242,9 +243,9 @@ def options(stage: str, asked: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(asked, name) for name in names}
 
 
-def documents() -> dict[str, Stages]:
-    """The stages of every firm with a result."""
-    paths = {firm: RESULTS / f"{firm}.json" for firm in FIRMS}
+def documents(firms: Sequence[str]) -> dict[str, Stages]:
+    """The stages of those firms that have a result."""
+    paths = {firm: RESULTS / f"{firm}.json" for firm in firms}
     return {firm: json.loads(path.read_text()) for firm, path in paths.items() if path.exists()}
 
 
@@ -329,7 +330,9 @@ def main() -> None:
     """Play the firms that are named, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("firms", nargs="*", help=", ".join(FIRMS))
-    parser.add_argument("--table", action="store_true", help="Only print what there is.")
+    parser.add_argument(
+        "--table", action="store_true", help="Only print what there is, of the firms named."
+    )
     parser.add_argument("--teacher", help="A stronger teacher's spec.")
     parser.add_argument(
         "--stages",
@@ -351,7 +354,7 @@ def main() -> None:
     asked = parser.parse_args()
     for firm in () if asked.table else asked.firms or FIRMS:
         play(firm, asked)
-    firms = documents()
+    firms = documents(asked.firms if asked.table and asked.firms else FIRMS)
     if not (found := pooled(firms)):
         raise SystemExit("no result yet: name a firm to play")
     screen = Console(width=160)
