@@ -294,6 +294,7 @@ def _tools(messages: Sequence[BaseMessage]) -> list[ToolUse]:
                     arguments=call["args"],
                     result=result.text if result else "",
                     error=result is not None and result.status == "error",
+                    own=True,
                 )
             )
         used += [
@@ -367,6 +368,16 @@ def _load_file(path: Path) -> Any:
     if found is None or found.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(found)
+    beside, new = str(path.parent.resolve()), path.stem not in sys.modules
+    # As where Python runs the file itself.
+    if beside not in sys.path:
+        sys.path.insert(0, beside)
     sys.modules.setdefault(path.stem, module)
-    found.loader.exec_module(module)
+    try:
+        found.loader.exec_module(module)
+    except BaseException:
+        if new:
+            # Half of a module is none that may be found by its name.
+            sys.modules.pop(path.stem, None)
+        raise
     return module

@@ -21,6 +21,9 @@ class ToolUse(BaseModel):
     arguments: dict[str, Any] = Field(default_factory=dict, description="A JSON object.")
     result: str = ""
     error: bool = Field(default=False, description="Whether the tool failed.")
+    own: bool = Field(
+        default=False, description="A tool of the student's own, which answers in its own words."
+    )
 
     @property
     def line(self) -> str:

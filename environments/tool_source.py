@@ -13,6 +13,8 @@ from .faults import EnvironmentFault, Problem, fault
 from .strict import Strict
 
 _MOST_FINALLY = 2
+_KEPT = ("args", "config", "kwargs", "run_manager", "self")
+"""Names of arguments that a tool of LangChain is never given."""
 
 
 class McpServer(Strict):
@@ -89,6 +91,14 @@ def declared_tools(path: Path, text: str) -> list[DeclaredTool]:
         if node.args.vararg or node.args.kwarg or node.args.posonlyargs:
             expected = "named arguments only"
             problems.append(Problem(path, "takes open arguments", node.lineno, node.name, expected))
+        problems += [
+            Problem(
+                path, "has a name that LangChain keeps for itself", argument.lineno,
+                f"{node.name}.{argument.arg}", "another name",
+            )
+            for argument in [*node.args.args, *node.args.kwonlyargs]
+            if argument.arg in _KEPT
+        ]  # fmt: skip
         problems += [
             Problem(path, "has no type", argument.lineno, f"{node.name}.{argument.arg}", "a type")
             for argument in [*node.args.args, *node.args.kwonlyargs]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
+from opentelemetry.trace import Status, StatusCode
 
 from .library import Library
 from .prompt import Message, Placement, coach_messages, coach_wire
@@ -66,9 +67,19 @@ class Deployment:
         """The approved strategies for a dialogue."""
         if (trial := _on_trial.get()) is not None:
             return list(trial)
-        with _tracer.start_as_current_span("retrieval tutelage", record_exception=False) as span:
-            index = self.library.index(embeddings=self.embeddings)
-            found = index.search(query_of(messages), self.top, self.threshold, self.token_budget)
+        # An exception's message may hold what the customer wrote.
+        with _tracer.start_as_current_span(
+            "retrieval tutelage", record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                index = self.library.index(embeddings=self.embeddings)
+                found = index.search(
+                    query_of(messages), self.top, self.threshold, self.token_budget
+                )
+            except Exception as error:
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+                raise
             if span.is_recording():
                 span.set_attributes(
                     {

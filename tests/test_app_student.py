@@ -194,7 +194,9 @@ async def test_the_tools_of_an_app_stand_in_event_state_and_judge_page(firm, age
             events.append(given)
         else:
             final = given
-    used = {"name": "refund", "arguments": {"booking": "X4"}, "result": "paid X4"}
+    used = {
+        "name": "refund", "arguments": {"booking": "X4"}, "result": "paid X4", "own": True,
+    }  # fmt: skip
     assert final["turns"][1]["tools"] == [used]
     (spoken,) = [e for e in events if e["kind"] == "turn_spoken" and e["speaker"] == "student"]
     assert spoken["tools"] == [{**used, "error": False}]
@@ -209,7 +211,7 @@ async def test_earlier_tool_calls_are_shown_to_the_app_again(firm, agent):
     turns = [
         *TURNS,
         Turn(speaker="student", text="Paid.",
-             tools=[ToolUse(name="refund", arguments={"booking": "X4"}, result="paid X4")]),
+             tools=[ToolUse(own=True, name="refund", arguments={"booking": "X4"}, result="paid X4")]),
         Turn(speaker="customer", text="Where is the money?"),
     ]  # fmt: skip
     reply = await reply_of(firm, app, turns=turns)
@@ -229,7 +231,13 @@ async def test_a_tool_that_fails_is_told(firm):
 
     reply = await reply_of(firm, app)
     assert reply.tools == [
-        ToolUse(name="refund", arguments={"booking": "X0"}, result="no such booking", error=True)
+        ToolUse(
+            own=True,
+            name="refund",
+            arguments={"booking": "X0"},
+            result="no such booking",
+            error=True,
+        )
     ]
     assert "failed" in reply.tools[0].line
 
@@ -270,7 +278,7 @@ async def test_a_model_with_tools_bound_plays_under_the_firms_prompt(firm, libra
         endpoint.answers = [("refund", {"booking": "X4"})]
         desk = desk_with(firm, model.bind_tools([refund]), library)
         reply = await desk.student.reply(firm.scenarios["stranded_0"], TURNS, None)
-    assert reply.tools == [ToolUse(name="refund", arguments={"booking": "X4"})]
+    assert reply.tools == [ToolUse(own=True, name="refund", arguments={"booking": "X4"})]
     assert endpoint.bodies[0]["messages"][0]["content"].startswith("# World")
     assert desk.models["student"] == "openai:r"
 
@@ -398,6 +406,13 @@ async def test_app_specs_name_a_file_a_module_or_an_endpoint(firm, tmp_path, mon
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    (apart / "words_beside_it.py").write_text("SAID = 'from beside it'\n")
+    (apart / "app_of_two.py").write_text(
+        "from words_beside_it import SAID\ndef answer(messages):\n    return SAID\n"
+    )
+    assert (await reply_of(firm, f"app:{apart / 'app_of_two.py'}:answer")).text == "from beside it"
     for spec in (f"app:{file}:answer", "app:my_own_app.py:answer", "app:my_own_app:answer"):
         assert (await reply_of(firm, spec)).text == "1 messages"
         assert desk_with(firm, spec).models["student"] == (

@@ -157,6 +157,18 @@ def test_a_file_is_no_approval(library, tmp_path):
         assert third.counts()["approved"] == 1
 
 
+@pytest.mark.parametrize("wrong", [".nan", "-.inf"])
+def test_what_is_no_number_is_told_and_breaks_no_library(library, tmp_path, wrong):
+    """JSON would keep it as null, and nothing could read the library any more."""
+    library.add(entry(), "me")
+    library.measured({library.entries()[0].strategies[0].id: MEASURED}, "run r")
+    path = tmp_path / "x.yaml"
+    path.write_text(export_text(library.entries(), "yaml").replace("csat: 0.6", f"csat: {wrong}"))
+    with pytest.raises(LibraryFault, match="csat"):
+        entries_of(path)
+    assert library.entries()
+
+
 MEASURED = Uplift(csat=0.6, rubric=0.1, given=9, withheld=9, scenarios=3)
 
 

@@ -532,6 +532,108 @@ async def test_the_calls_of_a_stream_are_numbered_as_openais_client_wants_them(l
     ]  # fmt: skip
 
 
+def calling(arguments, **more):
+    """A dialogue in which a tool without arguments was called."""
+    call = {"id": "c1", "type": "function", "function": {"name": "ping", **arguments}}
+    return [*ASK, {"role": "assistant", "tool_calls": [call], **more},
+            {"role": "tool", "tool_call_id": "c1", "content": "pong"}]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        calling({"arguments": "{}"}),
+        calling({"arguments": ""}, content=None),
+        calling({}, content=""),
+    ],
+)
+async def test_what_openai_lets_a_client_leave_out_may_be_left_out(messages):
+    heard = []
+
+    class Hears(Chooses):
+        def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+            heard.extend(messages)
+            return super()._generate(messages, stop, run_manager)
+
+    body = {"model": "m", "messages": messages}
+    await ModelUpstream(Hears(messages=iter(())), "some:m").complete(body)
+    assert heard[1].tool_calls[0]["name"] == "ping" and heard[1].tool_calls[0]["args"] == {}
+
+
+async def test_a_tool_without_parameters_takes_none():
+    given = []
+
+    class Takes(Chooses):
+        def bind_tools(self, tools, **kwargs):
+            given.extend(tools)
+            return super().bind_tools(tools)
+
+    body = {
+        "model": "m",
+        "messages": ASK,
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+    }
+    await ModelUpstream(Takes(messages=iter(())), "some:m").complete(body)
+    assert given[0]["function"]["parameters"] == {"type": "object", "properties": {}}
+
+
+async def test_a_call_that_is_no_json_is_the_clients_to_read():
+    wrong = {
+        "type": "invalid_tool_call",
+        "name": "f",
+        "args": '{"x": oops',
+        "id": "c9",
+        "error": None,
+    }
+    model = GenericFakeChatModel(messages=iter([AIMessage("", invalid_tool_calls=[wrong])]))
+    answer = await ModelUpstream(model, "some:m").complete({"model": "m", "messages": ASK})
+    (choice,) = answer["choices"]
+    (call,) = choice["message"]["tool_calls"]
+    assert choice["finish_reason"] == "tool_calls" and choice["message"]["content"] is None
+    assert (call["id"], call["function"]) == ("c9", {"name": "f", "arguments": '{"x": oops'})
+
+
+async def test_a_streamed_call_without_arguments_is_json_all_the_same(library):
+    class Calls(Chooses):
+        async def _astream(self, *args, **kwargs):
+            for piece in (call_of("f", "", "c1", 1), call_of(None, "", None, 1)):
+                yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[piece]))
+
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    with serving(
+        Proxy(Deployment(library), "m", ModelUpstream(Calls(messages=iter(())), "x"))
+    ) as url:
+        async with openai.AsyncOpenAI(base_url=url, api_key="k").chat.completions.stream(
+            model="m", messages=ASK, tools=tools
+        ) as stream:
+            answer = await stream.get_final_completion()
+    (call,) = answer.choices[0].message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("f", {})
+
+
+def test_what_the_upstream_gives_one_client_goes_to_no_other(proxy):
+    heard = []
+
+    def remembers(request):
+        heard.append(request.headers.get("cookie"))
+        return httpx.Response(
+            200, json={"choices": []}, headers={"set-cookie": "session=of-alice; Path=/"}
+        )
+
+    with serving(replace(proxy, transport=httpx.MockTransport(remembers))) as url:
+        for key in ("alice", "bob"):
+            client(url, key).chat.completions.create(model="recorder", messages=ASK)
+    assert heard == [None, None]
+
+
+def test_an_answer_is_not_lost_to_a_log_that_cannot_be_written(proxy):
+    def full(_: Served):
+        raise OSError(28, "no space left")
+
+    with serving(replace(proxy, on_served=full)) as url:
+        assert client(url).chat.completions.create(model="recorder", messages=ASK).choices
+
+
 @pytest.mark.parametrize("include_usage", [False, True])
 def test_a_model_that_cannot_stream_gives_its_whole_answer_in_one_chunk(library, include_usage):
     call = {"name": "refund", "args": {"booking": "X4"}, "id": "c1", "type": "tool_call"}
@@ -794,6 +896,8 @@ def test_being_stopped_at_once_or_in_the_middle_of_stopping_is_told_the_same(lib
     [
         (["--model", "openai:x", "--host", "0.0.0.0"], 2, "TUTELAGE_SERVE_KEY"),
         (["--model", "nonsense"], 2, "names no model"),
+        (["--model", "openai:x@http://[::1"], 2, "give it as http://host:port/v1"),
+        (["--model", "openai:x@http://localhost:99999/v1"], 2, "give it as http://host:port/v1"),
         (["--model", "openai:x", "--host", "203.0.113.9"], 1, "cannot listen on"),
     ],
 )

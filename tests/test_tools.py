@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from commands import tutelage
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import StructuredTool
 from scripted_tools import Acts, Lines, Says, calls
@@ -81,6 +82,22 @@ async def test_every_call_stands_in_transcript_events_and_judges_page_and_the_st
     assert json.loads(student.seen[1][-1].text)["slot"] == "2026-10-13"
     # The customer hears what is said, not what is done.
     assert "did" not in final["turns"][0]["text"]
+
+
+async def test_an_apps_own_tool_may_answer_in_its_own_words():
+    """Its name and arguments are the firm's, and what the state comes to follows from these."""
+
+    def move_slot(order_number: str, day: str) -> str:
+        """Move."""
+        return "OK, moved."
+
+    model = Acts(says=[calls(MOVE), AIMessage("Done: it comes on the 16th.")])
+    desk = seat(
+        load_environment(EXAMPLE), create_agent(model, [StructuredTool.from_function(move_slot)])
+    )
+    final = await play(desk)
+    assert final["turns"][1]["tools"][0]["result"] == "OK, moved."
+    assert final["judgement"]["checks"]["moved"] == 1 and final["judgement"]["checks"]["free"] == 1
 
 
 async def test_a_student_that_only_says_it_is_done_fails_the_state_check():
@@ -263,6 +280,7 @@ def test_a_tools_file_that_is_not_named_never_runs(desk_firm, tmp_path):
         ("x = 1\n", "declares no tool"),
         ("def f(a: int): return a\n", "tools.py:1: f: says not what it does"),
         ("def f(a):\n    'Doc.'\n", "tools.py:1: f.a: has no type"),
+        ("def f(config: str):\n    'Doc.'\n", "tools.py:1: f.config: has a name that LangChain keeps"),
         ("def f(*a: int):\n    'Doc.'\n", "tools.py:1: f: takes open arguments"),
         ("x = 1\ndef f(a: int, a: int):\n    'Doc.'\n", "tools.py:2: is no Python: duplicate"),
         ("\ndef f():\n    'Doc.'\nreturn 1\n", "tools.py:4: is no Python"),

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import world
 from endpoint import QUESTION, fill, recording
+from langchain_core.embeddings import FakeEmbeddings
 from langchain_core.messages import HumanMessage
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -35,8 +36,9 @@ SECRET = "sk-verysecret-0123456789abcdef"
 _exporter = InMemorySpanExporter()
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _provider():
+    """One for the session: a process takes no second, and may come back to this file."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(_exporter))
     trace.set_tracer_provider(provider)
@@ -123,6 +125,20 @@ def test_the_proxy_joins_the_clients_trace_and_says_which_advice_it_gave(spans, 
     assert served.attributes["gen_ai.usage.output_tokens"] == 4
     told = served.to_json() + looked_up.to_json()
     assert SECRET not in told and QUESTION not in told
+
+
+def test_what_an_embedding_says_of_a_customer_stays_out_of_the_trace(spans, tmp_path):
+    class Refusing(FakeEmbeddings):
+        def embed_query(self, text):
+            raise ValueError(f"input refused: {text}")
+
+    with Library.open(tmp_path / "l.db", create=True) as library:
+        deployment = Deployment(fill(library), embeddings=Refusing(size=3))
+        with pytest.raises(ValueError, match="my wife died"):
+            deployment.retrieve("my wife died")
+    (span,) = spans.get_finished_spans()
+    assert span.status.description == span.attributes["error.type"] == "ValueError"
+    assert "my wife died" not in span.to_json()
 
 
 # Nothing unasked. A process of its own, so that nothing of this one's settings is there.

@@ -166,7 +166,9 @@ def turns_of(messages: Sequence[Any]) -> list[Turn]:
                 turns.append(Turn(speaker="customer", text=message.text))
             case AIMessage():
                 for call in message.tool_calls:
-                    uses[call["id"] or ""] = ToolUse(name=call["name"], arguments=call["args"])
+                    uses[call["id"] or ""] = ToolUse(
+                        name=call["name"], arguments=call["args"], own=True
+                    )
                 if message.text.strip() or not message.tool_calls:
                     used = list(uses.values())
                     turns.append(Turn(speaker="student", text=message.text, tools=used))

@@ -10,8 +10,9 @@ import os
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote
 
@@ -109,8 +110,10 @@ def proxy_app(proxy: Proxy) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         timeout = httpx.Timeout(SECONDS, connect=10.0)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        # What the upstream gives one client to remember is not sent with another's request.
+        forgetful = CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
         async with httpx.AsyncClient(
-            timeout=timeout, limits=limits, transport=proxy.transport
+            timeout=timeout, limits=limits, transport=proxy.transport, cookies=forgetful
         ) as client:
             app.state.client = client
             yield
@@ -191,7 +194,9 @@ async def _complete(proxy: Proxy, request: Request) -> Response:
     ids = (quote(id_, safe="", errors="replace") for id_ in given)
     response.headers["x-tutelage-strategies"] = ",".join(ids)
     if proxy.on_served:
-        proxy.on_served(Served(response.status_code, given, time.monotonic() - began, stream))
+        # An answer that is there is not lost to a log that cannot be written.
+        with suppress(Exception):
+            proxy.on_served(Served(response.status_code, given, time.monotonic() - began, stream))
     return response
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -52,7 +53,7 @@ class ModelUpstream:
         if body.get("n") not in (None, 1):
             raise ProxyError(400, f"{self.spec} gives one choice at a time.", param="n")
         try:
-            messages = convert_to_messages(body["messages"])
+            messages = convert_to_messages(_readable(body["messages"]))
         except (*_UNREADABLE, NotImplementedError) as error:
             raise ProxyError(400, "'messages' cannot be read.", param="messages") from error
         told = body.get("stream_options") or {}
@@ -111,7 +112,7 @@ class ModelUpstream:
         if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
             raise ProxyError(400, "'tools' must be an array of objects.", param="tools")
         try:
-            return self.model.bind_tools(tools, tool_choice=choice)
+            return self.model.bind_tools(list(map(_with_parameters, tools)), tool_choice=choice)
         except NotImplementedError as error:
             raise ProxyError(400, f"{self.spec} cannot call tools.", param="tools") from error
         except _UNREADABLE as error:
@@ -135,11 +136,14 @@ class ModelUpstream:
 
         def parts(chunk: AIMessageChunk) -> Iterator[str]:
             delta, told = _delta(chunk, numbers), _logprobs(chunk)
+            for call in delta.get("tool_calls", ()):
+                letters[call["index"]] += len(call["function"]["arguments"])
             if delta or told:
                 yield part(delta, told=told)
 
         whole = first
         numbers: dict[Any, int] = {}
+        letters: Counter[int] = Counter()
         yield part({"role": "assistant", "content": ""})
         try:
             for one in parts(first):
@@ -151,6 +155,10 @@ class ModelUpstream:
         except Exception as error:
             yield f"data: {json.dumps(self._failed(error).body)}\n\n"
             return
+        # Some providers say nothing for a call without arguments, and a client reads JSON.
+        if bare := [number for number in numbers.values() if not letters[number]]:
+            calls = [{"index": number, "function": {"arguments": "{}"}} for number in bare]
+            yield part({"tool_calls": calls})
         yield part({}, _reason(whole))
         if with_usage:
             yield event([], usage=_usage(whole))
@@ -161,6 +169,38 @@ class ModelUpstream:
         if fault.exit_code == 2:
             return ProxyError(400, str(fault))
         return fault_error(fault, status_of(error))
+
+
+def _readable(messages: Any) -> Any:
+    """The messages with what OpenAI takes as left out and LangChain does not: the content beside calls,
+    and the arguments of a call that has none.
+    """
+    if not isinstance(messages, list):
+        return messages
+    return [_filled(one) if isinstance(one, dict) else one for one in messages]
+
+
+def _filled(message: dict[str, Any]) -> dict[str, Any]:
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    filled = [
+        {**call, "function": {**call["function"], "arguments": "{}"}}
+        if isinstance(call, dict)
+        and isinstance(call.get("function"), dict)
+        and call["function"].get("arguments") in ("", None)
+        else call
+        for call in calls
+    ]
+    return {"content": None, **message, "tool_calls": filled}
+
+
+def _with_parameters(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool with the parameters that it may leave out at OpenAI."""
+    function = tool.get("function")
+    if not isinstance(function, dict) or "parameters" in function:
+        return tool
+    return {**tool, "function": {**function, "parameters": {"type": "object", "properties": {}}}}
 
 
 def _choice(asked: Any) -> str | None:
@@ -201,15 +241,18 @@ async def _chunks(answer: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessageCh
 
 def _whole(message: AIMessage) -> dict[str, Any]:
     said: dict[str, Any] = {"role": "assistant", "content": message.text, "refusal": None}
-    if message.tool_calls:
+    # What a model wrote that is no JSON is the client's to read, as at OpenAI.
+    calls = [(call, json.dumps(call["args"])) for call in message.tool_calls]
+    calls += [(call, call["args"] or "") for call in message.invalid_tool_calls]
+    if calls:
         said["content"] = message.text or None
         said["tool_calls"] = [
             {
                 "id": call["id"],
                 "type": "function",
-                "function": {"name": call["name"], "arguments": json.dumps(call["args"])},
+                "function": {"name": call["name"], "arguments": arguments},
             }
-            for call in message.tool_calls
+            for call, arguments in calls
         ]
     choice = {
         "index": 0,
@@ -252,7 +295,7 @@ def _number(call: ToolCallChunk, numbers: dict[Any, int]) -> int:
 
 
 def _reason(message: AIMessage) -> str:
-    if message.tool_calls:
+    if message.tool_calls or message.invalid_tool_calls:
         return "tool_calls"
     told = message.response_metadata
     reasons = (told.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))

@@ -58,7 +58,7 @@ def serve_run(
     """
     if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
         raise ServeFault("serving needs more packages: `pip install 'tutelage[serve]'`")
-    key = os.environ.get(KEY, "")
+    key = os.environ.get(KEY, "").strip()
     if not is_loopback(host) and not key:
         raise ServeFault(
             f"{host} is open to other machines, which could use your model and key; set {KEY} to "
@@ -71,6 +71,7 @@ def serve_run(
     from tutelage.proxy_model import ModelUpstream
 
     if forwarded := HttpUpstream.of_spec(spec):
+        _refuse_no_address(forwarded[1].base_url)
         model, (name, upstream) = None, forwarded
         elsewhere = "@" in spec or os.environ.get("OPENAI_API_BASE")
         known = f"openai:{name}@{clean_url(upstream.base_url)}" if elsewhere else spec
@@ -86,7 +87,9 @@ def serve_run(
         given = f"{len(served.strategies)} strategies" if served.strategies else "no strategy"
         kind = ", stream" if served.stream else ""
         line = f"{served.status}  {served.seconds:.2f} s  {given}{kind}"
-        talk().print(Text(line, style="dim"), soft_wrap=True)
+        # rich ends the program where nobody reads it any more.
+        with contextlib.suppress(SystemExit):
+            talk().print(Text(line, style="dim"), soft_wrap=True)
 
     with Library.open(library) as opened, _socket(host, port) as bound:
         if forwarded:
@@ -133,6 +136,25 @@ def serve_run(
             )
             server.run(sockets=[bound])
         talk().print("stopped")
+
+
+def _refuse_no_address(address: str) -> None:
+    """Refuse a model's address that cannot be called.
+
+    Raises:
+        ServeFault: where it is none.
+    """
+    try:
+        parts = urlsplit(address)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ServeFault(
+            "the model's address (after @ in --model, or OPENAI_BASE_URL) is none: give it as "
+            "http://host:port/v1",
+            2,
+        )
 
 
 def _refuse_itself(address: str, host: str, port: int) -> None:
