@@ -319,7 +319,8 @@ async def test_the_proxy_asks_each_provider_for_what_its_client_takes(
     body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], **SAMPLING}
     answer = await upstream.complete(body)
     assert json.loads(answer["choices"][0]["message"]["content"]) == taken
-    tool = {"type": "function", "function": {"name": "refund"}}
+    takes: dict[str, Any] = {"type": "object", "properties": {}}
+    tool = {"type": "function", "function": {"name": "refund", "parameters": takes}}
     answer = await upstream.complete({**body, "tools": [tool]})
     assert json.loads(answer["choices"][0]["message"]["content"]) == {**taken, "tools": [tool]}
 

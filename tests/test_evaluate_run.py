@@ -142,7 +142,7 @@ def test_where_nothing_is_approved_it_is_said_which_arms_are_none(library, capsy
     with Library.open(library) as made:
         made.reject([s.id for entry in made.entries() for s in entry.strategies], "no", "a person")
     request = EvaluateRequest(environment="w", library=str(library), arms=arms)
-    opened = evaluate_run._library(request, request.options())
+    opened = evaluate_run._library(request)
     assert opened is not None
     opened.close()
     said = " ".join(capsys.readouterr().err.split())

@@ -403,7 +403,9 @@ def test_turns_of_messages_keep_the_tools():
     assert turns == [
         Turn(speaker="customer", text="u"),
         Turn(
-            speaker="student", text="x", tools=[ToolUse(name="t", arguments={"a": 1}, result="r")]
+            speaker="student",
+            text="x",
+            tools=[ToolUse(own=True, name="t", arguments={"a": 1}, result="r")],
         ),
     ]
 

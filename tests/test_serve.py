@@ -593,22 +593,22 @@ async def test_a_call_that_is_no_json_is_the_clients_to_read():
     assert (call["id"], call["function"]) == ("c9", {"name": "f", "arguments": '{"x": oops'})
 
 
-async def test_a_streamed_call_without_arguments_is_json_all_the_same(library):
+async def test_a_streamed_call_without_arguments_is_json_all_the_same():
     class Calls(Chooses):
         async def _astream(self, *args, **kwargs):
             for piece in (call_of("f", "", "c1", 1), call_of(None, "", None, 1)):
                 yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[piece]))
 
-    tools = [{"type": "function", "function": {"name": "f"}}]
-    with serving(
-        Proxy(Deployment(library), "m", ModelUpstream(Calls(messages=iter(())), "x"))
-    ) as url:
-        async with openai.AsyncOpenAI(base_url=url, api_key="k").chat.completions.stream(
-            model="m", messages=ASK, tools=tools
-        ) as stream:
-            answer = await stream.get_final_completion()
-    (call,) = answer.choices[0].message.tool_calls
-    assert (call.function.name, json.loads(call.function.arguments)) == ("f", {})
+    body = {"model": "m", "messages": ASK, "stream": True}
+    events = [
+        event async for event in await ModelUpstream(Calls(messages=iter(())), "x").complete(body)
+    ]
+    deltas = [
+        json.loads(event[6:])["choices"][0]["delta"] for event in events if "[DONE]" not in event
+    ]
+    calls = [call["function"] for delta in deltas for call in delta.get("tool_calls", ())]
+    assert calls[0]["name"] == "f"
+    assert json.loads("".join(call["arguments"] for call in calls)) == {}
 
 
 def test_what_the_upstream_gives_one_client_goes_to_no_other(proxy):

@@ -145,7 +145,7 @@ async def _evaluate(
     baselines = request.baselines()
     _refuse_leaks(baselines, environment, options)
     statuses: tuple[Status, ...] = ("approved", "proposed") if request.proposed else ("approved",)
-    library = await asyncio.to_thread(_library, request, options)
+    library = await asyncio.to_thread(_library, request)
     played_from = library if FROM_LIBRARY & set(options.arms) else None
     if resume and played_from is not None:
         await _refuse_changed(folder, played_from, statuses)
@@ -338,13 +338,13 @@ def _refuse_leaks(
             )
 
 
-def _library(request: EvaluateRequest, options: EvaluationOptions) -> Library | None:
+def _library(request: EvaluateRequest) -> Library | None:
     if request.library is None:
         return None
     library = Library.open(request.library)
-    if ABLATED in options.arms:
+    if ABLATED in request.arms_played:
         library.check_writable()
-    equal = [arm for arm in options.arms if arm in FROM_LIBRARY]
+    equal = [arm for arm in request.arms_played if arm in FROM_LIBRARY]
     if equal and not request.proposed and not library.counts()["approved"]:
         many = "s" if len(equal) > 1 else ""
         talk().print(
