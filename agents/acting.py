@@ -42,7 +42,8 @@ async def act(
     """
     uses: list[ToolUse] = []
     bound = environment.config.tool_calls
-    options = {**options, "max_tokens": STEP_TOKENS}
+    if "max_tokens" in options:
+        options = {**options, "max_tokens": STEP_TOKENS}
     text = ""
 
     def keep(use: ToolUse, id_: str | None) -> None:

@@ -20,8 +20,15 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, convert_to_messages
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable, RunnableBinding
-from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.runnables import (
+    Runnable,
+    RunnableBinding,
+    RunnableConfig,
+    RunnableSequence,
+    RunnableWithFallbacks,
+)
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.config import merge_configs, var_child_runnable_config
 from pydantic import ConfigDict
 from tutelage.strategy_store import Retrieved, on_trial
 from tutelage.strategy_store.prompt import Placement, coach_messages, strategies_text
@@ -153,6 +160,28 @@ class AppStudent(BaseChatModel):
             return self.app.bound._get_ls_params(stop, **kwargs)
         return {"ls_provider": "app", "ls_model_name": self.title, "ls_model_type": "chat"}
 
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
+        """Bind a firm's tools beside what is bound already, where this is a chat model.
+
+        Raises:
+            ModelFault: where tools are bound already.
+            NotImplementedError: where this is an app, which has tools of its own.
+        """
+        if not self.firm_prompt:
+            raise NotImplementedError
+        if {"tools", "functions"} & set(self.app.kwargs):
+            raise ModelFault(
+                f"{self.title} has tools bound already, which nobody here can run, and this firm has "
+                f"its own; give the model without them.",
+                exit_code=2,
+            )
+        return self.app.model_copy(update={"bound": self.app.bound.bind_tools(tools, **kwargs)})
+
+    def left_open(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """A call's options without those that are bound already: what a person bound stands."""
+        bound = self.app.kwargs if self.firm_prompt else {}
+        return {name: value for name, value in options.items() if name not in bound}
+
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         return asyncio.run(self._agenerate(messages, *args, **kwargs))
 
@@ -199,16 +228,15 @@ class AppStudent(BaseChatModel):
         else:
             given = asked.messages
         if isinstance(app, Runnable):
-            config: dict[str, Any] = {"configurable": {"thread_id": asked.thread}}
-            more = dict(self.to_config(asked)) if self.to_config else {}
-            config |= more | {"callbacks": callbacks}
-            config["configurable"] = {"thread_id": asked.thread, **more.get("configurable", {})}
+            config = RunnableConfig(callbacks=callbacks, configurable={"thread_id": asked.thread})
+            if self.to_config:
+                config = merge_configs(config, cast(RunnableConfig, self.to_config(asked)))
             extra = {"context": self.context(asked)} if self.context else {}
             if self.firm_prompt:
                 # Only a model with arguments bound takes the sampling options that models take.
                 app, options = as_taken(app, options)
                 extra |= options
-            return await app.ainvoke(given, cast(Any, config), **extra)
+            return await app.ainvoke(given, config, **extra)
         return await call_foreign(app, given)
 
 
@@ -234,10 +262,27 @@ def _callbacks_under(run: AsyncCallbackManagerForLLMRun | None) -> AsyncCallback
 
 
 def _state_keys(app: Any) -> set[str]:
-    """The keys of a compiled graph's input; empty for anything else."""
+    """The keys of a compiled graph's input, also where the graph has retries, fallbacks, a config or
+    further steps about it; empty for anything else.
+    """
+    while inner := _first_asked(app):
+        app = inner
     schema = getattr(getattr(app, "builder", None), "input_schema", None)
     kinds = getattr(schema, "__mro__", ())
     return {key for kind in kinds for key in getattr(kind, "__annotations__", {})}
+
+
+def _first_asked(app: Any) -> Runnable[Any, Any] | None:
+    """What within an app gets its input as it is."""
+    match app:
+        case RunnableBindingBase():
+            return app.bound
+        case RunnableSequence():
+            return app.first
+        case RunnableWithFallbacks():
+            return app.runnable
+        case _:
+            return None
 
 
 def _read(output: Any, title: str) -> tuple[Reply, UsageMetadata | None]:

@@ -95,7 +95,10 @@ class Student:
             "temperature": self.temperature,
             "max_tokens": 120,
         }
-        if isinstance(self.voice.model, AppStudent):
+        model, with_tools = self.voice.model, self.environment.has_tools
+        if isinstance(model, AppStudent):
+            options = model.left_open(options)
+        if isinstance(model, AppStudent) and not (model.firm_prompt and with_tools):
             message = await self.voice.answer(
                 self._plain(scenario, turns),
                 retrieved=retrieved,
@@ -107,7 +110,7 @@ class Student:
             return Reply(self.alone(message.text.strip()) or "...", tools)
         messages = self.messages(scenario, turns, retrieved or ())
         with on_trial(retrieved):
-            if self.environment.has_tools:
+            if with_tools:
                 async with open_toolbox(self.environment, scenario, turns) as box:
                     said = await act(self.voice, box, messages, self.environment, options)
             else:

@@ -81,7 +81,7 @@ class Voice:
         Raises:
             ModelFault: where the endpoint fails, or the model takes no tools.
         """
-        if type(self.model).__name__ == "ChatLocal":
+        if runs_here(self.spec):
             form = {"name": "answer", "schema": answer_schema(tools)}
             bound = self.model.bind(response_format={"type": "json_schema", "json_schema": form})
             return heard(await self._call(bound, spoken(messages, tools), None, **options))

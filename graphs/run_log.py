@@ -67,7 +67,7 @@ def log_path(run: str | Path) -> Path:
     return path if path.suffix == ".db" else path / FILE_NAME
 
 
-def _reading_uri(path: Path) -> str:
+def reading_uri(path: Path) -> str:
     """A log opened by this can be read and not changed, also where its folder is read-only."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
     # SQLite cannot keep its index of the WAL in such a folder; the log is then read as it lies.
@@ -109,7 +109,7 @@ class RunLog:
                 connection = await aiosqlite.connect(path, isolation_level=None)
             else:
                 connection = await aiosqlite.connect(
-                    _reading_uri(path), uri=True, isolation_level=None
+                    reading_uri(path), uri=True, isolation_level=None
                 )
         except (OSError, sqlite3.Error) as error:
             raise RunFault(f"{run}: the run log cannot be opened: {error}") from error

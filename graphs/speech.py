@@ -18,7 +18,7 @@ from typing import Self
 import aiosqlite
 
 from .events import Speaker, Speaking
-from .run_log import log_path
+from .run_log import log_path, reading_uri
 
 FILE_NAME = "speaking.db"
 WRITE_SECONDS = 0.1
@@ -26,6 +26,9 @@ WRITE_SECONDS = 0.1
 LISTENER_SECONDS = 3.0
 """A listener that has not asked for this long has gone."""
 PULSE_SECONDS = 1.0
+SILENCE = 60.0
+"""A run that gives no sign of life for so many seconds (and has not ended) was stopped; loading
+weights on a busy machine may take half of that."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS speaking (
     dialogue TEXT PRIMARY KEY, turn INTEGER NOT NULL, speaker TEXT NOT NULL, text TEXT NOT NULL
@@ -39,6 +42,25 @@ _SPEECH_MODES = ("PRAGMA busy_timeout=2000", "PRAGMA journal_mode=WAL", "PRAGMA 
 def speech_path(run: str | Path) -> Path:
     """Where the speech of a run lies: beside its log."""
     return log_path(run).with_name(FILE_NAME)
+
+
+async def last_pulse(run: str | Path) -> float | None:
+    """When a run last gave a sign of life (Unix s), without a word to the run itself; None where it
+    never did, or is over.
+    """
+    path = speech_path(run)
+    if not path.is_file():
+        return None
+    try:
+        async with aiosqlite.connect(reading_uri(path), uri=True) as connection:
+            return await _pulse(connection)
+    except sqlite3.Error:
+        return None
+
+
+async def _pulse(connection: aiosqlite.Connection) -> float | None:
+    rows = list(await connection.execute_fetchall("SELECT at FROM pulse"))
+    return float(rows[0][0]) if rows else None
 
 
 async def _connected(path: Path) -> aiosqlite.Connection:
@@ -198,10 +220,9 @@ class Listener:
         if self._connection is None:
             return None
         try:
-            rows = list(await self._connection.execute_fetchall("SELECT at FROM pulse"))
+            return await _pulse(self._connection)
         except sqlite3.Error:
             return None
-        return float(rows[0][0]) if rows else None
 
     async def close(self) -> None:
         """Stop listening."""

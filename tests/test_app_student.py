@@ -109,6 +109,9 @@ APPS = {
     "chain": RunnableLambda(lambda m: m) | RunnableLambda(lambda m: {"output": shown(m)}),
     "graph": graph_app(),
     "graph with memory": graph_app(checkpointer=InMemorySaver()),
+    "graph with retries": graph_app().with_retry(stop_after_attempt=2),
+    "graph with fallbacks": graph_app().with_fallbacks([graph_app()]),
+    "graph with a step after it": graph_app() | RunnableLambda(lambda state: state["messages"]),
 }
 
 
@@ -347,16 +350,22 @@ async def test_an_app_that_ends_the_program_is_a_fault(firm):
 
 
 async def test_callbacks_reach_into_the_app(firm):
-    seen = []
-
     class Names(BaseCallbackHandler):
-        def on_chat_model_start(self, serialized, messages, **kwargs):
-            seen.append(kwargs.get("name") or (serialized or {}).get("name"))
+        def __init__(self):
+            self.seen = []
 
-    inner = GenericFakeChatModel(messages=iter([AIMessage("Hello.")]))
-    student = as_student(RunnableLambda(lambda m: m) | inner)
-    await student.ainvoke([HumanMessage("Hi")], {"callbacks": [Names()]})
-    assert seen == ["AppStudent", "GenericFakeChatModel"]
+        def on_chat_model_start(self, serialized, messages, **kwargs):
+            self.seen.append(kwargs.get("name") or (serialized or {}).get("name"))
+
+    inner = GenericFakeChatModel(messages=iter([AIMessage("Hello."), AIMessage("Hello.")]))
+    chain = RunnableLambda(lambda m: m) | inner
+    ours, own = Names(), Names()
+    await as_student(chain).ainvoke([HumanMessage("Hi")], {"callbacks": [ours]})
+    assert ours.seen == ["AppStudent", "GenericFakeChatModel"]
+    student = app_student(chain, to_config=lambda asked: {"callbacks": [own]})
+    await student.ainvoke([HumanMessage("Hi")], {"callbacks": [ours]})
+    assert ours.seen == 2 * ["AppStudent", "GenericFakeChatModel"]
+    assert own.seen == ["GenericFakeChatModel"], "an app's own callbacks are not lost"
 
 
 async def test_a_whole_coaching_run_with_an_app_as_student(firm, tmp_path):

@@ -17,11 +17,17 @@ from pathlib import Path
 
 import pytest
 from commands import tutelage
+from endpoint import fill, recording
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import StructuredTool
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 from scripted_tools import Acts, Lines, Says, calls
+from tutelage.agents.coached import coached
 from tutelage.agents.faults import ModelFault
+from tutelage.agents.local_chat import ChatLocal
 from tutelage.agents.toolbox import (
     MAX_RESULT,
     ToolFault,
@@ -252,6 +258,53 @@ def test_a_model_without_tools_is_refused_in_one_sentence():
     with pytest.raises(ModelFault, match="cannot call tools") as fault:
         asyncio.run(desk.student.reply(firm.scenarios["slot_in_time"], turns))
     assert fault.value.exit_code == 2
+
+
+async def test_a_model_with_arguments_bound_gets_the_firms_tools_beside_them():
+    firm = load_environment(EXAMPLE)
+    turns = [Turn(speaker="customer", text="Hello there.")]
+    with recording() as endpoint:
+        endpoint.answers = [FIND, "I have found your order."]
+        model = ChatOpenAI(model="r", base_url=endpoint.url, api_key=SecretStr("x"), max_retries=0)
+        student = model.bind(seed=7, temperature=0.0, max_tokens=90).with_config(tags=["ours"])
+        reply = await seat(firm, student).student.reply(firm.scenarios["slot_in_time"], turns)
+        assert reply.text == "I have found your order."
+        assert [use.name for use in reply.tools] == ["find_order"] and not reply.tools[0].own
+        assert "Tarn shelf" in reply.tools[0].result
+        for body in endpoint.bodies:
+            assert {tool["function"]["name"] for tool in body["tools"]} >= {
+                "find_order",
+                "move_slot",
+            }
+            assert (body["seed"], body["temperature"]) == (7, 0.0)
+            assert body.get("max_tokens") or body["max_completion_tokens"] == 90
+        tied = seat(
+            firm,
+            model.bind_tools([StructuredTool.from_function(lambda: 1, name="f", description="g")]),
+        )
+        with pytest.raises(ModelFault, match="has tools bound already") as fault:
+            await tied.student.reply(firm.scenarios["slot_in_time"], turns)
+        assert fault.value.exit_code == 2
+
+
+@pytest.mark.parametrize("door", ["bound", "coached"])
+async def test_an_embedded_model_behind_another_door_speaks_its_calls_too(door, library):
+    asked: list[dict] = []
+
+    class Embedded(ChatLocal):
+        async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+            asked.append(kwargs)
+            name, arguments = FIND
+            said = {"say": "Found."} if len(asked) > 1 else {"tool": name, "arguments": arguments}
+            return ChatResult(generations=[ChatGeneration(message=AIMessage(json.dumps(said)))])
+
+    inner = Embedded(model="smollm2-135m")
+    student = inner.bind(top_k=5) if door == "bound" else coached(inner, fill(library))
+    firm = load_environment(EXAMPLE)
+    turns = [Turn(speaker="customer", text="Hello there.")]
+    reply = await seat(firm, student).student.reply(firm.scenarios["slot_in_time"], turns)
+    assert reply.text == "Found." and [use.name for use in reply.tools] == ["find_order"]
+    assert all(one["response_format"]["type"] == "json_schema" for one in asked)
 
 
 def test_loading_a_firm_runs_nothing_of_it(desk_firm, tmp_path):

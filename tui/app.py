@@ -20,12 +20,13 @@ from textual.worker import WorkerCancelled, WorkerFailed
 from tutelage.graphs.events import Speaking
 from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.run_log import Logged, RunFault
+from tutelage.graphs.speech import SILENCE
 
 from .board import ORDERS, Board
 from .bubbles import bubbles
 from .cards import Card, Cards, View
 from .compare import Compare, partners
-from .feed import SILENCE, Feed, Line
+from .feed import Feed, Line
 from .headline import headline
 from .help import Help
 from .keys import Keys

@@ -15,9 +15,6 @@ Line = TurnSpoken | TurnRejected
 LINE_KINDS = ("turn_spoken", "turn_rejected")
 TICK = 0.15
 """Seconds between two looks at the log."""
-SILENCE = 60.0
-"""A run that gives no sign of life for so many seconds (and has not ended) was stopped; loading
-weights on a busy machine may take half of that."""
 
 
 class Feed:

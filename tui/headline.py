@@ -7,8 +7,9 @@ import time
 from textual.content import Content
 from tutelage.graphs.picture import RunPicture
 from tutelage.graphs.plain_text import one_line
+from tutelage.graphs.speech import SILENCE
 
-from .feed import SILENCE, Feed
+from .feed import Feed
 
 _BAR = " ▏ "
 

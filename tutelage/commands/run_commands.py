@@ -10,6 +10,7 @@ from .doctor import doctor
 from .evaluate import evaluate
 from .map import map_
 from .review import review
+from .runs import runs
 from .serve import serve
 from .simulate import simulate
 from .takeover import takeover
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command()(simulate)
     app.command()(evaluate)
     app.command()(baseline)
+    app.command()(runs)
     app.command()(watch)
     app.command()(takeover)
     app.command()(review)

@@ -58,16 +58,13 @@ def watch(
     Example: `tutelage watch runs/20260512-140000-airline --export run.svg --view rounds`
     """
     from tutelage.environments import is_none
-    from tutelage.graphs.run_log import RunFault, log_path
+    from tutelage.runs_list import newest_run
     from tutelage.tui.themes import is_theme, theme_names
 
     if theme is not None and not is_theme(theme):
         raise typer.BadParameter(is_none(theme, "theme", theme_names()), param_hint="--theme")
     if run is None:
-        found = [path for path in Path("runs").glob("*") if log_path(path).is_file()]
-        if not found:
-            raise RunFault("there is no run under ./runs yet; start one: tutelage coach airline", 2)
-        run = max(found, key=lambda path: _written_at(log_path(path)))
+        run = newest_run()
     if export is not None:
         from tutelage.console import refuse_database, result
         from tutelage.tui import export as save
@@ -83,14 +80,6 @@ def watch(
         from tutelage.tui import watch as show
 
         show(run, theme, by)
-
-
-def _written_at(log: Path) -> float:
-    """When a run wrote into its log (Unix s)."""
-    # SQLite writes beside the file first; a reader may leave that one empty.
-    beside = log.with_name(f"{log.name}-wal")
-    files = [log, beside] if beside.is_file() and beside.stat().st_size else [log]
-    return max(file.stat().st_mtime for file in files)
 
 
 def _size(told: str) -> tuple[int, int]:
