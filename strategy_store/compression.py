@@ -14,7 +14,7 @@ from .history import only
 from .library import Library
 from .lint import DUPLICATE_FROM, measured_against
 from .reshaping import has_approved
-from .retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET, Room
+from .retrieval import CHARS_PER_TOKEN, Room
 from .wording import same_order
 
 IN_USE = ("proposed", "approved")
@@ -58,7 +58,7 @@ def size_of(entries: Sequence[Entry]) -> Size:
 
 def _letters(turn: Sequence[Entry]) -> int:
     """The letters that a turn is given of entries, the first having the first of the room."""
-    room = Room(TOKEN_BUDGET * CHARS_PER_TOKEN)
+    room = Room()
     return sum(len(strategy.text) for entry in turn for strategy in room.take(entry))
 
 

@@ -17,7 +17,7 @@ from .history import LibraryFault
 from .library import scenario_refused, strategy_refused
 from .plain_text import clean, escaped, json_text, one_line
 from .prompt import static_text, strategies_text
-from .retrieval import Retrieved
+from .retrieval import Retrieved, Room
 
 Format = Literal["yaml", "markdown", "prompt", "static"]
 FORMAT = 1
@@ -38,8 +38,9 @@ def export_text(entries: Sequence[Entry], form: Format) -> str:
     Args:
         entries: what to write.
         form: `yaml`; `markdown`, a document with a block of YAML under each heading, which is what
-            is read back; `prompt`, the exact text that deployment adds for each entry; `static`,
-            one prompt for all of them, for apps that cannot retrieve.
+            is read back; `prompt`, the exact text that deployment adds for each entry, as far
+            as its usual budget of tokens goes; `static`, one prompt for all of them, for apps that
+            cannot retrieve.
     """
     if form == "yaml":
         document = {"tutelage_library": FORMAT, "entries": [_plain(entry) for entry in entries]}
@@ -173,7 +174,7 @@ def _section(entry: Entry) -> str:
 
 
 def _prompt(entry: Entry) -> str:
-    given = Retrieved(entry, entry.strategies, 1.0, 1.0, None)
+    given = Retrieved(entry, Room().take(entry), 1.0, 1.0, None)
     return strategies_text([given])
 
 

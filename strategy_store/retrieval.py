@@ -84,7 +84,7 @@ def always(texts: Sequence[str]) -> tuple[Retrieved, ...]:
 class Room:
     """What may still be given: characters left, and whose strategies are left out."""
 
-    left: int
+    left: int = TOKEN_BUDGET * CHARS_PER_TOKEN
     exclude_scenarios: Sequence[str] = ()
     exclude_sources: Sequence[str] = ()
 

@@ -711,6 +711,21 @@ def test_a_hostile_scenario_gets_in_by_no_door(library):
     )
 
 
+def test_an_entry_as_a_prompt_is_what_deployment_gives_and_no_more(library):
+    texts = [
+        f"Tell the customer who {done} that a parcel which came broken is replaced at no cost."
+        for done in ("wrote", "called", "came", "sent a picture", "waits", "has paid", "is new",
+                     "is angry", "has asked before", "lives abroad")
+    ]  # fmt: skip
+    library.add(entry("a customer whose parcel came broken", *texts), "me")
+    library.approve(None, "me")
+    sent = (
+        Deployment(library, threshold=0.0).coach([HumanMessage("my parcel came broken")])[-1].text
+    )
+    shown = export_text(library.entries(("approved",)), "prompt")
+    assert shown == f"{sent}\n" and texts[0] in shown and texts[-1] not in shown
+
+
 def test_what_came_in_before_with_a_hostile_scenario_reaches_no_prompt(library):
     good, bad = (library.add(entry(f"a customer who {what}"), "me") for what in ("waits", "mourns"))
     worse = bad.model_copy(update={"scenario": SCENARIO})
