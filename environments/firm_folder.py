@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,8 +106,10 @@ def add_scenarios(source: Path, target: Path, scenarios: Sequence[Scenario]) -> 
         copy_firm(source, staging, links_out=in_place)
         head = staging / "environment.yaml"
         text = _with_train(head, [one.id for one in scenarios])
+        written = encoded_like(head.read_bytes(), text)
         head.unlink()
-        _write(head, text)
+        with head.open("xb") as file:
+            file.write(written)
         added = [staging / "scenarios" / f"{one.id}.yaml" for one in scenarios]
         for path, one in zip(added, scenarios, strict=True):
             write_yaml(path, one.model_dump(exclude_defaults=True))
@@ -144,6 +148,18 @@ def copy_firm(source: Path, target: Path, *, links_out: bool = False) -> None:
     for path in (target, *target.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | 0o200)
+
+
+def encoded_like(original: bytes, text: str) -> bytes:
+    """What a file is to hold, with the mark at the beginning and the line ends that it had.
+
+    Args:
+        original: what it holds.
+        text: what it is to hold, each line ending with a line feed.
+    """
+    mark = codecs.BOM_UTF8 if original.startswith(codecs.BOM_UTF8) else b""
+    end = re.search(rb"\r\n|\r|\n", original)
+    return mark + mended(text).encode().replace(b"\n", end[0] if end else b"\n")
 
 
 def disk_says(error: OSError) -> str:
@@ -202,32 +218,40 @@ def _check(staging: Path, target: Path) -> None:
 
 
 def _with_train(head: Path, ids: Sequence[str]) -> str:
-    """The text of an environment.yaml with more ids in split train."""
+    """The text of an environment.yaml with more ids in split train, and else as it is."""
     text = read_text(head)
-    config = parse_yaml(head, text, EnvironmentConfig)
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    train = _at(_at(node, "splits"), "train")
-    if not isinstance(train, yaml.SequenceNode) or not train.value or not ids:
-        value = config.model_dump(mode="json", exclude_defaults=True)
-        value["splits"] = {**config.splits, "train": [*config.splits.get("train", []), *ids]}
-        value["rubric"] = [
-            item.model_dump(exclude_defaults=True) | {"kind": item.kind} for item in config.rubric
-        ]
-        return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
-    last = train.value[-1]
-    if train.flow_style:
-        return (
-            text[: last.end_mark.index]
-            + "".join(f", {id_}" for id_ in ids)
-            + text[last.end_mark.index :]
-        )
-    lines = text.splitlines(keepends=True)
-    row = last.end_mark.line
-    if not lines[row].endswith("\n"):
-        lines[row] += "\n"
-    margin = " " * train.start_mark.column
-    lines[row + 1 : row + 1] = [f"{margin}- {id_}\n" for id_ in ids]
-    return "".join(lines)
+    parse_yaml(head, text, EnvironmentConfig)
+    if not ids:
+        return text
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    splits = _at(root, "splits")
+    train = _at(splits, "train")
+    listed = ", ".join(ids)
+    if isinstance(train, yaml.SequenceNode) and not train.flow_style:
+        margin = " " * train.start_mark.column
+        return _below(text, train.value[-1].end_mark.index, [f"{margin}- {id_}" for id_ in ids])
+    if isinstance(train, yaml.SequenceNode) and train.value:
+        return _inserted(text, train.value[-1].end_mark.index, f", {listed}")
+    if isinstance(train, yaml.SequenceNode):
+        return _inserted(text, train.end_mark.index - 1, listed)
+    if isinstance(splits, yaml.MappingNode) and not splits.flow_style:
+        above = next(key.end_mark.index for key, value in root.value if value is splits)
+        margin = " " * splits.value[0][0].start_mark.column
+        return _below(text, above, [f"{margin}train:", *(f"{margin}- {id_}" for id_ in ids)])
+    if isinstance(splits, yaml.MappingNode):
+        more = ", " if splits.value else ""
+        return _inserted(text, splits.start_mark.index + 1, f"train: [{listed}]{more}")
+    raise fault(head, "holds no list of scenarios of its own", expected="`splits:` lines")
+
+
+def _inserted(text: str, at: int, more: str) -> str:
+    return text[:at] + more + text[at:]
+
+
+def _below(text: str, at: int, more: Sequence[str]) -> str:
+    """A text with more lines below the one in which a letter stands."""
+    end = at + len(text[at:].partition("\n")[0])
+    return _inserted(text, end, "".join(f"\n{line}" for line in more))
 
 
 def _at(node: yaml.Node | None, key: str) -> yaml.Node | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .faults import EnvironmentFault, Problem, fault, shown
+from .firm_folder import encoded_like
 from .loading import find_environment, parse_yaml, read_text, refuse_bundled
 from .persona import Persona
 
@@ -73,7 +74,8 @@ def personas_stamp(name_or_folder: str | Path) -> tuple[tuple[str, int, int], ..
 
 
 def save_persona(file: PersonaFile, text: str) -> PersonaFile:
-    """Save a persona's text whole or not at all.
+    """Save a persona's text whole or not at all. The file keeps its kind of line ends and the mark at
+    its beginning, and a link goes on leading to it.
 
     Args:
         file: what the person began from, which must still be what is on disk.
@@ -90,13 +92,14 @@ def save_persona(file: PersonaFile, text: str) -> PersonaFile:
     if read_text(file.path) != file.text:
         raise fault(file.path, "was changed meanwhile; look at it again, nothing was saved")
     try:
-        handle, name = tempfile.mkstemp(dir=file.path.parent, prefix=".", suffix=".tmp")
+        place = file.path.resolve()
+        written = encoded_like(place.read_bytes(), text)
+        handle, name = tempfile.mkstemp(dir=place.parent, prefix=".", suffix=".tmp")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                out.write(text)
-            mode = file.path.stat().st_mode
-            Path(name).chmod(mode)
-            Path(name).replace(file.path)
+            with os.fdopen(handle, "wb") as out:
+                out.write(written)
+            Path(name).chmod(place.stat().st_mode)
+            Path(name).replace(place)
         except BaseException:
             with contextlib.suppress(OSError):
                 Path(name).unlink()

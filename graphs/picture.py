@@ -76,12 +76,32 @@ class DialoguePicture:
 
 
 @dataclass(slots=True)
-class Attempt:
-    """One proposal at a state: what was written, each try, the verdict."""
+class Trial:
+    """One trial of a proposal: each try, the verdict."""
 
-    proposed: StrategyProposed | None = None
     tried: list[StrategyTried] = field(default_factory=list)
     decided: StrategyDecided | None = None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One proposal at a state: what was written, and its trials in turn: what was dropped may be tried
+    once more, in other scenarios or words.
+    """
+
+    proposed: StrategyProposed | None = None
+    trials: list[Trial] = field(default_factory=list)
+
+    @property
+    def decided(self) -> StrategyDecided | None:
+        """The verdict of its last trial, None where that is under way or none has begun."""
+        return self.trials[-1].decided if self.trials else None
+
+    def under_way(self) -> Trial:
+        """The trial that has no verdict yet; another one where each has."""
+        if not self.trials or self.decided is not None:
+            self.trials.append(Trial())
+        return self.trials[-1]
 
 
 @dataclass(slots=True)
@@ -108,12 +128,14 @@ class SeenFault:
 @dataclass
 class RunPicture:
     """A run as a screen shows it. `changed` names the dialogues touched since it was last cleared,
-    `last` is the number of the last event in it, `at` its time (Unix s).
+    `last` is the number of the last event in it, `at` its time (Unix s). `pauses` are the times between
+    which nobody worked on it, each from the last event before the run was resumed.
     """
 
     started: RunStarted | None = None
     ended: RunEnded | None = None
     began_at: float = 0.0
+    pauses: list[tuple[float, float]] = field(default_factory=list)
     at: float = 0.0
     last: int = 0
     dialogues: dict[str, DialoguePicture] = field(default_factory=dict)
@@ -135,15 +157,20 @@ class RunPicture:
         """Proposals kept so far."""
         return sum(verdict == "kept" for verdict in self.verdicts.values())
 
+    def worked(self, at: float) -> float:
+        """Seconds for which the run had worked at a time (Unix s)."""
+        paused = sum(min(at, on) - off for off, on in self.pauses if at > off)
+        return at - self.began_at - paused
+
     def fold(self, logged: Logged) -> None:
         """Take one event in."""
         event = logged.event
+        if isinstance(event, RunStarted):
+            self._begin(event, logged.at)
         self.last, self.at = max(self.last, logged.number), max(self.at, logged.at)
         name = getattr(event, "dialogue", "")
         one = self.dialogues.get(name)
         match event:
-            case RunStarted():
-                self._begin(event, logged.at)
             case RunEnded():
                 self.ended = event
             case DialogueStarted():
@@ -176,6 +203,8 @@ class RunPicture:
     def _begin(self, event: RunStarted, at: float) -> None:
         if self.started is None:
             self.began_at = at
+        elif at > self.at:
+            self.pauses.append((self.at, at))
         self.started, self.ended, self.settled = event, None, None
         # Counts of usage begin anew with every process that works on the run.
         self._earlier, self.rates = dict(self.usage), {}
@@ -191,12 +220,12 @@ class RunPicture:
             return
         attempt = self._attempts.setdefault(event.proposal, Attempt())
         if isinstance(event, StrategyTried):
-            attempt.tried.append(event)
+            attempt.under_way().tried.append(event)
             return
         if isinstance(event, StrategyProposed):
             attempt.proposed = event
         else:
-            attempt.decided = event
+            attempt.under_way().decided = event
         self._case(event.dialogue, event.turn).attempts[event.proposal] = attempt
 
     def _case(self, dialogue: str, turn: int) -> Case:
@@ -217,6 +246,9 @@ async def outlined(log: RunLog) -> RunPicture:
     picture = RunPicture()
     upto = await log.last_number()
     for logged in await log.read(kinds=_OUTLINE, upto=upto):
+        if isinstance(logged.event, RunStarted):
+            # A pause is from the last event of all, not of those that are read here.
+            picture.at = await log.last_at(logged.number - 1)
         picture.fold(logged)
     picture.cases.clear()
     picture._attempts.clear()
@@ -224,7 +256,8 @@ async def outlined(log: RunLog) -> RunPicture:
         picture.fold(logged)
     for logged in await log.read(kinds=("fault",), upto=upto, last=CASES):
         picture.fold(logged)
-    picture.last = upto
+    picture.fault_count = await log.count("fault", upto)
+    picture.last, picture.at = upto, await log.last_at(upto)
     return picture
 
 

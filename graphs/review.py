@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import getpass
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tutelage.strategy_store import (
 from tutelage.strategy_store.entry_document import entry_document, read_entry_document
 from tutelage.strategy_store.history import Change, Version
 from tutelage.strategy_store.lint import Finding, lint
+from tutelage.strategy_store.reshaping import changed_parts
 
 from .events import RunStarted
 from .run_log import FILE_NAME, RunFault, RunLog
@@ -51,7 +52,9 @@ __all__ = [
     "Version",
     "entry_document",
     "open_review",
+    "parts_now",
     "read_entry_document",
+    "similar",
     "user_name",
     "vet",
 ]
@@ -67,12 +70,11 @@ def user_name() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The library at one moment. `findings` are by the id of the strategy or entry they are about."""
+    """The library at one moment."""
 
     version: int = 0
     last: Version | None = None
     entries: Sequence[Entry] = ()
-    findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
 
 
 class Review:
@@ -102,18 +104,23 @@ class Review:
         return await self._do(lambda: self._library.version)
 
     async def shelf(self) -> Shelf:
-        """All that stands in the library, with what lint finds in it."""
+        """All that stands in the library."""
         return await self._do(self._shelf)
 
     def _shelf(self) -> Shelf:
         # The number first: what is written in between shows as a change at the next look.
         versions = self._library.versions()
-        entries = self._library.entries()
-        findings: dict[str, list[Finding]] = {}
-        for finding in lint(entries):
-            findings.setdefault(finding.where, []).append(finding)
         last = versions[-1] if versions else None
-        return Shelf(last.version if last else 0, last, entries, findings)
+        return Shelf(last.version if last else 0, last, self._library.entries())
+
+    async def findings(self, entries: Sequence[Entry]) -> dict[str, list[Finding]]:
+        """What lint finds in entries, by the id of the strategy or entry it is about. Of a large library
+        it takes longer than a person waits.
+        """
+        found: dict[str, list[Finding]] = {}
+        for finding in await asyncio.to_thread(lint, entries):
+            found.setdefault(finding.where, []).append(finding)
+        return found
 
     async def rules(self, entry: Entry) -> tuple[list[tuple[str, Rule | None]], str]:
         """The policy rules that an entry rests on, in order, each with its text where the firm can
@@ -163,32 +170,21 @@ class Review:
             pass
         return ""
 
-    async def similar(self, entry: Entry) -> list[tuple[float, Entry]]:
-        """The other entries, nearest first, with the likeness of their scenarios (0 to 1)."""
-
-        def rank() -> list[tuple[float, Entry]]:
-            others = [other for other in self._library.entries() if other.id != entry.id]
-            scored = [(fuzz.token_set_ratio(entry.scenario, o.scenario) / 100, o) for o in others]
-            return sorted(scored, key=lambda pair: -pair[0])
-
-        return await self._do(rank)
-
     # Changes
 
-    async def approve(self, strategies: Sequence[Strategy]) -> int:
-        """Approve strategies as the person saw them; returns how many changed."""
-        seen = {strategy.id: strategy.text for strategy in strategies}
-        return await self._do(self._library.approve, list(seen), self.user, seen=seen)
+    async def approve(self, ids: Sequence[str], seen: Sequence[Entry]) -> int:
+        """Approve strategies; returns how many changed. `seen` are their entries as the person read
+        them.
+        """
+        return await self._do(self._library.approve, ids, self.user, seen=seen)
 
-    async def reject(self, strategies: Sequence[Strategy], reason: str) -> int:
-        """Reject strategies as the person saw them, with a reason; returns how many changed."""
-        seen = {strategy.id: strategy.text for strategy in strategies}
-        return await self._do(self._library.reject, list(seen), self.user, reason, seen=seen)
+    async def reject(self, ids: Sequence[str], reason: str, seen: Sequence[Entry]) -> int:
+        """Reject strategies, with a reason; else as `approve`."""
+        return await self._do(self._library.reject, ids, self.user, reason, seen=seen)
 
-    async def retire(self, strategies: Sequence[Strategy], reason: str) -> int:
-        """Take strategies out of use, with a reason; returns how many changed."""
-        seen = {strategy.id: strategy.text for strategy in strategies}
-        return await self._do(self._library.retire, list(seen), self.user, reason, seen=seen)
+    async def retire(self, ids: Sequence[str], reason: str, seen: Sequence[Entry]) -> int:
+        """Take strategies out of use, with a reason; else as `approve`."""
+        return await self._do(self._library.retire, ids, self.user, reason, seen=seen)
 
     async def revise(self, entry: Entry, texts: Mapping[str, str], **fields: Any) -> Entry:
         """Change the words of an entry as the person saw it: texts by strategy id, and any of
@@ -272,6 +268,24 @@ class Review:
 def _rules_of(firm: str) -> dict[str, Rule]:
     # The policy alone: a broken persona is no reason not to show a rule.
     return Policy(read_text(find_environment(firm) / "policy.md")).rules
+
+
+def similar(entry: Entry, entries: Sequence[Entry]) -> list[tuple[float, Entry]]:
+    """The other entries, nearest first, with the likeness of their scenarios (0 to 1)."""
+    others = [other for other in entries if other.id != entry.id]
+    scored = [(fuzz.token_set_ratio(entry.scenario, o.scenario) / 100, o) for o in others]
+    return sorted(scored, key=lambda pair: -pair[0])
+
+
+def parts_now(seen: Entry, now: Entry, fields: Iterable[str], ids: Iterable[str]) -> dict[str, str]:
+    """Of the parts named, fields and strategies, those that are no longer as a person saw them, each as
+    it reads now.
+    """
+    texts = {s.id: f"{s.text} ({s.status})" for s in now.strategies}
+    return {
+        part: str(getattr(now, part)) if part in Entry.model_fields else texts.get(part, "gone")
+        for part in changed_parts(seen, now, fields, ids)
+    }
 
 
 @contextmanager

@@ -193,6 +193,18 @@ class RunLog:
         rows = await self._rows("SELECT max(number) FROM events", ())
         return rows[0][0] or 0
 
+    async def last_at(self, upto: int) -> float:
+        """When the newest event up to a number was written (Unix s), 0 where there is none."""
+        rows = await self._rows(
+            "SELECT at FROM events WHERE number <= ? ORDER BY number DESC LIMIT 1", (upto,)
+        )
+        return float(rows[0][0]) if rows else 0.0
+
+    async def count(self, kind: str, upto: int) -> int:
+        """How many events of a kind there are up to a number."""
+        query = "SELECT count(*) FROM events WHERE kind = ? AND number <= ?"
+        return int((await self._rows(query, (kind, upto)))[0][0])
+
     async def feelings(self, after: int, upto: int) -> list[tuple[int, str, str]]:
         """Number, dialogue and feeling of the customers' lines in `after` < number <= `upto`; their
         words stay on disk, so that a long log is quickly looked over.

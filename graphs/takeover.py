@@ -12,9 +12,10 @@ from typing import Self
 
 from rapidfuzz import process
 
-from .events import DialogueEnded, DialogueStarted, Event, TurnSpoken
+from .events import DialogueEnded, DialogueStarted, Event, RunEnded, RunStarted, TurnSpoken
 from .inbox import Inbox, InboxFault, Reply
 from .run_log import Log, RunFault, RunLog
+from .speech import SILENCE, last_pulse
 
 __all__ = [
     "BEAT_SECONDS",
@@ -31,6 +32,9 @@ PATIENCE_SECONDS = 300.0
 """How long a dialogue waits for one reply of a person whose screen is there."""
 _LOOK_SECONDS = 0.2
 _KINDS = ("dialogue_started", "turn_spoken", "turn_rejected", "dialogue_judged", "dialogue_ended")
+_RUN_KINDS = ("run_started", "run_ended")
+_RUN_OVER = "the run is over, and this dialogue with it"
+_SILENT = "the run gives no sign of life, so nobody would hear you"
 
 
 async def person_reply(
@@ -91,7 +95,7 @@ class Seat:
         self._log = await RunLog.open(self.run)
         self._after = 0
         self._turn = -1
-        self._over = False
+        self._over = self._run_over = self._silent = False
         self.held = False
         return self
 
@@ -113,13 +117,20 @@ class Seat:
 
     @property
     def over(self) -> bool:
-        """Whether the dialogue has ended."""
-        return self._over
+        """Whether the dialogue has ended, or its run with it in the middle."""
+        return self._over or self._run_over
+
+    @property
+    def unheard(self) -> str:
+        """Why nobody hears what the person says, in words; "" while the dialogue goes on."""
+        if self._over:
+            return "the dialogue is over"
+        return _RUN_OVER if self._run_over else _SILENT if self._silent else ""
 
     @property
     def waited_for(self) -> bool:
         """Whether the customer has spoken and the person holds the answer."""
-        return self.held and not self._over and self._turn >= 0
+        return self.held and not self.over and self._turn >= 0
 
     async def take(self) -> None:
         """Speak for the student from its next reply on.
@@ -127,16 +138,20 @@ class Seat:
         Raises:
             InboxFault: where the dialogue is over or another person has it.
         """
-        if self._over:
-            raise InboxFault("the dialogue is over")
+        if self.over:
+            raise InboxFault(self.unheard)
         await self._inbox.take(self.dialogue, self.by, self._screen)
         self.held = True
 
     async def beat(self) -> bool:
-        """Say that the screen is still there; False where the run ended the takeover meanwhile."""
+        """Say that the screen is still there, and see whether the run is; False where nothing is held,
+        also where the run ended the takeover meanwhile.
+        """
+        upto = await self._log.last_number()
+        self._silent = await _silent(self.run, await self._log.last_at(upto))
         if not self.held:
             return False
-        if self._over or not await self._inbox.holds(self.dialogue, self._screen):
+        if self.over or not await self._inbox.holds(self.dialogue, self._screen):
             self.held = False
             return False
         await self._inbox.take(self.dialogue, self.by, self._screen)
@@ -148,8 +163,8 @@ class Seat:
         Raises:
             InboxFault: where there is no line to answer, or the dialogue is over.
         """
-        if self._over:
-            raise InboxFault("the dialogue is over")
+        if self.over:
+            raise InboxFault(self.unheard)
         if not self.held:
             raise InboxFault("take over first")
         if self._turn < 0:
@@ -166,10 +181,17 @@ class Seat:
     async def events(self) -> list[Event]:
         """What happened in the dialogue since the last look, oldest first."""
         found: list[Event] = []
-        for logged in await self._log.read(self._after, kinds=_KINDS, dialogue=self.dialogue):
-            self._after = logged.number
+        upto = await self._log.last_number()
+        mine = await self._log.read(self._after, kinds=_KINDS, upto=upto, dialogue=self.dialogue)
+        runs = await self._log.read(self._after, kinds=_RUN_KINDS, upto=upto)
+        self._after = upto
+        for logged in sorted([*mine, *runs], key=lambda one: one.number):
             event = logged.event
             match event:
+                case RunStarted() | RunEnded():
+                    # Whose turn it was does not count: a resumed run begins the dialogue again.
+                    self._turn, self._run_over = -1, isinstance(event, RunEnded)
+                    continue
                 case DialogueStarted():
                     # Begun again by a resumed run: what was said before does not count.
                     found.clear()
@@ -185,6 +207,11 @@ class Seat:
         return found
 
 
+async def _silent(run: Path, at: float) -> bool:
+    """Whether a run that last wrote at a time (Unix s) was stopped without a word."""
+    return time.time() - max(at, await last_pulse(run) or 0.0) > SILENCE
+
+
 async def dialogue_under_way(run: Path, dialogue: str | None = None) -> str:
     """The dialogue of a run that a person may take over.
 
@@ -193,18 +220,30 @@ async def dialogue_under_way(run: Path, dialogue: str | None = None) -> str:
         dialogue: its id; the one that began last of those not ended where not given.
 
     Raises:
-        RunFault: where there is no such run or dialogue, or it is over (exit code 2).
+        RunFault: where there is no such run or dialogue, it is over, or the run is, or gives no sign of
+            life (exit code 2).
     """
     open_: list[str] = []
     every: set[str] = set()
+    over = False
     async with await RunLog.open(run, create=False) as log:
-        for logged in await log.read(kinds=("dialogue_started", "dialogue_ended")):
+        kinds = (*_RUN_KINDS, "dialogue_started", "dialogue_ended")
+        for logged in await log.read(kinds=kinds):
             event = logged.event
-            if isinstance(event, DialogueStarted):
+            if isinstance(event, RunStarted | RunEnded):
+                # What the process before left in the middle, a resumed run begins again.
+                open_.clear()
+                over = isinstance(event, RunEnded)
+            elif isinstance(event, DialogueStarted):
                 every.add(event.dialogue)
                 open_ = [name for name in open_ if name != event.dialogue] + [event.dialogue]
             elif isinstance(event, DialogueEnded) and event.dialogue in open_:
                 open_.remove(event.dialogue)
+        written_at = await log.last_at(await log.last_number())
+    if over:
+        raise RunFault(f"{run}: the run is over, and its dialogues with it", 2)
+    if open_ and await _silent(run, written_at):
+        raise RunFault(f"{run}: {_SILENT}", 2)
     listed = f"; under way: {', '.join(open_[-8:])}" if open_ else "; none is under way"
     if dialogue is None:
         if not open_:

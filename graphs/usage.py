@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from .events import BudgetUsed
+from .speech import SILENCE
 
 _WINDOW = 30.0
 
@@ -30,9 +31,16 @@ class Rate:
         while len(self._seen) > 2 and at - self._seen[1][0] >= _WINDOW:
             self._seen.popleft()
 
+    def at(self, now: float) -> float | None:
+        """The rate at a time (Unix s): None before two counts, and where the last is so old that the
+        role, or the run, may have stopped since.
+        """
+        fresh = self._seen and now - self._seen[-1][0] <= SILENCE
+        return self.per_second if fresh else None
+
     @property
     def per_second(self) -> float | None:
-        """The rate, None before two counts."""
+        """The rate when the last count came, None before two counts."""
         if len(self._seen) < 2 or self._seen[-1][0] <= self._seen[0][0]:
             return None
         (first, before), (last, after) = self._seen[0], self._seen[-1]

@@ -77,7 +77,7 @@ def read_entry_document(text: str, entry: Entry) -> tuple[dict[str, Any], dict[s
             "strategies: the ids must stay as they are; reject a strategy to be rid of it"
         )
     texts = {line.id: " ".join(line.text.split()) for line in found.strategies}
-    old = {s.id: s.text for s in entry.strategies}
+    old = {s.id: " ".join(s.text.split()) for s in entry.strategies}
     fields = {
         name: value
         for name, value in found.model_dump(exclude={"strategies"}).items()

@@ -28,6 +28,7 @@ _OPENS = re.compile(r"```[ \t]*ya?ml\b", re.IGNORECASE)
 _FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})")
 _YAML = re.compile(r"^[ \t{\"']*tutelage_library\b", re.MULTILINE)
 _HEAD = "# Library of strategies"
+_BEGINNING = f"{_HEAD}\n\nEdit the blocks; the headings and quotes are drawn from them.\n"
 MOST_FAULTS = 20
 """Of a file: whoever has mended these reads it again."""
 
@@ -50,9 +51,7 @@ def export_text(entries: Sequence[Entry], form: Format) -> str:
     if form == "static":
         text = static_text(entries)
         return text + "\n" if text else ""
-    parts = [f"{_HEAD}\n\nEdit the blocks; the headings and quotes are drawn from them.\n"]
-    parts += [_section(entry) for entry in entries]
-    return "\n".join(parts)
+    return "\n".join([_BEGINNING, *(_section(entry) for entry in entries)])
 
 
 def import_text(text: str, name: str) -> list[Entry]:
@@ -64,17 +63,18 @@ def import_text(text: str, name: str) -> list[Entry]:
 
     Raises:
         LibraryFault: names file, line and field of all that is wrong, a line each, the first
-            MOST_FAULTS; among it texts that may not enter a prompt.
+            MOST_FAULTS; among it texts that may not enter a prompt, and one id under two scenarios.
     """
     if len(text.encode()) > MAX_BYTES:
         raise LibraryFault(f"{name}: is larger than {MAX_BYTES:,} bytes")
     faults: list[str] = []
-    # A person may write such a heading over their YAML, too.
-    if text.lstrip().startswith(_HEAD) and not _YAML.search(text):
+    # A person may write such a heading over their YAML, too; what stands in a block is of an entry.
+    if text.lstrip().startswith(_HEAD) and not _YAML.search(text.partition("```")[0]):
         found = _of_markdown(text, name, faults)
     else:
         found = _of_yaml(text, name)
     entries = [_entry(value, name, line, faults) for value, line in found]
+    faults += _two_in_one(entries, [line for _, line in found], name)
     if faults:
         if (more := len(faults) - MOST_FAULTS) > 0:
             faults[MOST_FAULTS:] = [f"{name}: and {more} more"]
@@ -205,7 +205,7 @@ def _of_markdown(text: str, name: str, faults: list[str]) -> list[tuple[object, 
             found.append((_load(body, name, line)[0], line + 1))
         except LibraryFault as fault:
             faults.append(str(fault))
-    if not found and not faults:
+    if not found and not faults and text.strip() != _BEGINNING.strip():
         faults.append(f"{name}:1: holds no block ```yaml; write one for each entry")
     return found
 
@@ -280,6 +280,23 @@ def _entry(value: object, name: str, line: int, faults: list[str]) -> Entry | No
             return entry
     faults += [f"{name}:{line}: entry: {one}" for one in wrong]
     return None
+
+
+def _two_in_one(entries: Sequence[Entry | None], lines: Sequence[int], name: str) -> list[str]:
+    """The entries that have the id of another one above and do not describe the same."""
+    first: dict[str, tuple[str, int]] = {}
+    faults: list[str] = []
+    for entry, line in zip(entries, lines, strict=True):
+        if entry is None:
+            continue
+        described = content_id("e", entry.scenario)
+        other, above = first.setdefault(entry.id, (described, line))
+        if other != described:
+            faults.append(
+                f"{name}:{line}: entry: id: {entry.id!r} is one id under two scenarios, the other is in "
+                f"line {above}; give one of them another id, or take its id out"
+            )
+    return faults
 
 
 def _refused(entry: Entry) -> list[str]:

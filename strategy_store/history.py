@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from tutelage.environments.surrogates import mended
 
 from . import reshaping
 from .entry import ALL_STATUSES, Entry, Status, Strategy
+from .plain_text import escaped
 
 SCHEMA = 1
 WAITED = 10.0
@@ -74,7 +75,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between two versions. `what` is added, removed, status, text or detail."""
+    """One difference between two versions. `what` is added, removed, status, text or detail.
+
+    Of a detail, which is of the entry where `strategy` is "", `before` and `after` hold a line for each
+    part that differs: its name, and what it was or is; no line where it was or is nothing.
+    """
 
     what: str
     entry: str
@@ -102,7 +107,8 @@ class History:
 
         Args:
             path: the file.
-            create: make it where it is missing; it must be one that may be written then.
+            create: make it where it is missing or the file is empty; it must be one that may be
+                written then.
 
         Raises:
             LibraryFault: where it is missing (exit code 2), no library, broken, written by a newer
@@ -127,6 +133,8 @@ class History:
             }
             if tables and "library" not in tables:
                 raise LibraryFault(f"{path}: is a database, but no library of strategies")
+            if not tables and not create:
+                raise LibraryFault(f"{path}: is empty, and no library of strategies")
             if not read_only:
                 _make_ready(connection)
             (found,) = connection.execute(
@@ -244,17 +252,15 @@ class History:
         """
         if not 0 <= version <= self.version:
             raise LibraryFault(f"{self.path}: has versions 0 to {self.version}, not {version}", 2)
-        state: dict[str, Entry] = {}
+        state: dict[str, Entry | None] = {}
         with self._reading():
             rows = self._connection.execute(
                 "SELECT entry, after FROM changes WHERE version <= ? ORDER BY rowid", (version,)
             )
+            # What goes keeps its place, in case it comes back.
             for id_, after in rows:
-                if after is None:
-                    state.pop(id_, None)
-                else:
-                    state[id_] = self._parsed(id_, after)
-        return list(state.values())
+                state[id_] = None if after is None else self._parsed(id_, after)
+        return [entry for entry in state.values() if entry is not None]
 
     def diff(self, a: int, b: int) -> list[Change]:
         """What changed from version `a` to version `b`."""
@@ -469,7 +475,6 @@ class History:
         state: dict[str, Entry],
     ) -> int:
         number = self._versioned(by, action)
-        places = {id_: place for place, id_ in enumerate(state)}
         for id_ in changed:
             old = _payload(before[id_]) if id_ in before else None
             new = _payload(state[id_]) if id_ in state else None
@@ -480,8 +485,16 @@ class History:
                 self._connection.execute("DELETE FROM entries WHERE id = ?", (id_,))
             else:
                 self._connection.execute(
-                    "INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (id_, places[id_], new)
+                    "INSERT OR REPLACE INTO entries (id, payload) VALUES (?, ?)", (id_, new)
                 )
+        # In the order in which they came first, so that what comes back stands where it stood.
+        came = self._connection.execute(
+            "SELECT entry FROM changes GROUP BY entry ORDER BY MIN(rowid)"
+        )
+        self._connection.executemany(
+            "UPDATE entries SET place = ? WHERE id = ? AND place IS NOT ?",
+            [(place, id_, place) for place, (id_,) in enumerate(came.fetchall())],
+        )
         return number
 
     def _versioned(self, by: str, action: str) -> int:
@@ -628,12 +641,37 @@ def _differences(before: Entry | None, after: Entry | None) -> list[Change]:
                 found.append(Change("text", entry, id_, a.text, b.text))
             if a.status != b.status:
                 found.append(Change("status", entry, id_, a.status, b.status))
-    if before and after and before.model_copy(update={"strategies": after.strategies}) != after:
-        skip = {"strategies"}
-        found.append(
-            Change(
-                "detail", entry, "",
-                json.dumps(before.model_dump(exclude=skip)), json.dumps(after.model_dump(exclude=skip)),
-            )
-        )  # fmt: skip
+            found += _detail(entry, id_, _parts(a, "text", "status"), _parts(b, "text", "status"))
+    if before and after:
+        a = _parts(before, "strategies") | {"order": ", ".join(id_ for id_ in old if id_ in new)}
+        b = _parts(after, "strategies") | {"order": ", ".join(id_ for id_ in new if id_ in old)}
+        found += _detail(entry, "", a, b)
+    return found
+
+
+def _detail(entry: str, strategy: str, a: Mapping[str, str], b: Mapping[str, str]) -> list[Change]:
+    """What differs between the parts of two, if anything does."""
+    if a == b:
+        return []
+    before, after = (
+        "\n".join(f"{name}: {value}" for name, value in one.items() if other.get(name) != value)
+        for one, other in ((a, b), (b, a))
+    )
+    return [Change("detail", entry, strategy, before, after)]
+
+
+def _parts(of: Entry | Strategy, *but: str) -> dict[str, str]:
+    """What is said of it, each part on one line by its name."""
+    return _flat(of.model_dump(mode="json", exclude=set(but), exclude_defaults=True))
+
+
+def _flat(said: Mapping[str, object], under: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in said.items():
+        if isinstance(value, dict) and value:
+            found |= _flat(value, f"{under}{name}.")
+        elif isinstance(value, str) and value == " ".join(value.split()):
+            found[under + name] = value
+        else:
+            found[under + name] = escaped(json.dumps(value, ensure_ascii=False))
     return found

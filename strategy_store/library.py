@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +33,15 @@ for longest ago goes."""
 @dataclass(slots=True)
 class Added:
     """What adding entries brought: how many new `entries` and `strategies`; how many strategies were
-    `there` already, and how many of all have `another_status` than they were added with.
+    `there` already, and how many of all have `another_status` than they were added with. `not_taken`
+    names, by an entry's id, the parts that stay here as they were though what was added says otherwise.
     """
 
     entries: int = 0
     strategies: int = 0
     there: int = 0
     another_status: int = 0
+    not_taken: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Library(History):
@@ -133,6 +135,8 @@ class Library(History):
                 added.another_status += sum(
                     status[s.text.casefold()] != s.status for s in entry.strategies
                 )
+                if parts := reshaping.not_taken(entry, new):
+                    added.not_taken[entry.id] = parts
             ids = ", ".join(entry.id for entry in entries[:5])
             more = ", ..." if len(entries) > 5 else ""
             return f"added {added.strategies} strategies to {ids}{more}"
@@ -140,15 +144,14 @@ class Library(History):
         self._change(by, merge)
         return added
 
-    def approve(
-        self, ids: Iterable[str] | None, by: str, *, seen: Mapping[str, str] | None = None
-    ) -> int:
+    def approve(self, ids: Iterable[str] | None, by: str, *, seen: Sequence[Entry] = ()) -> int:
         """Approve strategies (None: all proposed); returns how many changed.
 
         Args:
             ids: which.
             by: who.
-            seen: the texts that the person read, by id, which must be those that stand there now.
+            seen: the entries as the person read them: what is approved must have the text, the status
+                and the reason that it has there, and go to the same customers.
 
         Raises:
             ChangedMeanwhile: where one is another by now; nothing is approved then.
@@ -157,15 +160,17 @@ class Library(History):
         return self._set_status(ids, "approved", by, "", seen)
 
     def reject(
-        self, ids: Iterable[str], by: str, reason: str, *, seen: Mapping[str, str] | None = None
+        self, ids: Iterable[str], by: str, reason: str, *, seen: Sequence[Entry] = ()
     ) -> int:
-        """Reject strategies, with a reason; returns how many changed. Else as `approve`."""
+        """Reject strategies, with a reason; returns how many changed. A new reason takes the place of
+        the one of a strategy that is rejected already. Else as `approve`, whomever they go to.
+        """
         return self._set_status(ids, "rejected", by, reason, seen)
 
     def retire(
-        self, ids: Iterable[str], by: str, reason: str, *, seen: Mapping[str, str] | None = None
+        self, ids: Iterable[str], by: str, reason: str, *, seen: Sequence[Entry] = ()
     ) -> int:
-        """Take strategies out of use, with a reason; returns how many changed. Else as `approve`."""
+        """Take strategies out of use, with a reason; returns how many changed. Else as `reject`."""
         return self._set_status(ids, "retired", by, reason, seen)
 
     def edit(
@@ -514,28 +519,38 @@ class Library(History):
         status: Status,
         by: str,
         reason: str,
-        seen: Mapping[str, str] | None,
+        seen: Sequence[Entry],
     ) -> int:
         wanted = None if ids is None else list(dict.fromkeys(ids))
+        read = {s.id: (entry, s) for entry in seen for s in entry.strategies}
         changed: list[str] = []
 
+        def decided_on(entry: Entry, strategy: Strategy) -> object:
+            told = strategy.text, strategy.status, strategy.reason
+            return (told, reshaping.reach(entry)) if status == "approved" else told
+
         def change(state: dict[str, Entry]) -> str:
-            every = {s.id: (e.id, s) for e in state.values() for s in e.strategies}
+            every = {s.id: (e, s) for e in state.values() for s in e.strategies}
             chosen = wanted
             if chosen is None:
                 chosen = [id_ for id_, (_, s) in every.items() if s.status == "proposed"]
             for id_ in chosen:
                 if id_ not in every:
                     raise self._unknown(id_, every)
-                entry_id, strategy = every[id_]
-                self._unchanged(id_, (seen or {}).get(id_), strategy.text)
-                if strategy.status == status:
+                entry, strategy = every[id_]
+                same = strategy.status == status and reason in ("", strategy.reason)
+                if id_ in read:
+                    was = read[id_]
+                    self._unchanged(id_, was[1].text, strategy.text)
+                    if not same:
+                        self._unchanged(id_, decided_on(*was), decided_on(entry, strategy))
+                if same:
                     continue
                 if status == "approved":
                     self._vetted(strategy.text)
-                    self._vetted_scenario(entry_id, state[entry_id].scenario)
+                    self._vetted_scenario(entry.id, entry.scenario)
                 new = strategy.model_copy(update={"status": status, "reason": reason})
-                state[entry_id] = reshaping.with_strategy(state[entry_id], new)
+                state[entry.id] = reshaping.with_strategy(state[entry.id], new)
                 changed.append(id_)
             why = f": {reason}" if reason else ""
             return f"{status} {', '.join(changed)}{why}"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from rapidfuzz import fuzz, process
 
 from .entry import ANY_CUSTOMER, Entry, Strategy
 from .vetting import vet
-from .wording import opposed, same_order
+from .wording import opposed, opposites, same_order
 
 DUPLICATE_FROM = 90.0
 """Similarity (0-100, rapidfuzz token_set_ratio) from which two texts say the same."""
@@ -59,11 +58,13 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
             findings.append(Finding(strategy.id, "has no evidence", "try it in a coaching run"))
     texts = [strategy.text for _, strategy in alive]
     same = {(i, j) for i, j in _alike(texts) if same_order(texts[i], texts[j])}
-    for (i, (of_a, a)), (j, (of_b, b)) in combinations(enumerate(alive), 2):
+    contrary = set(opposites(texts))
+    for i, j in sorted(same | contrary):
+        (of_a, a), (of_b, b) = alive[i], alive[j]
         # What two entries say alike is said to other customers, unless one of them goes to all.
         if (i, j) in same and (of_a.id == of_b.id or of_a.general or of_b.general):
             findings.append(Finding(a.id, f"says the same as {b.id}", f"reject {b.id}"))
-        elif opposed(a.text, b.text):
+        elif (i, j) in contrary:
             told = f"contradicts {b.id}: {b.text!r}"
             findings.append(Finding(a.id, told, "keep the one that was measured to help"))
     used = list({entry.id: entry for entry, _ in alive}.values())

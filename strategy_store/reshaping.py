@@ -59,14 +59,13 @@ def extended(old: Entry | None, entry: Entry, taken: set[str]) -> Entry:
         entry: what is added.
         taken: ids of strategies that the library has already.
     """
-    clean = entry.model_copy(
-        update={"scenario": mask(entry.scenario), "cues": [mask(cue) for cue in entry.cues]}
-    )
+    clean = masked(entry)
     known = {strategy.text.casefold() for strategy in old.strategies} if old else set()
     new: list[Strategy] = []
     for strategy in clean.strategies:
         if strategy.text.casefold() in known:
             continue
+        known.add(strategy.text.casefold())
         id_ = strategy.id
         if id_ in taken:
             id_ = free_id(entry.id, strategy.text, taken)
@@ -82,6 +81,36 @@ def extended(old: Entry | None, entry: Entry, taken: set[str]) -> Entry:
     return limited(old, clean).model_copy(
         update={"strategies": [*old.strategies, *new], "cues": cues, "rules": rules}
     )
+
+
+def masked(entry: Entry) -> Entry:
+    """An entry as it is kept: without what its scenario and its cues tell of a single customer."""
+    return entry.model_copy(
+        update={"scenario": mask(entry.scenario), "cues": [mask(cue) for cue in entry.cues]}
+    )
+
+
+def not_taken(entry: Entry, now: Entry) -> list[str]:
+    """The parts of an entry that was added in which another stands now: names of fields, of those that
+    it says anything of, and ids of strategies that have their text in other letters. In a list the
+    order tells nothing.
+    """
+    added = masked(entry)
+
+    def words(of: Entry, name: str) -> object:
+        value = getattr(of, name)
+        return set(value) if isinstance(value, list) else value
+
+    texts = {strategy.text for strategy in now.strategies}
+    ids = {strategy.text.casefold(): strategy.id for strategy in now.strategies}
+    return [
+        *(
+            name
+            for name in _FIELDS
+            if name in entry.model_fields_set and words(added, name) != words(now, name)
+        ),
+        *(ids[s.text.casefold()] for s in entry.strategies if s.text not in texts),
+    ]
 
 
 def has_approved(entry: Entry) -> bool:
@@ -111,6 +140,12 @@ def _limits_left_out(entry: Entry) -> str:
         f"it was kept within narrower limits ({'; '.join(limits)}) than this entry has, which was "
         "approved as wide as it is: it may do harm beyond them"
     )
+
+
+def reach(entry: Entry) -> dict[str, Any]:
+    """All by which an entry is found: where it is the same, it goes to the same customers."""
+    found_by = {"scenario", "wants", "feels", "cues", "unless", "threshold", "general"}
+    return entry.model_dump(include=found_by)
 
 
 def with_strategy(entry: Entry, new: Strategy) -> Entry:

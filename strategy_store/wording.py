@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 
 _NEGATION = re.compile(
     r"\b(?:never|do not|don't|does not|must not|may not|cannot|can not|can't|will not|won't"
@@ -80,11 +82,22 @@ def content_words(text: str) -> list[str]:
 
     Five letters stand in for a stemmer: "refund", "refunds" and "refunded" are one word here.
     """
+    return list(_content(text))
+
+
+# Whoever looks at every two texts of a library asks for the same words a thousand times.
+@lru_cache(maxsize=4096)
+def _content(text: str) -> tuple[str, ...]:
+    words = re.findall(r"[a-z']+", text.casefold())
+    skip = _passed_over()
+    return tuple(word[:5] for word in words if word not in skip and len(word) > 2)
+
+
+@lru_cache(maxsize=1)
+def _passed_over() -> frozenset[str]:
     from bm25s.stopwords import STOPWORDS_EN
 
-    words = re.findall(r"[a-z']+", text.casefold())
-    skip = {*STOPWORDS_EN, "customer", "customers", "agent", "agents"}
-    return [word[:5] for word in words if word not in skip and len(word) > 2]
+    return frozenset({*STOPWORDS_EN, "customer", "customers", "agent", "agents"})
 
 
 def too_special(text: str, known: str) -> list[str]:
@@ -183,13 +196,28 @@ def opposed(first: str, second: str) -> bool:
     Catches plain cases only ("Offer a voucher" and "Never offer vouchers"). A prohibition with a
     condition ("... before it is checked") is left to those who can read.
     """
-    return _does(first, second) or _does(second, first)
+    return bool(opposites([first, second]))
 
 
-def _does(text: str, rule: str) -> bool:
-    """Whether a text does what a rule forbids."""
-    done = _verbs_and_nouns(_without_prohibitions(text))
-    for phrase in _prohibitions(rule):
+def opposites(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """The places of every two texts that are `opposed`, the earlier first."""
+    done = [_verbs_and_nouns(_without_prohibitions(text)) for text in texts]
+    forbidden = [
+        (place, found) for place, text in enumerate(texts) if (found := _prohibitions(text))
+    ]
+    return sorted(
+        {
+            (min(place, other), max(place, other))
+            for place, phrases in forbidden
+            for other in range(len(texts))
+            if other != place and _does(done[other], phrases)
+        }
+    )
+
+
+def _does(done: Sequence[str], forbidden: Sequence[tuple[set[str], set[str]]]) -> bool:
+    """Whether what is ordered, in its verbs and nouns, is among what is forbidden."""
+    for phrase in forbidden:
         for place, word in enumerate(done):
             near = set(done[place + 1 : place + 1 + _REACH]) - {word}
             if word in phrase[0] and near & phrase[1]:

@@ -302,6 +302,47 @@ def test_scenarios_are_added_in_place_to_a_firm_with_links_and_runs(bakery, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bakery", "shared"]
 
 
+SPLITS = {
+    "an empty list": (
+        "splits:\n  train: []  # none yet\n  test: {ids}  # all\n",
+        "[late_again]  # none",
+    ),
+    "an empty list on two lines": ("splits:\n  train: [ # none yet\n    ]\n  test: {ids}\n", None),
+    "no list": (
+        "splits:  # by hand\n  # all\n  test: {ids}\n",
+        "  train:\n  - late_again\n  # all\n",
+    ),
+    "no list on one line": ("splits: {{test: {ids}}}  # by hand\n", "{train: [late_again], test"),
+    "a list on one line": ("splits: {{train: {ids}}}  # by hand\n", ", late_again]}  # by hand\n"),
+    "a list on several lines": (
+        "splits:\n  train:\n  - {one}  # one\n  test: {rest}\n",
+        "  - late_again\n  test: ",
+    ),
+    "no end of line": ("splits:\n  test: {ids}", None),
+}
+
+
+@pytest.mark.parametrize("how", SPLITS)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_scenarios_come_into_split_train_however_it_is_written(bakery, how, ends):
+    head = bakery / "environment.yaml"
+    text = head.read_text()
+    splits, told = SPLITS[how]
+    ids = [path.stem for path in (bakery / "scenarios").iterdir()]
+    every, rest = (f"[{', '.join(some)}]" for some in (ids, ids[1:]))
+    text = "\ufeff# a\u2028# b\n" + text[: text.index("splits:")]
+    text += splits.format(ids=every, one=ids[0], rest=rest)
+    head.write_bytes(text.replace("\n", ends).encode())
+    add_scenarios(bakery, bakery, late_again(bakery))
+    assert load_environment(bakery).split_of("late_again") == "train"
+    now = head.read_bytes().decode()
+    assert now.count("#") == text.count("#") and now.startswith("\ufeff")
+    assert now.count("\n") == now.count(ends)
+    assert told is None or told in now.replace(ends, "\n")
+    left = iter(now.replace(ends, "\n"))
+    assert all(letter in left for letter in text), "nothing that stood there went"
+
+
 def test_a_folder_of_scenarios_that_is_a_link_takes_none_in_place(bakery, tmp_path):
     shared = (bakery / "scenarios").rename(tmp_path / "shared")
     (bakery / "scenarios").symlink_to("../shared")
@@ -341,6 +382,18 @@ def test_the_command_makes_a_copy_and_says_what_is_next(tmp_path):
     unknown = tutelage("env", "new", "other", "--like", "airlin", cwd=tmp_path)
     assert unknown.returncode == 2 and "did you mean 'airline'" in unknown.stderr
     assert len(unknown.stderr.splitlines()) == 1 and not (tmp_path / "other").exists()
+
+
+def test_a_persona_is_valid_by_itself_where_it_is_in_its_firm(bakery):
+    path = bakery / "personas" / "hurried.yaml"
+    assert tutelage("persona", "validate", path).stdout == "hurried is valid\n"
+    text = path.read_text()
+    path.write_text(text.replace("name: hurried", "name: other"))
+    done = tutelage("persona", "validate", path)
+    assert done.returncode == 1 and "hurried.yaml:1: name: 'other' differs" in done.stderr
+    assert not done.stdout and done.stderr in tutelage("env", "validate", bakery).stderr
+    path.write_text(text.replace("goal:", "gaol:"))
+    assert "did you mean 'goal'" in tutelage("persona", "validate", path).stderr
 
 
 COPY = "tutelage env new mine --like airline"

@@ -345,7 +345,7 @@ def test_a_fence_and_an_emoji_in_one_exchange_come_back(library):
 MARKDOWN_HEAD = "# Library of strategies\n\nEdit the blocks.\n\n"
 BLOCK = "```yaml\nscenario: a customer who waits\nstrategies: [Say when.]\n```\n"
 LOST = {
-    "the export of an empty library": ("", "x.md:1: holds no block ```yaml"),
+    "no block at all": ("", "x.md:1: holds no block ```yaml"),
     "another fence": ("## a\n\n~~~yaml\nscenario: a\n~~~\n", "x.md:7: opens no block"),
     "a fence of another language": (f"{BLOCK}\n```json\n{{}}\n```\n", "x.md:10: opens no block"),
     "a fence that stands in": (f"{BLOCK}\n  ```yaml\nscenario: a\n  ```\n", "x.md:10: opens no"),

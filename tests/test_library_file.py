@@ -111,6 +111,27 @@ def test_commands_that_read_run_where_nothing_may_be_written(held):
     assert "is read-only" in str(approved.exception)
 
 
+@pytest.mark.parametrize("holds", [b"", "a database"])
+def test_a_file_without_a_library_is_refused_and_stays_as_it_is(tmp_path, holds):
+    path = tmp_path / "n.db"
+    if holds:
+        maker = sqlite3.connect(path)
+        maker.execute("PRAGMA user_version = 7")
+        maker.close()
+    else:
+        path.write_bytes(holds)
+    before = path.read_bytes()
+    for asked in (["list", str(path)], ["approve", str(path), "--all"]):
+        done = CliRunner().invoke(app, ["library", *asked])
+        assert isinstance(done.exception, LibraryFault), done.output
+        assert str(done.exception) == f"{path}: is empty, and no library of strategies"
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    with Library.open(path, create=True) as library:
+        library.add(lesson(), "me")
+    with Library.open(path) as library:
+        assert len(library.entries()) == 1
+
+
 def test_a_run_is_no_library_but_holds_one(held):
     library = held.rename(held.with_name("library.db"))
     run = library.parent

@@ -170,6 +170,26 @@ def test_nothing_broken_and_nothing_unseen_is_saved(firm):
     assert sorted(p.name for p in one.path.parent.iterdir()) == ["anyone.yaml", "second.yaml"]
 
 
+def test_a_linked_persona_stays_a_link_and_what_it_leads_to_is_saved(firm, tmp_path):
+    shared = (firm / "personas" / "anyone.yaml").rename(tmp_path / "shared.yaml")
+    (firm / "personas" / "anyone.yaml").symlink_to("../../shared.yaml")
+    one = read_personas(firm)[0]
+    save_persona(one, one.text.replace("patience: 4", "patience: 5"))
+    assert one.path.is_symlink() and "patience: 5" in shared.read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["shared.yaml", "world"]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_saved_persona_keeps_the_mark_and_the_line_ends_of_its_file(firm, mark, end):
+    path = firm / "personas" / "anyone.yaml"
+    held = mark + path.read_bytes().replace(b"\n", end)
+    path.write_bytes(held)
+    one = read_personas(firm)[0]
+    save_persona(one, one.text.replace("patience: 4", "patience: 5"))
+    assert path.read_bytes() == held.replace(b"patience: 4", b"patience: 5")
+
+
 def test_a_folder_that_cannot_be_written_is_said(firm, monkeypatch):
     one = read_personas(firm)[0]
 
@@ -217,6 +237,39 @@ async def test_a_persona_is_edited_in_place(firm):
         await until(pilot, lambda: isinstance(app.screen, Cast))
         assert "patience: 7" in path.read_text()
         await until(pilot, lambda: app.screen._here().persona.patience == 7)
+
+
+@pytest.mark.parametrize("key", ["e", "E"])
+async def test_who_is_told_what_others_changed_may_save_over_it(firm, tmp_path, monkeypatch, key):
+    path = firm / "personas" / "anyone.yaml"
+    before = path.read_text()
+    theirs = before.replace("patience: 4", "patience: 6") + "# theirs\n"
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", editor(
+        tmp_path, f'sed -i "s/patience: 4/patience: 7/" {path}; sed -i "s/patience: 4/patience: 5/" "$1"'
+    ))  # fmt: skip
+    async with opened(firm) as (app, pilot):
+        monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+        mine = before.replace("patience: 4", "patience: 5")
+        if key == "e":
+            app.screen.query_one(TextArea).text = mine
+            path.write_text(theirs)
+            await pilot.press("ctrl+s")
+            await stated(pilot, "changed meanwhile", "- patience: 4", "+ patience: 6", "+ # theirs",
+                         "Saving again")  # fmt: skip
+        else:
+            await stated(
+                pilot, "changed meanwhile", "- patience: 4", "+ patience: 7", "Saving again"
+            )
+        assert path.read_text() != mine and app.screen.query_one(TextArea).text == mine
+        path.write_text(theirs + "# more\n")
+        await pilot.press("ctrl+s")
+        await stated(pilot, "+ # more", "Saving again")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, Cast))
+        assert path.read_text() == mine
 
 
 async def test_a_persona_in_the_persons_own_editor(firm, tmp_path, monkeypatch):

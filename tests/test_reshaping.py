@@ -17,6 +17,7 @@ from tutelage.strategy_store import (
     LibraryFault,
     Provenance,
     Strategy,
+    Uplift,
 )
 from tutelage.strategy_store.reshaping import worded_also
 
@@ -98,7 +99,7 @@ class Shelf(RuleBasedStateMachine):
             return
         one, strategy = data.draw(st.sampled_from(held))
         if verdict == "approve":
-            self.library.approve([strategy.id], "me", seen={strategy.id: strategy.text})
+            self.library.approve([strategy.id], "me", seen=[one])
         elif verdict == "reject":
             self.library.reject([strategy.id], "me", "no use")
         else:
@@ -227,17 +228,146 @@ def test_undo_leaves_what_others_did_since(library):
         library.undo("ann", 60)
 
 
+def test_an_undone_change_leaves_no_trace_in_the_order(library):
+    library.add_all([entry(state, TEXTS[:1]) for state in STATES], "me")
+    before = library.entries()
+    first, second, third, _ = (one.id for one in before)
+    library.merge(third, first, "me")
+    library.merge(third, second, "me")
+    merged = library.entries()
+    library.undo("me")
+    library.undo("me")
+    assert library.entries() == before == library.at(library.version)
+    library.undo("me", 5)
+    library.undo("me", 4)
+    assert library.entries() == merged
+    library.rollback(1, "me")
+    assert library.entries() == before == library.at(library.version)
+    library.rollback(3, "me")
+    assert library.entries() == merged
+    library.rollback(1, "me", entry=third)
+    library.rollback(1, "me", entry=second)
+    library.rollback(1, "me", entry=first)
+    assert library.entries() == before
+
+
+def test_entries_of_an_earlier_release_keep_their_order(library):
+    library.add_all([entry(state, TEXTS[:1]) for state in STATES[:3]], "me")
+    first, second, third = library.entries()
+    library.merge(second.id, first.id, "me")
+    library._connection.executescript(
+        f"UPDATE entries SET place = 0 WHERE id = '{second.id}';"
+        f"UPDATE entries SET place = 1 WHERE id = '{third.id}';"
+    )
+    library.add(entry(STATES[3], TEXTS[:1]), "me")
+    library.retire([third.strategies[0].id], "me", "no use")
+    assert [one.scenario for one in library.entries()] == STATES[1:]
+
+
+def told(changes):
+    return [(one.what, one.entry, one.strategy, one.before, one.after) for one in changes]
+
+
+def test_whatever_changed_of_a_strategy_is_told_and_nothing_else(library):
+    one = library.add(entry(texts=TEXTS[:2]), "me")
+    first, second = one.strategies
+    measured = Uplift(csat=-1, csat_ci95=(-2, -0.5), rubric=0, given=5, withheld=4, scenarios=3)
+    library.measured({first.id: measured}, "run r")
+    assert told(library.diff(1, 2)) == [
+        ("detail", one.id, first.id, "",
+         "uplift.csat: -1.0\nuplift.csat_ci95: [-2.0, -0.5]\nuplift.rubric: 0.0\nuplift.given: 5\n"
+         "uplift.withheld: 4\nuplift.scenarios: 3"),
+    ]  # fmt: skip
+    library.measured({first.id: measured.model_copy(update={"given": 6})}, "run s")
+    assert told(library.diff(2, 3)) == [
+        ("detail", one.id, first.id, "uplift.given: 5", "uplift.given: 6")
+    ]
+    library.reject([second.id], "ann", "no use")
+    assert told(library.diff(3, 4)) == [
+        ("status", one.id, second.id, "proposed", "rejected"),
+        ("detail", one.id, second.id, "", "reason: no use"),
+    ]
+    library.replace(one.id, lambda e: worded_also(e, second.id, ["a: [b]\nc", "ü"]), "me", "x")
+    assert told(library.diff(4, 5)) == [
+        ("detail", one.id, second.id, "", 'also: ["a: [b]\\nc", "ü"]')
+    ]
+    library.edit(first.id, "Name it.", "me")
+    assert [change.what for change in library.diff(5, 6)] == ["text", "detail"]
+    assert library.diff(0, 6)[0].what == "added" and library.diff(6, 6) == []
+
+
+def test_of_an_entry_only_the_parts_that_changed_are_told(library):
+    one = library.add(entry(texts=TEXTS[:2], cues=["how long"]), "me")
+    library.revise(one.id, "me", scenario="a customer\nin a queue", threshold=0.6, cues=[])
+    assert told(library.diff(1, 2)) == [
+        ("detail", one.id, "", 'scenario: a customer who waits\ncues: ["how long"]',
+         "scenario: a customer in a queue\nthreshold: 0.6"),
+    ]  # fmt: skip
+    library.replace(
+        one.id, lambda e: e.model_copy(update={"strategies": e.strategies[::-1]}), "me", "turned"
+    )
+    first, second = (strategy.id for strategy in one.strategies)
+    assert told(library.diff(2, 3)) == [
+        ("detail", one.id, "", f"order: {first}, {second}", f"order: {second}, {first}")
+    ]
+
+
 def test_there_is_nothing_to_undo_in_an_empty_library(library):
     with pytest.raises(LibraryFault, match="nothing to undo"):
         library.undo("ann")
 
 
+@pytest.mark.parametrize("verdict", ["reject", "retire"])
+def test_what_was_decided_against_meanwhile_is_not_approved_over_it(library, verdict):
+    read = library.add(entry(texts=TEXTS[:2]), "me")
+    mine = read.strategies[0]
+    getattr(library, verdict)([mine.id], "legal", "never say this")
+    with pytest.raises(ChangedMeanwhile, match="by legal"):
+        library.approve([s.id for s in read.strategies], "me", seen=[read])
+    assert library.counts()["approved"] == 0
+    assert library.strategy(mine.id)[1].reason == "never say this"
+    with pytest.raises(ChangedMeanwhile, match="by legal"):
+        library.reject([mine.id], "me", "dull", seen=[read])
+
+
+@pytest.mark.parametrize(
+    "wider", [{"general": True}, {"cues": ["x"]}, {"threshold": 0.1}, {"unless": []}]
+)
+def test_what_goes_to_others_meanwhile_is_not_approved_for_them(library, wider):
+    narrow = entry(texts=TEXTS[:1]).model_copy(update={"threshold": 0.8, "unless": ["my bag"]})
+    read = library.add(narrow, "me")
+    (mine,) = read.strategies
+    library.revise(read.id, "ann", **wider)
+    with pytest.raises(ChangedMeanwhile, match="by ann"):
+        library.approve([mine.id], "me", seen=[read])
+    assert library.reject([mine.id], "me", "no use", seen=[read]) == 1, "whomever it goes to"
+
+
+def test_who_agrees_with_another_hinders_nobody(library):
+    read = library.add(entry(texts=TEXTS[:2]), "me")
+    (mine, other) = read.strategies
+    library.approve([mine.id], "ann")
+    assert library.approve([mine.id, other.id], "me", seen=[read]) == 1
+    library.reject([mine.id], "ann", "no use")
+    assert library.reject([mine.id], "me", "no use", seen=[read]) == 0
+
+
+def test_a_new_reason_takes_the_place_of_the_old_one(library):
+    (mine,) = library.add(entry(texts=TEXTS[:1]), "me").strategies
+    library.reject([mine.id], "me", "")
+    assert library.reject([mine.id], "me", "illegal here") == 1
+    assert library.reject([mine.id], "me", "") == 0, "no reason given takes none away"
+    assert library.strategy(mine.id)[1].reason == "illegal here"
+    assert library.versions()[-1].action == f"rejected {mine.id}: illegal here"
+
+
 def test_what_was_not_read_is_not_approved(library):
-    (mine, other) = library.add(entry(texts=TEXTS[:2]), "me").strategies
+    read = library.add(entry(texts=TEXTS[:2]), "me")
+    (mine, other) = read.strategies
     library.edit(mine.id, "Promise the moon.", "somebody")
     version = library.version
     with pytest.raises(ChangedMeanwhile, match="by somebody: edited"):
-        library.approve([other.id, mine.id], "me", seen={mine.id: mine.text, other.id: other.text})
+        library.approve([other.id, mine.id], "me", seen=[read])
     assert library.version == version
     assert library.counts()["approved"] == 0, "all of them or none"
     with pytest.raises(ChangedMeanwhile):

@@ -11,7 +11,8 @@ import sys
 import time
 
 import pytest
-from screens import in_sizes, listen, says, stated, still_cursors, text_of, told, until, write
+from reviewing import CONDOLE, FIRST, SECOND, THIRD, changed, last, listed, opened, stored
+from screens import in_sizes, says, stated, still_cursors, text_of, told, until, write
 from shelf import FOREIGN, HOSTILE, WAITED, fill, origin, strategy
 from textual.widgets import Input, Static, TextArea
 from tutelage.graphs.events import RunStarted
@@ -35,45 +36,6 @@ from tutelage.tui.table import RowTable
 @pytest.fixture
 def path(tmp_path):
     return fill(tmp_path / "library.db")
-
-
-@contextlib.asynccontextmanager
-async def opened(path, size=(160, 48), by="bea"):
-    """The review of a library, read and drawn."""
-    with open_review(path, by=by) as review:
-        app = ReviewApp(review)
-        listen(app)
-        async with app.run_test(size=size, notifications=True) as pilot:
-            await until(pilot, lambda: app.screen._loaded and app.screen.rows)
-            await pilot.pause()
-            yield app, pilot
-
-
-def stored(path):
-    """The strategies on disk: text to (status, reason)."""
-    with Library.open(path) as library:
-        return {s.text: (s.status, s.reason) for e in library.entries() for s in e.strategies}
-
-
-def last(path):
-    with Library.open(path) as library:
-        return library.versions()[-1]
-
-
-def listed(app):
-    return [row.strategy.text for row in app.screen.shown]
-
-
-async def changed(pilot, path, look):
-    """Wait until the library on disk is as it should be."""
-    await until(pilot, lambda: look(stored(path)))
-    await until(pilot, lambda: pilot.app.screen.shelf.version == last(path).version)
-
-
-FIRST = "Name the wait in the first sentence, then apologise once."
-SECOND = "Offer exactly two ways forward and ask which one suits."
-THIRD = "Offer exactly two ways forward and ask which suits."
-CONDOLE = "Condole before anything else, and do not call it a case."
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)])
@@ -635,9 +597,7 @@ def test_a_large_library_is_filtered_and_drawn_quickly(tmp_path):
             "run",
         )  # fmt: skip
         review = Review(library, "bea")
-        from tutelage.graphs.review import Shelf
-
-        rows = rows_of(Shelf(1, None, library.entries(), {}))
+        rows = rows_of(library.entries(), {})
         assert len(rows) == 2028 and review.user == "bea"
     began = time.perf_counter()
     found = chosen(rows, Wanted(text="SAY xabc"))

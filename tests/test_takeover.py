@@ -11,7 +11,14 @@ import pytest
 from tutelage.environments import load_environment
 from tutelage.graphs import inbox as inbox_module
 from tutelage.graphs.dialogue import compile_dialogue
-from tutelage.graphs.events import DialogueEnded, DialogueJudged, TurnSpoken
+from tutelage.graphs.events import (
+    DialogueEnded,
+    DialogueJudged,
+    DialogueStarted,
+    RunEnded,
+    RunStarted,
+    TurnSpoken,
+)
 from tutelage.graphs.picture import RunPicture
 from tutelage.graphs.rounds import round_sums
 from tutelage.graphs.run_log import RunFault, RunLog
@@ -159,6 +166,35 @@ async def test_an_old_reply_is_not_said_in_a_dialogue_begun_again(run):
             await me.say("x")
         task = asyncio.create_task(person_reply(log, "d", 0, patience=0.4))
         assert await task is None
+
+
+async def test_nobody_waits_in_a_run_that_ended_until_it_begins_the_dialogue_again(run):
+    folder, log, _, _ = run
+    begun = DialogueStarted(dialogue="d", round=1, scenario="s", persona="anyone")
+    asked = TurnSpoken(dialogue="d", turn=0, speaker="customer", text="Why?", feeling="angry")
+    goes_on = RunStarted(command="simulate", environment="world", models={}, resumed=True)
+    async with Seat(folder, "d", "bea") as me:
+        await me.take()
+        for event in (begun, asked):
+            await log.append(event)
+        assert await me.events() == [begun, asked] and me.waited_for
+        await log.append(RunEnded(reason="stopped by a person"))
+        assert await me.events() == [] and me.over and not me.waited_for
+        for late in (me.take(), me.say("x")):
+            with pytest.raises(InboxFault, match="the run is over"):
+                await late
+        assert await me.beat() is False
+        await log.append(goes_on)
+        await me.events()
+        await me.take()
+        assert not me.over and not me.waited_for, "its customer has not spoken again"
+        for event in (begun, asked):
+            await log.append(event)
+        assert await me.events() == [begun, asked] and me.waited_for
+        await log.append(DialogueEnded(dialogue="d", reason="turn_limit", turns=2))
+        await log.append(goes_on)
+        await me.events()
+        assert me.over, "what came to its end is not played again"
 
 
 async def test_an_inbox_that_breaks_lets_the_student_go_on(run):

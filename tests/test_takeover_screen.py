@@ -15,8 +15,10 @@ from screens import listen, says, stated, still_cursors, text_of, told, until, w
 from textual.widgets import Input
 from tutelage.environments import load_environment
 from tutelage.graphs import events as ev
+from tutelage.graphs import takeover as seats
 from tutelage.graphs.dialogue import compile_dialogue
 from tutelage.graphs.run_log import RunFault, RunLog
+from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import played
 from tutelage.graphs.takeover import dialogue_under_way
 from tutelage.tui import takeover as takeover_module
@@ -27,6 +29,7 @@ from tutelage.tui.takeover_app import TakeoverApp
 from world import ScriptedStudent, build_firm, seat
 
 STARTED = ev.DialogueStarted(dialogue="d", round=1, scenario="s", persona="anyone")
+BEGUN = ev.RunStarted(command="simulate", environment="world", models={})
 FIRST = ev.TurnSpoken(
     dialogue="d", turn=0, speaker="customer", text="Four hours! [bold]Why?[/]", feeling="angry"
 )
@@ -226,6 +229,52 @@ async def test_words_that_come_too_late_are_kept(tmp_path):
         await stated(pilot, "wait for the customer")
 
 
+async def test_words_typed_while_the_reply_is_waited_for_stay(tmp_path):
+    async with opened(await written(tmp_path / "r", [STARTED, FIRST])) as (app, pilot):
+        line = app.screen.query_one("#line", Input)
+        await stated(pilot, "your turn")
+        await write(pilot, " I am  sorry.")
+        await pilot.press("enter")
+        await stated(pilot, "waiting for it to be heard")
+        await write(pilot, " Your code?")
+        heard = ev.TurnSpoken(dialogue="d", turn=0, speaker="student", text="I am sorry.", by="bea")
+        await written(tmp_path / "r", [heard])
+        await stated(pilot, "the customer is thinking")
+        assert line.value == "Your code?" and line.cursor_position == len(line.value)
+        await written(tmp_path / "r", [FIRST.model_copy(update={"turn": 1})])
+        await stated(pilot, "your turn")
+        await pilot.press("enter")
+        await stated(pilot, "waiting for it to be heard")
+        await pilot.press("home", *["delete"] * 5, *"My")
+        await written(tmp_path / "r", [heard.model_copy(update={"turn": 1, "text": "Your code?"})])
+        await stated(pilot, "the customer is thinking")
+        assert line.value == "Mycode?", "what was changed meanwhile is no longer what was heard"
+
+
+async def test_who_sits_in_a_run_that_ends_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(takeover_module, "BEAT_SECONDS", 0.1)
+    async with opened(await written(tmp_path / "r", [BEGUN, STARTED, FIRST])) as (app, pilot):
+        await stated(pilot, "your turn")
+        await written(tmp_path / "r", [ev.RunEnded(reason="stopped by a person")])
+        await stated(pilot, "the run is over")
+        await until(pilot, lambda: not app.screen._seat.held)
+        await written(tmp_path / "r", [BEGUN.model_copy(update={"resumed": True}), STARTED, FIRST])
+        await stated(pilot, "ctrl+t takes over")
+        await pilot.press("ctrl+t")
+        await stated(pilot, "your turn")
+
+
+async def test_who_sits_in_a_run_that_was_killed_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(takeover_module, "BEAT_SECONDS", 0.1)
+    folder = await written(tmp_path / "r", [BEGUN, STARTED, FIRST])
+    async with opened(folder) as (_, pilot):
+        await stated(pilot, "your turn")
+        monkeypatch.setattr(seats, "SILENCE", 0.0)
+        await stated(pilot, "no sign of life")
+        monkeypatch.undo()
+        await stated(pilot, "your turn")
+
+
 async def test_two_people_and_a_run_that_gives_up(tmp_path, monkeypatch):
     monkeypatch.setattr(takeover_module, "BEAT_SECONDS", 0.1)
     folder = await written(tmp_path / "r", [STARTED, FIRST])
@@ -262,6 +311,31 @@ async def test_the_dialogue_that_began_last_is_offered(tmp_path):
     await written(folder, [ev.DialogueEnded(dialogue="d", reason="goal_met", turns=1)])
     with pytest.raises(RunFault, match="no dialogue is under way"):
         await dialogue_under_way(folder)
+
+
+async def test_a_run_that_is_over_offers_none(tmp_path):
+    folder = await written(tmp_path / "r", [BEGUN, STARTED, FIRST, ev.RunEnded(reason="stopped")])
+    for wanted in (None, "d"):
+        with pytest.raises(RunFault, match="the run is over") as refused:
+            await dialogue_under_way(folder, wanted)
+        assert refused.value.exit_code == 2
+    await written(folder, [BEGUN.model_copy(update={"resumed": True})])
+    with pytest.raises(RunFault, match="no dialogue is under way"):
+        await dialogue_under_way(folder)
+    await written(folder, [STARTED])
+    assert await dialogue_under_way(folder) == "d"
+
+
+async def test_a_run_that_was_killed_offers_none_while_nothing_beats_in_it(tmp_path, monkeypatch):
+    folder = await written(tmp_path / "r", [BEGUN, STARTED])
+    monkeypatch.setattr(seats, "SILENCE", 0.5)
+    async with await RunLog.open(folder) as log:
+        await log._connection.execute("UPDATE events SET at = at - 10")
+    with pytest.raises(RunFault, match="no sign of life"):
+        await dialogue_under_way(folder)
+    async with await Speech.open(folder):
+        await asyncio.sleep(0.2)
+        assert await dialogue_under_way(folder) == "d", "a reply may take long"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["small", "large"])

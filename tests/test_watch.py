@@ -646,6 +646,15 @@ def test_a_screen_is_saved_as_a_picture(tmp_path):
         export(folder, tmp_path / "x.svg", dialogue="nobody")
 
 
+@pytest.mark.parametrize("told", ["²0x24", "160×48", "160x", "9999999999x48"])
+def test_what_is_no_size_is_refused(tmp_path, told):
+    folder, picture = asyncio.run(written(tmp_path / "run")), tmp_path / "x.svg"
+    options = ["watch", str(folder), "--export", str(picture), "--size", told]
+    refused = CliRunner().invoke(cli, options)
+    assert refused.exit_code == 2 and "is no size" in refused.output
+    assert not picture.exists()
+
+
 async def test_watching_changes_nothing_in_the_log_and_needs_no_right_to_write(tmp_path):
     folder = await written(tmp_path / "run")
     before = (folder / "run.db").read_bytes()

@@ -15,9 +15,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import DataTable, Input, Static, TabbedContent, TabPane
+from textual.widgets import DataTable, Input, Static, TabbedContent, TabPane, Tabs
 from textual.worker import WorkerCancelled, WorkerFailed
 from tutelage.graphs.events import Speaking
+from tutelage.graphs.picture import DialoguePicture
 from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.run_log import Logged, RunFault
 from tutelage.graphs.speech import SILENCE
@@ -114,6 +115,7 @@ class WatchApp(Shell):
             by: who speaks where a dialogue is taken over; the user where not given.
         """
         super().__init__(theme)
+        self.VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-high")]
         self.feed = Feed(run)
         self._by = by
         self.chosen: str | None = None
@@ -151,6 +153,7 @@ class WatchApp(Shell):
     def on_mount(self) -> None:
         """Begin to read the log."""
         self.query_one("#filter").display = False
+        self.query_one(Tabs).can_focus = False
         self.query_one(Board).focus()
         self._draw_headline()
         self.query_one("#transcript", Cards).show([])
@@ -187,7 +190,7 @@ class WatchApp(Shell):
                 raise RunFault(f"{self.feed.run}: has no dialogue {dialogue!r}", 2)
             self.following = False
             self._choose(dialogue)
-            self.query_one(Board).choose(dialogue)
+            self.query_one(Board).reveal(dialogue)
         self.action_tab(view)
         if self.chosen is not None:
             await self._show_lines(self.chosen)
@@ -231,17 +234,19 @@ class WatchApp(Shell):
         self._speakers = speakers
         picture.changed = set()
         with self.batch_update():
-            if touched and not board.row_count and not board.wanted:
-                board.rebuild(picture, speaking, None)
+            if touched and not board.row_count:
+                board.rebuild(picture, speaking, self.chosen)
             elif touched:
                 known = [name for name in touched if name in picture.dialogues]
                 known.sort(key=lambda name: picture.dialogues[name].number)
                 board.refresh_rows(picture, known, speaking)
             if self.following or self.chosen is None:
                 self._follow()
-            if self._stale:
+            goes_on = picture.ended is None
+            # Rates and pulse tell of the time that passes, too.
+            if self._stale or (goes_on and self.query_one(TabbedContent).active == "usage"):
                 self._draw_tab()
-            if self._stale or picture.ended is None:
+            if self._stale or goes_on:
                 self._draw_headline()
         self._stale = False
 
@@ -253,16 +258,19 @@ class WatchApp(Shell):
         return now - self._drawn_at >= (LONGEST_REST if moving else rest)
 
     def _follow(self) -> None:
-        """Stay with a dialogue to its end, then go to the one that began last and goes on."""
-        dialogues = self.feed.picture.dialogues
+        """Stay with a dialogue to its end, then go to the one that began last and goes on, among those
+        that the filter lets through.
+        """
+        board, dialogues = self.query_one(Board), self.feed.picture.dialogues
         here = dialogues.get(self.chosen or "")
-        if here is not None and here.ended is None:
+        if here is not None and here.ended is None and board.fits(here):
             return
-        going_on = [name for name, one in dialogues.items() if one.ended is None]
-        wanted = going_on[-1] if going_on else next(reversed(dialogues), None)
+        fitting = [name for name, one in dialogues.items() if board.fits(one)]
+        going_on = [name for name in fitting if dialogues[name].ended is None]
+        wanted = next(reversed(going_on or fitting), None)
         if wanted is not None and wanted != self.chosen:
             self._choose(wanted)
-            self.query_one(Board).choose(wanted)
+            board.reveal(wanted)
 
     def _choose(self, name: str) -> None:
         self.chosen = self.feed.listen_to = name
@@ -362,15 +370,17 @@ class WatchApp(Shell):
         return any(isinstance(screen, (*COVERS, Help)) for screen in self.screen_stack)
 
     def on_board_rebuilt(self) -> None:
-        """Say how many rows are hidden."""
+        """Say how many rows are hidden, or that the filter leaves none."""
         if not self._standing:
             return
         board = self.query_one(Board)
         more = self.query_one("#more", Static)
-        more.display = board.hidden > 0
+        nothing = bool(board.wanted) and not board.row_count
+        more.display = nothing or board.hidden > 0
         where = "go up" if board.order == "started" else "go down"
+        told = f"{board.hidden:,} more: {where} to the end, or / filters"
         more.update(
-            Content.styled(f"{board.hidden:,} more: {where} to the end, or / filters", "$quiet")
+            Content.styled("nothing fits; escape drops the filter" if nothing else told, "$quiet")
         )
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
@@ -381,14 +391,19 @@ class WatchApp(Shell):
             self._moved_at = time.monotonic()
             self._choose(name)
 
-    def on_data_table_row_selected(self) -> None:
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """A click or enter on the row under the cursor opens the replay."""
-        self.action_replay()
+        one = self.feed.picture.dialogues.get(event.row_key.value or "")
+        if one is not None:
+            self._open_replay(one)
 
-    def on_tabbed_content_tab_activated(self) -> None:
-        """Draw the tab that is shown now."""
+    def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
+        """Draw the tab that is shown now; after a click the keys go to what it shows, too."""
         if not self._standing:
             return
+        focused = event.pane.screen.focused
+        if focused is None or event.pane not in focused.ancestors:
+            self._focus_tab()
         self._draw_tab()
         self.refresh_bindings()
 
@@ -398,6 +413,8 @@ class WatchApp(Shell):
         board = self.query_one(Board)
         board.wanted = event.value
         board.rebuild(self.feed.picture, self.feed.speaking, self.chosen)
+        if self.following:
+            self._follow()
 
     def on_input_submitted(self) -> None:
         """Enter keeps the filter and goes to the board."""
@@ -412,10 +429,14 @@ class WatchApp(Shell):
     def action_tab(self, name: str) -> None:
         """Show a tab, with the keys going to what it shows."""
         self.query_one(TabbedContent).active = name
-        inner = {"dialogues": "#board", "workshop": "#workshop-cards", "rounds": "#rounds-view",
-                 "usage": "#usage-box"}[name]  # fmt: skip
         # At once and not at the next message: the next key may already wait.
-        self.screen.set_focus(self.query_one(inner))
+        self._focus_tab()
+
+    def _focus_tab(self) -> None:
+        tabs = self.query_one(TabbedContent)
+        inner = {"dialogues": "#board", "workshop": "#workshop-cards", "rounds": "#rounds-view",
+                 "usage": "#usage-box"}[tabs.active]  # fmt: skip
+        tabs.screen.set_focus(self.query_one(inner))
 
     def action_filter(self) -> None:
         """Write a filter for the board."""
@@ -443,22 +464,31 @@ class WatchApp(Shell):
         """Scroll the transcript while the cursor stays on the board."""
         self.query_one("#transcript", Cards).scroll_relative(y=by, animate=False)
 
-    @work(exclusive=True, group="open")
-    async def action_replay(self) -> None:
-        """Replay the chosen dialogue."""
-        one = self.feed.picture.dialogues.get(self.chosen or "")
+    def _here(self) -> DialoguePicture | None:
+        """The dialogue under the cursor, which may be further than the message that it moved; says so
+        where there is none.
+        """
+        one = self.feed.picture.dialogues.get(self.query_one(Board).under_cursor or "")
         if one is None:
-            return
+            self.notify("choose a dialogue first", severity="warning", markup=False)
+        return one
+
+    def action_replay(self) -> None:
+        """Replay the dialogue under the cursor."""
+        if (one := self._here()) is not None:
+            self._open_replay(one)
+
+    @work(exclusive=True, group="open")
+    async def _open_replay(self, one: DialoguePicture) -> None:
         lines = await self.feed.lines(one.started.dialogue)
         if not lines:
             self.notify("nothing was said in it yet", severity="warning", markup=False)
-            return
-        self.push_screen(Replay(one, list(lines.values())))
+        elif not self._covered:
+            self.push_screen(Replay(one, list(lines.values())))
 
-    @work(exclusive=True, group="open")
-    async def action_compare(self) -> None:
-        """Put the chosen dialogue beside the same one in another arm."""
-        one = self.feed.picture.dialogues.get(self.chosen or "")
+    def action_compare(self) -> None:
+        """Put the dialogue under the cursor beside the same one in another arm."""
+        one = self._here()
         if one is None:
             return
         others = partners(self.feed.picture, one)
@@ -472,18 +502,18 @@ class WatchApp(Shell):
         self.push_screen(Compare(self.feed, one, others))
 
     def action_take_over(self) -> None:
-        """Speak for the student in the chosen dialogue, or say why that cannot be."""
-        if (why := self._refusal()) or self.chosen is None:
+        """Speak for the student in the dialogue under the cursor, or say why that cannot be."""
+        one = self._here()
+        if one is None:
+            return
+        if why := self._refusal(one):
             self.notify(why, severity="warning", markup=False)
             return
-        self.push_screen(Takeover(self.feed.run, self.chosen, self._by))
+        self.push_screen(Takeover(self.feed.run, one.started.dialogue, self._by))
 
-    def _refusal(self) -> str:
-        """Why nobody can take over the chosen dialogue; "" where a person can."""
+    def _refusal(self, one: DialoguePicture) -> str:
+        """Why nobody can take over a dialogue; "" where a person can."""
         picture = self.feed.picture
-        one = picture.dialogues.get(self.chosen or "")
-        if one is None:
-            return "choose a dialogue first"
         if self.is_web:
             # Nobody is asked for a password there.
             return f"a browser only watches; at a terminal: tutelage takeover {self.feed.run.name}"
@@ -508,12 +538,16 @@ class WatchApp(Shell):
             return
         for number, (name, (title, _)) in enumerate(HELP.items(), start=1):
             yield f"Show {title.lower()}", f"Key {number}", f"tab('{name}')"
-        yield "Follow the newest dialogue", "Key f", "follow"
-        yield "Replay this dialogue", "Key r: step by step, forward and back", "replay"
-        yield "Compare with another arm", "Key c: side by side, differing turns marked", "compare"
-        yield "Take over this dialogue", "Key t: speak for the student in it", "take_over"
-        yield "Filter the board", "Key /", "filter"
-        yield "Change the order of the board", "Key o", "order"
+        for name, told, action in (
+            ("Follow the newest dialogue", "Key f", "follow"),
+            ("Replay this dialogue", "Key r: step by step, forward and back", "replay"),
+            ("Compare with another arm", "Key c: side by side, differing turns marked", "compare"),
+            ("Take over this dialogue", "Key t: speak for the student in it", "take_over"),
+            ("Filter the board", "Key /", "filter"),
+            ("Change the order of the board", "Key o", "order"),
+        ):
+            if self.check_action(action, ()):
+                yield name, told, action
 
 
 def _about(title: str, persona: str) -> Content:

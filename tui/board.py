@@ -117,10 +117,13 @@ class Board(DataTable[Text]):
 
     def _wanted_rows(self, picture: RunPicture) -> tuple[list[DialoguePicture], int]:
         """The dialogues that filter and limit leave, in their order, and how many the limit hides."""
-        found = [one for one in picture.dialogues.values() if self._fits(one)]
-        found.sort(key=ORDERS[self.order])
+        found = self._ordered(picture)
         shown = found[-self.limit :] if self.order == "started" else found[: self.limit]
         return shown, len(found) - len(shown)
+
+    def _ordered(self, picture: RunPicture) -> list[DialoguePicture]:
+        found = [one for one in picture.dialogues.values() if self.fits(one)]
+        return sorted(found, key=ORDERS[self.order])
 
     def refresh_rows(
         self, picture: RunPicture, names: Iterable[str], speaking: Mapping[str, Speaking]
@@ -136,7 +139,7 @@ class Board(DataTable[Text]):
             if one is None:
                 continue
             if name not in self._cells:
-                if self._fits(one) and one.number > self._newest:
+                if self.fits(one) and one.number > self._newest:
                     self._add(one, speaking)
                 continue
             cells = self._row(one, speaking)
@@ -166,6 +169,17 @@ class Board(DataTable[Text]):
         """Put the cursor on a dialogue, if it is shown."""
         if name in self._cells:
             self.move_cursor(row=self.get_row_index(name), animate=False)
+
+    def reveal(self, name: str) -> None:
+        """Put the cursor on a dialogue that fits, with as many rows more as reach to it."""
+        if name not in self._cells and self._last is not None:
+            picture, speaking, _ = self._last
+            names = [one.started.dialogue for one in self._ordered(picture)]
+            place = names.index(name)
+            rows = len(names) - place if self.order == "started" else place + 1
+            self.limit = max(self.limit, rows)
+            self.rebuild(picture, speaking, name)
+        self.choose(name)
 
     def render_line(self, y: int) -> Strip:
         """One line of the table. Its rows are drawn here: the table's own way draws every cell anew
@@ -219,7 +233,8 @@ class Board(DataTable[Text]):
         self._newest = max(self._newest, one.number)
         self.add_row(*cells, key=name, height=1)
 
-    def _fits(self, one: DialoguePicture) -> bool:
+    def fits(self, one: DialoguePicture) -> bool:
+        """Whether the filter lets a dialogue through."""
         if not self.wanted:
             return True
         started = one.started
@@ -233,7 +248,7 @@ class Board(DataTable[Text]):
             mark, style, state = "▶", f"${now.speaker}", f"{now.speaker} speaks"
         score = one.judged.satisfaction if one.judged else None
         _, scenario, persona, arm, _, felt, _, _ = self._widths
-        curve = trail(one.feelings)[8 - felt :]
+        curve = trail(one.feelings)[9 - felt :]
         return (
             Text(mark, self.style(style)),
             Text(one_line(one.started.scenario, scenario)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -97,14 +98,17 @@ class Compare(Screen[None]):
         await self._show()
 
     async def _show(self) -> None:
-        pair = (self.one, self.others[self.other])
+        # As they are before their lines are read: a judgement stands below all lines or not at all.
+        pair = [replace(one) for one in (self.one, self.others[self.other])]
+        started = self._feed.picture.started
+        coaching = started is not None and started.command == "coach"
         lines = [list((await self._feed.lines(one.started.dialogue)).values()) for one in pair]
         self.differs = differing(*lines)
         self.turn = -1
         where = [_reply_places(side) for side in lines]
         self._places = (where[0], where[1])
         for name, one, said in zip(("left", "right"), pair, lines, strict=True):
-            self.query_one(f"#{name}-about", Static).update(_about(one))
+            self.query_one(f"#{name}-about", Static).update(_about(one, coaching))
             self.query_one(f"#{name}", Cards).show(
                 bubbles(said, one.judged, one.ended, marked=self.differs)
             )
@@ -152,9 +156,9 @@ def _reply_places(lines: Sequence[Line]) -> dict[int, int]:
     }
 
 
-def _about(one: DialoguePicture) -> Content:
+def _about(one: DialoguePicture, coaching: bool = False) -> Content:
     started = one.started
-    arm = arm_of(started) if started.round == 0 else f"round {started.round}"
+    arm = f"round {started.round}" if coaching and started.round >= 0 else arm_of(started)
     score = f"{one.judged.satisfaction:.2f} of 5" if one.judged else "not judged"
     return Content.assemble(
         (one_line(arm, 32), "bold $strategy"),

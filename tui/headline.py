@@ -24,15 +24,19 @@ def headline(feed: Feed, now: float | None = None) -> Content:
     picture = feed.picture
     if picture.started is None:
         return Content.styled("waiting for the run to begin…", "$quiet")
+    now = time.time() if now is None else now
     over = sum(one.ended is not None for one in picture.dialogues.values())
     parts = [
         Content.assemble(
             (one_line(picture.started.command, 12), "bold $strategy"), " ",
             (one_line(picture.started.environment, 24), "bold"),
         ),
-        state(feed, time.time() if now is None else now),
-        Content(f"{over}/{len(picture.dialogues)} dialogues"),
+        state(feed, now),
     ]  # fmt: skip
+    if picture.fault_count:
+        # Before all figures: what stands further on is cut off in a small terminal.
+        parts.append(Content.styled(f"✗ faults: {picture.fault_count}", "$bad"))
+    parts.append(Content(f"{over}/{len(picture.dialogues)} dialogues"))
     scores = [one.judged.satisfaction for one in picture.dialogues.values() if one.judged]
     if scores:
         parts.append(Content(f"csat {sum(scores) / len(scores):.2f}"))
@@ -44,14 +48,12 @@ def headline(feed: Feed, now: float | None = None) -> Content:
             )
         )
     if picture.usage:
-        parts.append(Content.styled(spent(picture), "$quiet"))
-    if picture.fault_count:
-        parts.append(Content.styled(f"✗ faults: {picture.fault_count}", "$bad"))
+        parts.append(Content.styled(spent(picture, now), "$quiet"))
     return Content.styled(_BAR, "$quiet").join(parts)
 
 
 def state(feed: Feed, now: float) -> Content:
-    """Whether a run goes on, and for how long it has."""
+    """Whether a run goes on, and for how long it has worked."""
     picture = feed.picture
     if picture.ended is not None:
         reason = one_line(picture.ended.reason, 40)
@@ -60,13 +62,13 @@ def state(feed: Feed, now: float) -> Content:
     silence = feed.silence(now)
     if silence > SILENCE:
         return Content.styled(f"□ no sign of life for {clock(silence)}", "$bad")
-    return Content.styled(f"● live {clock(now - picture.began_at)}", "$good")
+    return Content.styled(f"● live {clock(picture.worked(now))}", "$good")
 
 
-def spent(picture: RunPicture) -> str:
-    """Tokens, their rate and US dollars over all roles."""
+def spent(picture: RunPicture, now: float) -> str:
+    """Tokens, their rate at a time (Unix s) and US dollars over all roles."""
     tokens = sum(used.input + used.output for used in picture.usage.values())
-    rates = [rate.per_second for rate in picture.rates.values()]
+    rates = [rate.at(now) for rate in picture.rates.values()]
     rate = sum(known for known in rates if known is not None)
     usd = sum(used.usd for used in picture.usage.values())
     told = f"{short(tokens)} tok"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -63,7 +64,8 @@ class Replay(Screen[None]):
 
     def __init__(self, one: DialoguePicture, lines: Sequence[Line]) -> None:
         super().__init__()
-        self.one, self.lines = one, list(lines)
+        # The run may go on: what it tells from here on is of lines that are not here.
+        self.one, self.lines = replace(one), list(lines)
         self.at = 1
         self.typed: float | None = None
         self.playing = False

@@ -27,9 +27,12 @@ LEAST_TO_INTERVAL = 2
 
 @dataclass(slots=True)
 class Series:
-    """The dialogues that stand together: of a round, or of an arm. `scores` are 1 to 5, by scenario."""
+    """The dialogues that stand together: of a round, or of an arm. `scores` are 1 to 5, by scenario;
+    `seed` is the run's where it is an arm, None where it is a round.
+    """
 
     label: str
+    seed: int | None = None
     scores: dict[str, list[float]] = field(default_factory=dict)
     rubric: list[float] = field(default_factory=list)
     held_out: list[float] = field(default_factory=list)
@@ -66,6 +69,7 @@ class Series:
 def series_of(picture: RunPicture) -> list[Series]:
     """The rounds of a coaching run, or the arms of any other."""
     coaching = picture.started is not None and picture.started.command == "coach"
+    seed = None if coaching else _seed_of(picture)
     found: dict[str, Series] = {}
     for one in picture.dialogues.values():
         if coaching and one.started.round < 0:
@@ -73,27 +77,40 @@ def series_of(picture: RunPicture) -> list[Series]:
             continue
         label = f"{one.started.round}" if coaching else one_line(arm_of(one.started))
         held_out = coaching and one.started.purpose == "validation"
-        found.setdefault(label, Series(label)).take(one, held_out)
+        found.setdefault(label, Series(label, seed)).take(one, held_out)
     for number, ended in picture.rounds.items():
         found.setdefault(str(number), Series(str(number))).ended = ended
     return sorted(found.values(), key=lambda s: int(s.label)) if coaching else list(found.values())
 
 
-def interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval of a mean. Slow at its first call, which loads scipy."""
-    if len(values) < LEAST_TO_INTERVAL:
+def _seed_of(picture: RunPicture) -> int:
+    seed = picture.started.options.get("seed") if picture.started else None
+    return seed if isinstance(seed, int) else 0
+
+
+def interval(one: Series) -> tuple[float, float] | None:
+    """The 95 % interval of a mean, as the run's own result has it: of an arm that of the experiment, of
+    a round that of its end. Slow at its first call, which loads scipy.
+    """
+    if one.ended is not None:
+        return one.ended.csat_ci95
+    if one.seed is not None:
+        from tutelage.graphs.experiment import estimate
+
+        return estimate(one.means, one.seed).ci95
+    if len(one.means) < LEAST_TO_INTERVAL:
         return None
     from tutelage.graphs.acceptance import SATISFACTION, mean_interval
 
-    return mean_interval(values, SATISFACTION)
+    return mean_interval(one.means, SATISFACTION)
 
 
 Intervals = dict[str, tuple[float, float] | None]
 
 
 def intervals_of(series: Sequence[Series]) -> Intervals:
-    """The interval of each series; the run's own where the round is over."""
-    return {one.label: one.ended.csat_ci95 if one.ended else interval(one.means) for one in series}
+    """The interval of each series."""
+    return {one.label: interval(one) for one in series}
 
 
 class Rounds(VerticalScroll):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable
@@ -11,9 +12,13 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.color import Color
 from textual.screen import Screen
+from textual.worker import WorkerError
 
 from .help import Help, keys_of
 from .themes import install, theme_names
+
+WRITE = "write"
+"""The group of the workers that write what a person decided. The app is left when they are done."""
 
 
 class ScreenFault(Exception):
@@ -108,6 +113,17 @@ class Shell(App[None]):
             yield SystemCommand(name, told, lambda action=action: self.run_action(action))
         yield SystemCommand("Help", "What this view shows, and its keys", self.action_help)
         yield from super().get_system_commands(screen)
+
+    async def action_quit(self) -> None:
+        """Leave, once all that was decided is written."""
+        self.run_worker(self._leave())
+
+    async def _leave(self) -> None:
+        for one in [worker for worker in self.workers if worker.group == WRITE]:
+            # One that failed has said so.
+            with contextlib.suppress(WorkerError):
+                await one.wait()
+        self.exit()
 
     def action_help(self) -> None:
         """Show the help of the view, over it."""

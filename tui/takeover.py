@@ -126,9 +126,9 @@ class Takeover(Screen[None]):
             while True:
                 await asyncio.sleep(EVERY)
                 await self._hear(seat)
-                if seat.held and time.monotonic() - beaten >= BEAT_SECONDS:
-                    beaten = time.monotonic()
-                    if not await seat.beat() and not seat.over:
+                if time.monotonic() - beaten >= BEAT_SECONDS:
+                    beaten, held = time.monotonic(), seat.held
+                    if not await seat.beat() and held and not seat.over:
                         self._say("you said nothing for too long; the student goes on")
                 self._draw(seat)
 
@@ -140,10 +140,17 @@ class Takeover(Screen[None]):
                 if event.speaker == "student" and self._mine == event.turn:
                     self._mine = None
                     if event.by == self._by:
-                        self.query_one("#line", Input).value = ""
+                        self._drop(event.text)
                         self._say("")
                     else:
                         self._say("the student had spoken already; your words are still here")
+
+    def _drop(self, heard: str) -> None:
+        """Take what was heard out of the line; what was typed since stays."""
+        line = self.query_one("#line", Input)
+        before, at = len(line.value), line.cursor_position
+        line.value = line.value.removeprefix(heard).lstrip()
+        line.cursor_position = at - (before - len(line.value))
 
     def _say(self, told: str) -> None:
         self._told = told
@@ -151,8 +158,8 @@ class Takeover(Screen[None]):
             self.query_one("#state", Static).update(Content.styled(told, "$error"))
 
     def _draw(self, seat: Seat) -> None:
-        if seat.over:
-            state = ("the dialogue is over", "$quiet")
+        if seat.unheard:
+            state = (seat.unheard, "$quiet" if seat.over else "bold $bad")
         elif not seat.held:
             state = ("the student speaks; ctrl+t takes over", "$student")
         elif self._mine is not None:
@@ -169,9 +176,12 @@ class Takeover(Screen[None]):
     @work(exclusive=True, group="act")
     async def action_say(self) -> None:
         """Say what stands in the line."""
-        text = " ".join(self.query_one("#line", Input).value.split())
+        line = self.query_one("#line", Input)
+        text = " ".join(line.value.split())
         if self._seat is None or not text:
             return
+        # As it will be heard, so that it is found again there.
+        line.value = text
         try:
             self._mine = await self._seat.say(text)
             self._told = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from rich.console import Group, RenderableType
@@ -25,10 +26,11 @@ def usage(picture: RunPicture, style: Callable[[str], str]) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
     for name in ("role", "model", "calls", "input", "cached", "output", "tok/s", "US$", "share"):
         table.add_column(name, justify="left" if name in ("role", "model", "share") else "right")
+    now = time.time()
     total = sum(used.input + used.output for used in picture.usage.values()) or 1
     for role, used in sorted(picture.usage.items()):
         rate = picture.rates.get(role)
-        speed = rate.per_second if rate else None
+        speed = rate.at(now) if rate and picture.ended is None else None
         share = round((used.input + used.output) / total * _BAR)
         table.add_row(
             Text(one_line(role, 10), style(f"bold ${role}")), Text(one_line(used.model, 30)),
@@ -39,16 +41,19 @@ def usage(picture: RunPicture, style: Callable[[str], str]) -> RenderableType:
     parts: list[RenderableType] = [
         table if picture.usage else Text("nothing was used yet", style("$quiet")),
         Text(""),
-        Text(
-            f"faults: {picture.fault_count}",
-            style("bold $bad" if picture.fault_count else "$quiet"),
-        ),
+        Text(_faults(picture), style("bold $bad" if picture.fault_count else "$quiet")),
     ]
     for seen in reversed(picture.faults):
-        at = clock(seen.at - picture.began_at)
+        at = clock(picture.worked(seen.at))
         where = one_line(seen.fault.dialogue or seen.fault.where, 60)
         parts.append(
             Text.assemble((f"{at}  ", style("$quiet")), (f"{where}  ", style("bold")),
                           clean(seen.fault.message))
         )  # fmt: skip
     return Group(*parts)
+
+
+def _faults(picture: RunPicture) -> str:
+    listed = len(picture.faults)
+    newest = f", the newest {listed} of them" if listed < picture.fault_count else ""
+    return f"faults: {picture.fault_count}{newest}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from textual.content import Content
 from tutelage.graphs.events import EntryNarrowed, StrategyTried
-from tutelage.graphs.picture import Attempt, Case, RunPicture
+from tutelage.graphs.picture import Attempt, Case, RunPicture, Trial
 from tutelage.graphs.plain_text import clean, one_line
 
 from .cards import Card
@@ -55,8 +55,8 @@ def _case(case: Case) -> Content:
             Content.assemble(("state  ", "bold $judge"), (scenario, "bold")),
             Content.styled(f"       {where}", "$quiet"),
         ]
-    for name, attempt in case.attempts.items():
-        parts += _attempt(name, attempt)
+    for attempt in case.attempts.values():
+        parts += _attempt(attempt)
     parts += [_narrowed(one) for one in case.narrowed]
     return Content("\n").join(parts)
 
@@ -72,7 +72,7 @@ def _preference(preference: float, words: str, weak: bool) -> Content:
     )
 
 
-def _attempt(name: str, attempt: Attempt) -> Iterable[Content]:
+def _attempt(attempt: Attempt) -> Iterable[Content]:
     if (written := attempt.proposed) is not None:
         source = f"{written.source}{', written anew' if written.attempt else ''}"
         yield Content.styled(f"\nproposed by the {one_line(source, 40)}", "$quiet")
@@ -80,11 +80,16 @@ def _attempt(name: str, attempt: Attempt) -> Iterable[Content]:
             yield Content.assemble(("   ◆ ", "$strategy"), (clean(text), "$strategy"))
         for text in written.refused:
             yield Content.styled(f"   ✗ refused: {clean(text)}", "$bad")
-    if attempt.tried:
-        yield _tries(attempt.tried)
-        if attempt.decided is None:
-            yield _said("again", attempt.tried[-1].after, "$student")
-    if (decided := attempt.decided) is not None:
+    for trial in attempt.trials:
+        yield from _trial(trial)
+
+
+def _trial(trial: Trial) -> Iterable[Content]:
+    if trial.tried:
+        yield _tries(trial.tried)
+        if trial.decided is None:
+            yield _said("again", trial.tried[-1].after, "$student")
+    if (decided := trial.decided) is not None:
         if decided.after:
             yield _said("before", decided.before, "$quiet")
             yield _said("after", decided.after, "$student")

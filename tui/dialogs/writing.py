@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import ClassVar
 
-from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static, TextArea
+
+from .saving import Saving
 
 Save = Callable[[str], Awaitable[str | None]]
 """Takes the text; returns what hinders it, None where it is saved."""
@@ -36,8 +34,8 @@ class _Area(TextArea):
         await super()._on_key(event)
 
 
-class Writing(ModalScreen[bool]):
-    """Ends with whether the text was saved. What is refused stays on the screen with the reason."""
+class Writing(Saving):
+    """A text, and how it stands with it; a changed one is given up by leaving twice."""
 
     DEFAULT_CSS = """
     Writing { align: center middle; }
@@ -55,10 +53,6 @@ class Writing(ModalScreen[bool]):
     Writing Horizontal { height: auto; align: right middle; margin-top: 1; }
     Writing Button { margin-left: 2; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", priority=True),
-        Binding("escape", "leave", "Cancel", priority=True),
-    ]
 
     def __init__(
         self,
@@ -109,7 +103,7 @@ class Writing(ModalScreen[bool]):
         area.focus()
         if not self._long:
             area.move_cursor(area.document.end)
-        self._say(self._problem)
+        self.say(self._problem)
 
     @property
     def text(self) -> str:
@@ -120,9 +114,14 @@ class Writing(ModalScreen[bool]):
     def on_text_area_changed(self) -> None:
         """Say how it stands with the text."""
         self._leaving = False
-        self._say("")
+        self.say("")
 
-    def _say(self, problem: str) -> None:
+    async def save(self) -> str | None:
+        """Save the text."""
+        return await self._save(self.text)
+
+    def say(self, problem: str) -> None:
+        """How it stands with the text: its words, and what is wrong with it."""
         parts: list[tuple[str, str]] = []
         if self._words:
             count = len(self.text.split())
@@ -133,27 +132,11 @@ class Writing(ModalScreen[bool]):
             Content.assemble(*[Content.styled(*part) for part in parts]).rstrip()
         )
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        """The mouse can do what the keys do."""
-        if event.button.id == "save":
-            self.action_save()
-        else:
-            self.action_leave()
-
-    @work(exclusive=True)
-    async def action_save(self) -> None:
-        """Try to save; stay with the reason where that is refused."""
-        problem = await self._save(self.text)
-        if problem is None:
-            self.dismiss(True)
-        elif self.is_attached:
-            self._say(problem)
-
     def action_leave(self) -> None:
         """Leave; a changed text must be given up twice."""
         same = self.text == (self._text if self._long else " ".join(self._text.split()))
-        if same or self._leaving:
-            self.dismiss(False)
+        if same or self._leaving or self._busy:
+            super().action_leave()
             return
         self._leaving = True
-        self._say("not saved; press esc again to give it up")
+        self.say("not saved; press esc again to give it up")

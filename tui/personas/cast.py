@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from difflib import unified_diff
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,6 +30,7 @@ from tutelage.graphs.rehearsal import (
 )
 
 from ..dialogs import Writing
+from ..dialogs.writing import Save
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
 from ..table import RowTable
@@ -36,6 +38,8 @@ from .casting import Casting
 from .rehearsal import RehearsalScreen
 
 EVERY = 1.0
+MOST_LINES = 5
+"""Of what others changed, in the window of who writes."""
 
 
 class Cast(Screen[None]):
@@ -209,27 +213,49 @@ class Cast(Screen[None]):
             return False
         return True
 
-    async def _save(self, file: PersonaFile, text: str) -> str | None:
+    def _saving(self, file: PersonaFile) -> Save:
+        """What saves a text in a file's place. Where somebody changed that meanwhile it says how, and
+        then goes on from theirs.
+        """
+        seen = file
+
+        async def save(text: str) -> str | None:
+            nonlocal seen
+            try:
+                await asyncio.to_thread(save_persona, seen, text)
+            except EnvironmentFault as error:
+                now = await asyncio.to_thread(self._now, seen)
+                if now.text == seen.text:
+                    return str(error)
+                # The person decides with both before them.
+                theirs, seen = _changed_lines(seen.text, now.text), now
+                return (
+                    f"{_short(file, error)}. Saving again puts yours in the place of what others made "
+                    f"of it:\n{theirs}"
+                )
+            self._stamp = None
+            self.look()
+            self.notify(f"{file.name} saved", timeout=3, markup=False)
+            return None
+
+        return save
+
+    def _now(self, seen: PersonaFile) -> PersonaFile:
+        """A file as it is now; as it was seen where that cannot be told."""
         try:
-            await asyncio.to_thread(save_persona, file, text)
-        except EnvironmentFault as error:
-            return str(error)
-        self._stamp = None
-        self.look()
-        self.notify(f"{file.name} saved", timeout=3, markup=False)
-        return None
+            files = read_personas(self.casting.firm)
+        except EnvironmentFault:
+            return seen
+        return next((file for file in files if file.path == seen.path), seen)
 
     @work(exclusive=True, group="change")
     async def action_edit(self) -> None:
         """Edit the file under the cursor."""
         file = self._here()
         if file is not None and self._may_change(file):
-            await self._write(file, file.text)
+            await self._write(file, file.text, self._saving(file))
 
-    async def _write(self, file: PersonaFile, text: str, problem: str = "") -> None:
-        async def save(text: str) -> str | None:
-            return await self._save(file, text)
-
+    async def _write(self, file: PersonaFile, text: str, save: Save, problem: str = "") -> None:
         def check(text: str) -> list[str]:
             return [_short(file, problem) for problem in check_persona(file.path, text)[1][:4]]
 
@@ -250,8 +276,10 @@ class Cast(Screen[None]):
             return
         if text == file.text:
             self.notify("nothing changed", timeout=3)
-        elif problem := await self._save(file, text):
-            await self._write(file, text, problem)
+            return
+        save = self._saving(file)
+        if problem := await save(text):
+            await self._write(file, text, save, problem)
 
     @work(exclusive=True, group="change")
     async def action_new(self) -> None:
@@ -274,6 +302,15 @@ class Cast(Screen[None]):
         self.notify(
             one_line(str(error), 400), title="not done", severity="error", timeout=8, markup=False
         )
+
+
+def _changed_lines(before: str, after: str) -> str:
+    """The lines that only one of two texts has, marked by - and +; the first MOST_LINES."""
+    _, _, *lines = unified_diff(before.split("\n"), after.split("\n"), n=0, lineterm="")
+    changed = [f"{line[0]} {clean(line[1:])}" for line in lines if line[0] in "-+"]
+    if (more := len(changed) - MOST_LINES) > 0:
+        changed[MOST_LINES:] = [f"and {more} more"]
+    return "\n".join(changed)
 
 
 def _short(file: PersonaFile, problem: object) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -22,18 +23,23 @@ from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.review import (
     ChangedMeanwhile,
     Entry,
+    Finding,
     LibraryFault,
     Review,
     Shelf,
     Strategy,
+    Version,
     entry_document,
+    parts_now,
     read_entry_document,
+    similar,
     vet,
 )
 
 from ..dialogs import Question, Writing
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
+from ..shell import WRITE
 from ..table import RowTable
 from .card import TONES, Card
 from .history import History
@@ -49,6 +55,8 @@ WIDE = 84
 """Cells from which the table has room for scenario and source."""
 _TONES = {"proposed": "strategy", "approved": "good", "rejected": "bad", "retired": "quiet"}
 _WORDS = 25
+_TOLD = 6
+"""Strategies whose words stand over the reason against them."""
 
 
 class Board(Screen[None]):
@@ -103,6 +111,8 @@ class Board(Screen[None]):
         self.shown: list[Row] = []
         self.marked: set[str] = set()
         self.wanted = Wanted()
+        self._findings: Mapping[str, Sequence[Finding]] = {}
+        self._changing = asyncio.Lock()
         self._loaded = False
         self._looking = False
         self._drawing = False
@@ -153,13 +163,30 @@ class Board(Screen[None]):
         except LibraryFault as error:
             self._refuse(error)
             return
-        self.shelf, self.rows, self._loaded = shelf, rows_of(shelf), True
-        self.marked &= {row.id for row in self.rows}
-        self._draw()
+        if shelf.version < self.shelf.version:
+            # Of two who read at once the one that began earlier may end later.
+            return
+        self.shelf, self._loaded = shelf, True
+        self._stock()
+        self._lint()
         if tell and shelf.last and shelf.last.author != self.review.user:
             self.notify(
                 one_line(shelf.last.action, 90), title=one_line(shelf.last.author), markup=False
             )
+
+    def _stock(self) -> None:
+        self.rows = rows_of(self.shelf.entries, self._findings)
+        self.marked &= {row.id for row in self.rows}
+        self._draw()
+
+    @work(exclusive=True, group="lint")
+    async def _lint(self) -> None:
+        """Show what lint finds, when it has."""
+        entries = self.shelf.entries
+        found = await self.review.findings(entries)
+        if entries is self.shelf.entries and found != self._findings:
+            self._findings = found
+            self._stock()
 
     # Drawing
 
@@ -287,11 +314,17 @@ class Board(Screen[None]):
         row = self._here()
         return row.id if row else None
 
-    def _chosen(self) -> list[Strategy]:
-        """The strategies that an action is for: the marked ones, or the one under the cursor."""
-        marked = [row.strategy for row in self.rows if row.id in self.marked and row.strategy]
-        row = self._here()
-        return marked or ([row.strategy] if row and row.strategy else [])
+    def _chosen(self) -> list[tuple[Entry, Strategy]]:
+        """The strategies that an action is for, each with its entry: of what is shown the marked ones,
+        or the one under the cursor.
+        """
+        rows = [row for row in self.shown if row.id in self.marked]
+        here = self._here()
+        return [(r.entry, r.strategy) for r in rows or [here] if r and r.strategy]
+
+    def _one_here(self, chosen: list[tuple[Entry, Strategy]]) -> bool:
+        """Whether what was chosen is what the person has under the cursor, and nothing else."""
+        return [strategy.id for _, strategy in chosen] == [self._here_id()]
 
     def action_move(self, by: int) -> None:
         """Move the cursor."""
@@ -382,137 +415,170 @@ class Board(Screen[None]):
         )
 
     async def _try(self, change: Callable[[], Awaitable[object]], said: str) -> str | None:
-        """Make a change, read the library anew, say what was done; returns what hindered it."""
+        """Make a change, one after the other, read the library anew and say what was done; returns
+        what hindered it.
+        """
         try:
-            await change()
+            async with self._changing:
+                done = await change()
         except LibraryFault as error:
             if isinstance(error, ChangedMeanwhile):
                 await self._read()
             return str(error)
-        self.marked.clear()
         await self._read()
-        self.notify(said, timeout=3, markup=False)
+        self.notify(said if done != 0 else "nothing changed", timeout=3, markup=False)
         return None
 
-    @work(exclusive=True, group="change")
-    async def action_approve(self) -> None:
+    def action_approve(self) -> None:
         """Approve what is marked, or what is under the cursor."""
-        strategies = [s for s in self._chosen() if s.status != "approved"]
-        if not strategies:
+        chosen = [(entry, one) for entry, one in self._chosen() if one.status != "approved"]
+        if not chosen:
             self.notify("nothing here waits for approval", timeout=3)
             return
-        if len(strategies) > 1:
-            listed = Content("\n").join(
-                Content.assemble((f"{MARKS[s.status]} ", TONES[s.status]), clean(s.text),
-                                 ("" if s.status == "proposed" else f"  {s.status}", TONES[s.status]))
-                for s in strategies
-            )  # fmt: skip
-            title = f"Approve these {len(strategies)} strategies for customers?"
-            if not await self.app.push_screen_wait(Question(title, listed, "Approve", "Leave")):
-                return
-        single = len(strategies) == 1
-        after = self._next_id() if single else None
-        said = f"approved {_count(strategies)}"
-        if problem := await self._try(lambda: self.review.approve(strategies), said):
-            self._refuse(LibraryFault(problem))
-        elif after is not None:
-            self._draw(after)
-
-    def _next_id(self) -> str | None:
-        place = self.query_one(RowTable).cursor_row + 1
-        return self.shown[place].id if place < len(self.shown) else None
-
-    @work(exclusive=True, group="change")
-    async def action_reject(self) -> None:
-        """Reject what is marked, or what is under the cursor, with a reason."""
-        await self._against("Reject", "rejected", self.review.reject)
-
-    @work(exclusive=True, group="change")
-    async def action_retire(self) -> None:
-        """Take out of use what is marked, or what is under the cursor, with a reason."""
-        await self._against("Retire", "retired", self.review.retire)
-
-    async def _against(
-        self, verb: str, said: str, change: Callable[[list[Strategy], str], Awaitable[int]]
-    ) -> None:
-        strategies = self._chosen()
-        if not strategies:
+        ids, seen = [one.id for _, one in chosen], [entry for entry, _ in chosen]
+        said = f"approved {_count(ids)}"
+        if self._one_here(chosen):
+            # Before anything is written, so that the next key is for the next row.
+            self.action_move(1)
+            self._apply(lambda: self.review.approve(ids, seen), said, ids)
             return
-        after = self._next_id() if len(strategies) == 1 else None
+        listed = Content("\n").join(
+            Content.assemble((f"{MARKS[s.status]} ", TONES[s.status]), clean(s.text),
+                             ("" if s.status == "proposed" else f"  {s.status}", TONES[s.status]))
+            for _, s in chosen
+        )  # fmt: skip
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._apply(lambda: self.review.approve(ids, seen), said, ids)
+
+        what = f"these {len(ids)} strategies" if len(ids) > 1 else "this strategy"
+        question = Question(f"Approve {what} for customers?", listed, "Approve", "Leave")
+        self.app.push_screen(question, answered)
+
+    @work(group=WRITE)
+    async def _apply(
+        self, change: Callable[[], Awaitable[object]], said: str, ids: Sequence[str]
+    ) -> None:
+        if problem := await self._try(change, said):
+            self._refuse(LibraryFault(problem))
+            self._draw(ids[0])
+        else:
+            self.marked -= set(ids)
+            self._draw()
+
+    def action_reject(self) -> None:
+        """Reject what is marked, or what is under the cursor, with a reason."""
+        self._against("Reject", "rejected", self.review.reject)
+
+    def action_retire(self) -> None:
+        """Take out of use what is marked, or what is under the cursor, with a reason."""
+        self._against("Retire", "retired", self.review.retire)
+
+    def _against(
+        self,
+        verb: str,
+        said: str,
+        change: Callable[[Sequence[str], str, Sequence[Entry]], Awaitable[int]],
+    ) -> None:
+        chosen = self._chosen()
+        if not chosen:
+            return
+        ids, seen = [one.id for _, one in chosen], [entry for entry, _ in chosen]
+        here = self._one_here(chosen)
 
         async def save(reason: str) -> str | None:
             if not reason:
                 return "write why; it stays with the strategy"
-            done = f"{said} {_count(strategies)}"
-            return await self._try(lambda: change(strategies, reason), done)
+            return await self._try(lambda: change(ids, reason, seen), f"{said} {_count(ids)}")
 
-        told = "\n".join(clean(s.text) for s in strategies[:6])
-        title = f"{verb} {_count(strategies)}: why?"
-        if await self.app.push_screen_wait(Writing(title, "", save, told=told)) and after:
-            self._draw(after)
+        def saved(done: bool | None) -> None:
+            if done:
+                self.marked -= set(ids)
+                self._draw()
+                if here and self._here_id() == ids[0]:
+                    self.action_move(1)
 
-    @work(exclusive=True, group="change")
-    async def action_edit(self) -> None:
+        told = [clean(one.text) for _, one in chosen[:_TOLD]]
+        if (more := len(chosen) - _TOLD) > 0:
+            told.append(f"... and {more} more")
+        writing = Writing(f"{verb} {_count(ids)}: why?", "", save, told="\n".join(told))
+        self.app.push_screen(writing, saved)
+
+    def _saving(
+        self,
+        first: Entry,
+        said: str,
+        read: Callable[[str], tuple[Mapping[str, object], Mapping[str, str]]],
+    ) -> Callable[[str], Awaitable[str | None]]:
+        """What saves a text that a person made of an entry: what they changed of it, and nothing else.
+        Where others changed the same, the person decides with both before them.
+
+        Args:
+            first: the entry as the person began from it.
+            said: said where it is saved.
+            read: the fields and the strategies that a text changes of `first`.
+        """
+        seen = first
+
+        async def save(text: str) -> str | None:
+            nonlocal seen
+            try:
+                fields, texts = read(text)
+            except LibraryFault as error:
+                return str(error)
+            if not fields and not texts:
+                return None
+            problem = await self._try(lambda: self.review.revise(seen, texts, **fields), said)
+            now = self._entry(first.id)
+            if problem is None or now is None:
+                return problem
+            theirs = parts_now(seen, now, fields, texts)
+            if not theirs:
+                return problem
+            seen = now
+            told = "; ".join(f"{part} reads now: {value}" for part, value in theirs.items())
+            return f"{problem}. {told}. Save again to put yours in its place."
+
+        return save
+
+    def action_edit(self) -> None:
         """Edit the text of the strategy under the cursor."""
         row = self._here()
         if row is None or row.strategy is None:
             return
-        id_, seen = row.strategy.id, row.entry
+        id_, old = row.strategy.id, row.strategy.text
 
-        async def save(text: str) -> str | None:
-            nonlocal seen
-            old = next((s for s in seen.strategies if s.id == id_), None)
-            if old is not None and old.text == text:
-                return None
-            said = "edited; it is proposed again"
-            problem = await self._try(lambda: self.review.revise(seen, {id_: text}), said)
-            now = self._find(id_)
-            if problem is None or now is None or now.entry == seen:
-                return problem
-            # The person decides with both texts before them; saving again goes on from theirs.
-            seen = now.entry
-            theirs = now.strategy.text if now.strategy else ""
-            return f"{problem}. It reads now: {theirs}. Save again to put yours in its place."
+        def read(text: str) -> tuple[dict[str, object], dict[str, str]]:
+            return {}, {} if text.split() == old.split() else {id_: text}
 
-        await self.app.push_screen_wait(
-            Writing(
-                "Edit the strategy", row.strategy.text, save, check=vet, words=_WORDS,
-                told=f"for {clean(row.entry.scenario)}",
-            )
-        )  # fmt: skip
+        save = self._saving(row.entry, "edited; it is proposed again", read)
+        told = f"for {clean(row.entry.scenario)}"
+        self.app.push_screen(
+            Writing("Edit the strategy", old, save, check=vet, words=_WORDS, told=told)
+        )
 
-    @work(exclusive=True, group="change")
-    async def action_describe(self) -> None:
+    def action_describe(self) -> None:
         """Edit the sentence of the scenario under the cursor."""
         row = self._here()
         if row is None:
             return
-        seen = row.entry
+        old = row.entry.scenario
 
-        async def save(text: str) -> str | None:
-            nonlocal seen
-            if text == seen.scenario:
-                return None
-            problem = await self._try(
-                lambda: self.review.revise(seen, {}, scenario=text), "scenario edited"
-            )
-            now = self._entry(seen.id)
-            if problem is None or now is None or now == seen:
-                return problem
-            seen = now
-            return f"{problem}. Save again to put yours in its place."
+        def read(text: str) -> tuple[dict[str, object], dict[str, str]]:
+            return {} if text.split() == old.split() else {"scenario": text}, {}
 
+        save = self._saving(row.entry, "scenario edited", read)
         told = "One general sentence: what happened, to whom, without names or numbers."
-        await self.app.push_screen_wait(Writing("Scenario", seen.scenario, save, told=told))
+        self.app.push_screen(Writing("Scenario", old, save, told=told))
 
-    @work(exclusive=True, group="change")
-    async def action_edit_outside(self) -> None:
+    def action_edit_outside(self) -> None:
         """Edit the entry under the cursor in $EDITOR; what is refused can be set right here."""
         row = self._here()
         if row is None:
             return
-        seen = row.entry
-        document = entry_document(seen)
+        entry = row.entry
+        document = entry_document(entry)
         try:
             text = edit_outside(self.app, document)
         except EditorFault as error:
@@ -521,31 +587,17 @@ class Board(Screen[None]):
         if text == document:
             self.notify("nothing changed", timeout=3)
             return
+        save = self._saving(entry, "entry edited", lambda text: read_entry_document(text, entry))
+        self._save_outside(f"Entry {entry.id}", text, save)
 
-        async def save(text: str) -> str | None:
-            nonlocal seen
-            try:
-                fields, texts = read_entry_document(text, seen)
-            except LibraryFault as error:
-                return str(error)
-            if not fields and not texts:
-                return None
-            problem = await self._try(
-                lambda: self.review.revise(seen, texts, **fields), "entry edited"
-            )
-            now = self._entry(seen.id)
-            if problem is None or now is None or now == seen:
-                return problem
-            seen = now
-            return f"{problem}. Save again to put yours in its place."
-
+    @work(group=WRITE)
+    async def _save_outside(
+        self, title: str, text: str, save: Callable[[str], Awaitable[str | None]]
+    ) -> None:
         if problem := await save(text):
-            await self.app.push_screen_wait(
-                Writing(f"Entry {seen.id}", text, save, long=True, problem=problem)
-            )
+            self.app.push_screen(Writing(title, text, save, long=True, problem=problem))
 
-    @work(exclusive=True, group="change")
-    async def action_split(self) -> None:
+    def action_split(self) -> None:
         """Split the entry under the cursor."""
         row = self._here()
         if row is None:
@@ -560,56 +612,57 @@ class Board(Screen[None]):
                 lambda: self.review.split(entry, strategies, cues, scenario), "split in two"
             )
 
-        await self.app.push_screen_wait(Split(entry, going, save))
+        self.app.push_screen(Split(entry, going, save), self._unmark)
 
-    @work(exclusive=True, group="change")
-    async def action_merge(self) -> None:
+    def action_merge(self) -> None:
         """Merge another entry into the one under the cursor."""
         row = self._here()
         if row is None:
             return
-        try:
-            others = await self.review.similar(row.entry)
-        except LibraryFault as error:
-            self._refuse(error)
-            return
+        kept = row.entry
+        others = similar(kept, self.shelf.entries)
         if not others:
             self._refuse(LibraryFault("there is no other entry to merge with"))
             return
-        marked = {r.entry.id for r in self.rows if r.id in self.marked} - {row.entry.id}
+        marked = {r.entry.id for r in self.rows if r.id in self.marked} - {kept.id}
         others.sort(key=lambda pair: pair[1].id not in marked)
 
         async def save(other: Entry) -> str | None:
-            return await self._try(lambda: self.review.merge(row.entry, other), "merged")
+            return await self._try(lambda: self.review.merge(kept, other), "merged")
 
-        await self.app.push_screen_wait(Merge(row.entry, others, save))
+        self.app.push_screen(Merge(kept, others, save), self._unmark)
 
-    @work(exclusive=True, group="change")
-    async def action_undo(self) -> None:
+    def _unmark(self, done: bool | None) -> None:
+        if done:
+            self.marked.clear()
+            self._draw()
+
+    def action_undo(self) -> None:
         """Undo this person's last change."""
-        await self._again(self.review.undo)
+        self._again(self.review.undo)
 
-    @work(exclusive=True, group="change")
-    async def action_redo(self) -> None:
+    def action_redo(self) -> None:
         """Do again what this person undid last."""
-        await self._again(self.review.redo)
+        self._again(self.review.redo)
 
-    async def _again(self, change: Callable[[], Awaitable[object]]) -> None:
+    @work(group=WRITE)
+    async def _again(self, change: Callable[[], Awaitable[Version]]) -> None:
         try:
-            await change()
+            async with self._changing:
+                done = await change()
         except LibraryFault as error:
             self._refuse(error)
             return
         await self._read()
-        if self.shelf.last:
-            self.notify(one_line(self.shelf.last.action, 120), timeout=3, markup=False)
+        self.notify(one_line(done.action, 120), timeout=3, markup=False)
 
-    @work(exclusive=True, group="change")
-    async def action_history(self) -> None:
+    def action_history(self) -> None:
         """Look at the versions."""
         row = self._here()
-        await self.app.push_screen_wait(History(self.review, row.entry.id if row else None))
-        await self._read()
+        self.app.push_screen(History(self.review, row.entry.id if row else None), self._back_again)
+
+    def _back_again(self, _: None) -> None:
+        self.look()
 
     def _find(self, id_: str) -> Row | None:
         return next((row for row in self.rows if row.id == id_), None)
@@ -622,5 +675,5 @@ def _after(values: tuple[str, ...], value: str) -> str:
     return values[(values.index(value) + 1) % len(values)]
 
 
-def _count(strategies: list[Strategy]) -> str:
-    return f"{len(strategies)} strategies" if len(strategies) > 1 else strategies[0].id
+def _count(ids: Sequence[str]) -> str:
+    return f"{len(ids)} strategies" if len(ids) > 1 else ids[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import ClassVar
@@ -87,12 +88,15 @@ class History(Screen[None]):
         finally:
             self._reading = False
         if len(versions) != len(self._versions) or not versions:
+            # Newest stands first, so that the row of a version is another with every new one.
+            here = self.here if self._versions else len(versions)
             self._versions = versions
-            self._draw()
+            self._draw(here)
 
-    def _draw(self) -> None:
+    def _draw(self, here: int | None = None) -> None:
+        """Draw the versions anew; the cursor is on a version then, the same as before by default."""
         table = self.query_one(RowTable)
-        place = table.cursor_row
+        row = len(self._versions) - (self.here if here is None else here)
         table.begin({"(base)": 1, "v": 5, "when": 16, "who": 12, "what": 0}, "what", 20)
         for one in reversed(self._versions):
             gone = "dim strike" if one.undone_by else ""
@@ -107,7 +111,7 @@ class History(Screen[None]):
         # The beginning of everything can be gone back to as well.
         table.add_row(Text("▸" if self._base == 0 else " "), Text("0", justify="right"), Text(""),
                       Text(""), Text("the empty library"), key="0")  # fmt: skip
-        table.move_cursor(row=place, animate=False)
+        table.move_cursor(row=row, animate=False)
         self._head()
         self.compare()
 
@@ -193,7 +197,6 @@ class History(Screen[None]):
             await self._review.rollback(version, last, entry)
         except LibraryFault as error:
             self._refuse(error)
-        self._versions = []
         self.read()
 
     def action_leave(self) -> None:
@@ -217,9 +220,16 @@ def difference(changes: Sequence[Change], a: int, b: int, texts: Mapping[str, st
     lines = [Content.styled(f"from version {a} to version {b}", "$quiet")]
     if not changes:
         lines.append(Content("nothing changed"))
+    told = Counter(change.strategy for change in changes)
     for entry in dict.fromkeys(change.entry for change in changes):
         lines.append(Content.styled(f"\nentry {entry}", "bold"))
-        lines += [_line(change, texts) for change in changes if change.entry == entry]
+        for change in changes:
+            if change.entry == entry:
+                # What else changed of a strategy stands above its details, and names it.
+                if change.what == "detail" and change.strategy and told[change.strategy] == 1:
+                    named = clean(texts.get(change.strategy, ""))
+                    lines.append(Content.assemble(f"~ {named}", (f"  {change.strategy}", "$quiet")))
+                lines.append(_line(change, texts))
     return Content("\n").join(lines)
 
 
@@ -238,7 +248,13 @@ def _line(change: Change, texts: Mapping[str, str]) -> Content:
             )  # fmt: skip
         case _:
             before, after = words(clean(change.before), clean(change.after))
-            return Content.assemble(("- ", "$bad"), before, "\n", ("+ ", "$good"), after)
+            # A text is one line; of details there is one for each part, on either side.
+            return Content("\n").join(
+                Content.assemble((mark, tone), line)
+                for mark, tone, said in (("- ", "$bad", before), ("+ ", "$good", after))
+                for line in said.split("\n")
+                if line
+            )
 
 
 def words(before: str, after: str) -> tuple[Content, Content]:

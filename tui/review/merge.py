@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
 from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.review import Entry
 
+from ..dialogs.saving import Saving
 from .rows import MARKS
 
 Save = Callable[[Entry], Awaitable[str | None]]
 
 
-class Merge(ModalScreen[bool]):
+class Merge(Saving):
     """Ends with whether the entries were merged; what is refused stays with the reason."""
 
     DEFAULT_CSS = """
@@ -43,7 +42,6 @@ class Merge(ModalScreen[bool]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "Merge", priority=True),
-        Binding("escape", "leave", "Cancel", priority=True),
         Binding("j", "move(1)", show=False),
         Binding("k", "move(-1)", show=False),
     ]
@@ -112,31 +110,13 @@ class Merge(ModalScreen[bool]):
         """Enter goes to the button, so that one key more is needed."""
         self.query_one("#save").focus()
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        """The mouse can do what the keys do."""
-        if event.button.id == "save":
-            self.action_save()
-        else:
-            self.action_leave()
-
     def action_move(self, by: int) -> None:
         """Move in the list."""
         options = self.query_one(OptionList)
         place = (options.highlighted or 0) + by
         options.highlighted = max(0, min(len(self._others) - 1, place))
 
-    @work(exclusive=True)
-    async def action_save(self) -> None:
-        """Merge, or say what hinders it."""
+    async def save(self) -> str | None:
+        """Merge."""
         other = self._other()
-        if other is None:
-            return
-        problem = await self._save(other)
-        if problem is None:
-            self.dismiss(True)
-        elif self.is_attached:
-            self.query_one(".state", Static).update(Content(f"✗ {problem}"))
-
-    def action_leave(self) -> None:
-        """Leave without merging."""
-        self.dismiss(False)
+        return "choose an entry first" if other is None else await self._save(other)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
-from tutelage.graphs.review import Entry, Finding, Shelf, Source, Strategy
+from tutelage.graphs.review import Entry, Finding, Source, Strategy
 
 STATUSES = ("", "proposed", "approved", "rejected", "retired")
 SOURCES = ("", *get_args(Source))
@@ -66,13 +66,13 @@ class Wanted:
         return not (self.text.strip() or self.status or self.source or self.findings)
 
 
-def rows_of(shelf: Shelf) -> list[Row]:
-    """Every row of a library, in its order."""
+def rows_of(entries: Iterable[Entry], findings: Mapping[str, Sequence[Finding]]) -> list[Row]:
+    """Every row of a library, in its order; `findings` are by the id of what they are about."""
     rows: list[Row] = []
-    for entry in shelf.entries:
-        shared = shelf.findings.get(entry.id, ())
+    for entry in entries:
+        shared = findings.get(entry.id, ())
         for strategy in entry.strategies or [None]:
-            own = shelf.findings.get(strategy.id, ()) if strategy else ()
+            own = findings.get(strategy.id, ()) if strategy else ()
             rows.append(Row(entry, strategy, [*own, *shared]))
     return rows
 

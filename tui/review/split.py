@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, SelectionList, Static
 from textual.widgets.selection_list import Selection
 from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.review import Entry
 
+from ..dialogs.saving import Saving
 from .rows import MARKS
 
 Save = Callable[[list[str], list[str], str], Awaitable[str | None]]
 
 
-class Split(ModalScreen[bool]):
+class Split(Saving):
     """Ends with whether the entry was split; what is refused stays with the reason."""
 
     DEFAULT_CSS = """
@@ -42,7 +41,6 @@ class Split(ModalScreen[bool]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "Split", priority=True),
-        Binding("escape", "leave", "Cancel", priority=True),
     ]
 
     def __init__(self, entry: Entry, going: set[str], save: Save) -> None:
@@ -92,26 +90,10 @@ class Split(ModalScreen[bool]):
         """Enter goes on to the strategies."""
         self.query_one("#strategies").focus()
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        """The mouse can do what the keys do."""
-        if event.button.id == "save":
-            self.action_save()
-        else:
-            self.action_leave()
-
-    @work(exclusive=True)
-    async def action_save(self) -> None:
-        """Split, or say what hinders it."""
+    async def save(self) -> str | None:
+        """Split."""
         chosen = self.query_one("#strategies", SelectionList).selected
         cues = self.query("#cues").results(SelectionList)
         going = [self._entry.cues[place] for found in cues for place in found.selected]
         scenario = self.query_one("#scenario", Input).value
-        problem = await self._save(list(chosen), going, scenario)
-        if problem is None:
-            self.dismiss(True)
-        elif self.is_attached:
-            self.query_one(".state", Static).update(Content(f"✗ {problem}"))
-
-    def action_leave(self) -> None:
-        """Leave without splitting."""
-        self.dismiss(False)
+        return await self._save(list(chosen), going, scenario)

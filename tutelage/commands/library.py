@@ -202,10 +202,10 @@ def diff(
         return
     for change in changes:
         _line(f"{change.what:<8} {change.entry} {change.strategy}")
-        if change.before:
-            _line(f"  - {change.before}")
-        if change.after:
-            _line(f"  + {change.after}")
+        for mark, said in (("-", change.before), ("+", change.after)):
+            parts = said.splitlines() if change.what == "detail" else [said]
+            for part in filter(None, parts):
+                _line(f"  {mark} {part}")
 
 
 @app.command()
@@ -544,7 +544,8 @@ def import_library(
     ] = False,
     by: By = "",
 ) -> None:
-    """Bring in strategies from a file; the library is made where it is missing.
+    """Bring in strategies from a file; the library is made where it is missing. What it has already
+    stays as it is, and what the file says otherwise is named.
 
     By hand it takes no more than this: `tutelage_library: 1`, and under `entries:` a list of
     `scenario:`, `cues:` (what such customers write) and `strategies:`, each a text.
@@ -565,3 +566,10 @@ def import_library(
     if added.another_status:
         told += f" ({added.another_status} of another status, which was left as it was)"
     result(told)
+    if added.not_taken:
+        read = "reads" if len(added.not_taken) == 1 else "read"
+        parts = "; ".join(f"{id_}: {', '.join(names)}" for id_, names in added.not_taken.items())
+        result(
+            f"{_entries(len(added.not_taken))} {read} otherwise in the file ({parts}); the library's "
+            f"words stay: change them by `tutelage review {library}`"
+        )

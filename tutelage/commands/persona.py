@@ -43,11 +43,14 @@ def validate(
     Example: `tutelage persona validate ./bakery/personas/night_shift.yaml`
     """
     from tutelage.console import result
-    from tutelage.environments.loading import parse_yaml, read_text
-    from tutelage.environments.persona import Persona
+    from tutelage.environments import EnvironmentFault
+    from tutelage.environments.loading import read_text
+    from tutelage.environments.persona_file import check_persona
 
-    persona = parse_yaml(file, read_text(file), Persona)
-    result(f"{persona.name} is valid")
+    _, problems = check_persona(file, read_text(file))
+    if problems:
+        raise EnvironmentFault(list(problems))
+    result(f"{file.stem} is valid")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -83,10 +84,10 @@ def watch(
 
 
 def _size(told: str) -> tuple[int, int]:
-    columns, _, rows = told.partition("x")
-    if not (columns.isdigit() and rows.isdigit()):
+    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", told)
+    if found is None:
         raise typer.BadParameter(f"{told!r} is no size; write 80x24", param_hint="--size")
-    size = int(columns), int(rows)
+    size = int(found[1]), int(found[2])
     if not (40 <= size[0] <= 400 and 10 <= size[1] <= 200):
         raise typer.BadParameter("a screen has 40x10 to 400x200 characters", param_hint="--size")
     return size
