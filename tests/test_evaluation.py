@@ -51,7 +51,7 @@ from tutelage.evaluation_result import (
     student_result,
 )
 from tutelage.evaluation_tables import arms_table, cost_table, students_table
-from tutelage.plots import BAD, GOOD, intervals
+from tutelage.plots import BAD, GOOD, curves, intervals
 from tutelage.session import under_way
 from tutelage.talking_log import TalkingLog
 
@@ -429,6 +429,14 @@ def test_only_a_difference_that_is_real_is_coloured():
     )
     drawn = intervals(rows, "x", zero=True, real={"b"})
     assert BAD in drawn and GOOD not in drawn
+
+
+def test_a_curve_of_few_dialogues_shows_how_little_is_certain():
+    lines = {"training": {1: 2.1, 2: 2.4}}
+    alone = curves(lines, "satisfaction")
+    within = curves(lines, "satisfaction", within={"training": {1: (1.4, 2.9), 2: (1.6, 3.3)}})
+    assert within.count("opacity: 0.6") == alone.count("opacity: 0.6") + 2
+    assert "3.0" in within and "3.0" not in alone, "the axis has room for them"
 
 
 async def test_report_is_one_page_without_network_and_shows_what_it_rests_on(firm, tmp_path):

@@ -52,13 +52,18 @@ def intervals(
 
 
 def curves(
-    lines: Mapping[str, Mapping[int, float]], label: str, *, marked: int | None = None
+    lines: Mapping[str, Mapping[int, float]],
+    label: str,
+    *,
+    within: Mapping[str, Mapping[int, tuple[float, float]]] | None = None,
+    marked: int | None = None,
 ) -> str:
     """Values by round, one line a name; rounds that have no value are passed over.
 
     Args:
         lines: name to round (0: before the first) to value.
         label: of the vertical axis, with its unit.
+        within: name to round to the interval of the value, where there is one.
         marked: a round that gets a ring on every line that has it, such as the one that was kept.
 
     Returns:
@@ -68,6 +73,8 @@ def curves(
     for (name, values), colour in zip(lines.items(), (GOOD, SOFT, INK, BAD), strict=False):
         rounds = sorted(values)
         axes.plot(rounds, [values[r] for r in rounds], "o-", color=colour, label=name, markersize=4)
+        for at, interval in (within or {}).get(name, {}).items():
+            axes.plot((at, at), interval, color=colour, linewidth=1, alpha=0.6)
         if marked is not None and marked in values:
             axes.plot(
                 (marked,), (values[marked],), "o", color=colour, markersize=11, fillstyle="none"

@@ -120,7 +120,10 @@ def _curve(summary: RunSummary) -> Markup | None:
     if not any(len(line) > 1 for line in lines.values()):
         return None
     marked = summary.settled.round if summary.settled else None
-    return Markup(curves(lines, "satisfaction, 1 to 5", marked=marked))  # noqa: S704
+    # Few dialogues of other scenarios each round: without its interval a rise would look like one.
+    within = {e.round: e.csat_ci95 for e in summary.rounds if e.csat_ci95 is not None}
+    drawn = curves(lines, "satisfaction, 1 to 5", within={"training": within}, marked=marked)
+    return Markup(drawn)  # noqa: S704
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
