@@ -42,8 +42,7 @@ async def act(
     """
     uses: list[ToolUse] = []
     bound = environment.config.tool_calls
-    if "max_tokens" in options:
-        options = {**options, "max_tokens": STEP_TOKENS}
+    options = {**options, "max_tokens": STEP_TOKENS}
     text = ""
 
     def keep(use: ToolUse, id_: str | None) -> None:

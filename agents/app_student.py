@@ -177,11 +177,6 @@ class AppStudent(BaseChatModel):
             )
         return self.app.model_copy(update={"bound": self.app.bound.bind_tools(tools, **kwargs)})
 
-    def left_open(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """A call's options without those that are bound already: what a person bound stands."""
-        bound = self.app.kwargs if self.firm_prompt else {}
-        return {name: value for name, value in options.items() if name not in bound}
-
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         return asyncio.run(self._agenerate(messages, *args, **kwargs))
 

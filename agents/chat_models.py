@@ -13,6 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import (
     Runnable,
+    RunnableBinding,
     RunnableParallel,
     RunnableSequence,
     RunnableWithFallbacks,
@@ -183,8 +184,11 @@ def as_taken(model: Any, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any
         options: of the call, by OpenAI's names: seed, temperature, top_p, max_tokens, stop.
 
     Returns:
-        What to call, and the options to call it with. The model given is not changed.
+        What to call, and the options to call it with: without those that are bound, for what a person
+        bound stands. The model given is not changed.
     """
+    if isinstance(model, RunnableBinding):
+        options = {name: value for name, value in options.items() if name not in model.kwargs}
     for holder in ("bound", "model"):
         if isinstance(inner := getattr(model, holder, None), Runnable):
             fitted, left = as_taken(inner, options)

@@ -96,8 +96,6 @@ class Student:
             "max_tokens": 120,
         }
         model, with_tools = self.voice.model, self.environment.has_tools
-        if isinstance(model, AppStudent):
-            options = model.left_open(options)
         if isinstance(model, AppStudent) and not (model.firm_prompt and with_tools):
             message = await self.voice.answer(
                 self._plain(scenario, turns),

@@ -157,6 +157,21 @@ class RunPicture:
         """Proposals kept so far."""
         return sum(verdict == "kept" for verdict in self.verdicts.values())
 
+    @property
+    def over(self) -> int:
+        """Dialogues that came to their end."""
+        return sum(one.ended is not None for one in self.dialogues.values())
+
+    @property
+    def tokens(self) -> int:
+        """Input and output tokens of all roles."""
+        return sum(used.input + used.output for used in self.usage.values())
+
+    @property
+    def usd(self) -> float:
+        """What all roles cost, in US dollars."""
+        return sum(used.usd for used in self.usage.values())
+
     def worked(self, at: float) -> float:
         """Seconds for which the run had worked at a time (Unix s)."""
         paused = sum(min(at, on) - off for off, on in self.pauses if at > off)

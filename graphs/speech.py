@@ -58,6 +58,11 @@ async def last_pulse(run: str | Path) -> float | None:
         return None
 
 
+async def silent(run: str | Path, at: float) -> bool:
+    """Whether a run that last wrote into its log at a time (Unix s) gives no sign of life any more."""
+    return time.time() - max(at, await last_pulse(run) or 0.0) > SILENCE
+
+
 async def _pulse(connection: aiosqlite.Connection) -> float | None:
     rows = list(await connection.execute_fetchall("SELECT at FROM pulse"))
     return float(rows[0][0]) if rows else None

@@ -15,7 +15,7 @@ from rapidfuzz import process
 from .events import DialogueEnded, DialogueStarted, Event, RunEnded, RunStarted, TurnSpoken
 from .inbox import Inbox, InboxFault, Reply
 from .run_log import Log, RunFault, RunLog
-from .speech import SILENCE, last_pulse
+from .speech import silent
 
 __all__ = [
     "BEAT_SECONDS",
@@ -148,7 +148,7 @@ class Seat:
         also where the run ended the takeover meanwhile.
         """
         upto = await self._log.last_number()
-        self._silent = await _silent(self.run, await self._log.last_at(upto))
+        self._silent = await silent(self.run, await self._log.last_at(upto))
         if not self.held:
             return False
         if self.over or not await self._inbox.holds(self.dialogue, self._screen):
@@ -207,11 +207,6 @@ class Seat:
         return found
 
 
-async def _silent(run: Path, at: float) -> bool:
-    """Whether a run that last wrote at a time (Unix s) was stopped without a word."""
-    return time.time() - max(at, await last_pulse(run) or 0.0) > SILENCE
-
-
 async def dialogue_under_way(run: Path, dialogue: str | None = None) -> str:
     """The dialogue of a run that a person may take over.
 
@@ -242,7 +237,7 @@ async def dialogue_under_way(run: Path, dialogue: str | None = None) -> str:
         written_at = await log.last_at(await log.last_number())
     if over:
         raise RunFault(f"{run}: the run is over, and its dialogues with it", 2)
-    if open_ and await _silent(run, written_at):
+    if open_ and await silent(run, written_at):
         raise RunFault(f"{run}: {_SILENT}", 2)
     listed = f"; under way: {', '.join(open_[-8:])}" if open_ else "; none is under way"
     if dialogue is None:

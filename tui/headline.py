@@ -25,7 +25,6 @@ def headline(feed: Feed, now: float | None = None) -> Content:
     if picture.started is None:
         return Content.styled("waiting for the run to begin…", "$quiet")
     now = time.time() if now is None else now
-    over = sum(one.ended is not None for one in picture.dialogues.values())
     parts = [
         Content.assemble(
             (one_line(picture.started.command, 12), "bold $strategy"), " ",
@@ -36,7 +35,7 @@ def headline(feed: Feed, now: float | None = None) -> Content:
     if picture.fault_count:
         # Before all figures: what stands further on is cut off in a small terminal.
         parts.append(Content.styled(f"✗ faults: {picture.fault_count}", "$bad"))
-    parts.append(Content(f"{over}/{len(picture.dialogues)} dialogues"))
+    parts.append(Content(f"{picture.over}/{len(picture.dialogues)} dialogues"))
     scores = [one.judged.satisfaction for one in picture.dialogues.values() if one.judged]
     if scores:
         parts.append(Content(f"csat {sum(scores) / len(scores):.2f}"))
@@ -67,14 +66,12 @@ def state(feed: Feed, now: float) -> Content:
 
 def spent(picture: RunPicture, now: float) -> str:
     """Tokens, their rate at a time (Unix s) and US dollars over all roles."""
-    tokens = sum(used.input + used.output for used in picture.usage.values())
     rates = [rate.at(now) for rate in picture.rates.values()]
     rate = sum(known for known in rates if known is not None)
-    usd = sum(used.usd for used in picture.usage.values())
-    told = f"{short(tokens)} tok"
+    told = f"{short(picture.tokens)} tok"
     if rate and picture.ended is None:
         told += f" {rate:.0f}/s"
-    return f"{told} ${usd:.4f}" if usd else told
+    return f"{told} ${picture.usd:.4f}" if picture.usd else told
 
 
 def clock(seconds: float) -> str:

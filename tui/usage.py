@@ -27,7 +27,7 @@ def usage(picture: RunPicture, style: Callable[[str], str]) -> RenderableType:
     for name in ("role", "model", "calls", "input", "cached", "output", "tok/s", "US$", "share"):
         table.add_column(name, justify="left" if name in ("role", "model", "share") else "right")
     now = time.time()
-    total = sum(used.input + used.output for used in picture.usage.values()) or 1
+    total = picture.tokens or 1
     for role, used in sorted(picture.usage.items()):
         rate = picture.rates.get(role)
         speed = rate.at(now) if rate and picture.ended is None else None

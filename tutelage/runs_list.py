@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -15,7 +14,7 @@ from rich.text import Text
 from tutelage.console import result_json, result_table, talk
 from tutelage.graphs.picture import outlined
 from tutelage.graphs.run_log import FILE_NAME, RunFault, RunLog, log_path
-from tutelage.graphs.speech import SILENCE, last_pulse
+from tutelage.graphs.speech import silent
 from tutelage.strategy_store.plain_text import clean
 
 _NAME_WIDTH = 40
@@ -99,9 +98,7 @@ async def run_line(run: Path) -> RunLine:
         return RunLine(run=str(run), state="not begun")
     state: State = "over"
     if picture.ended is None:
-        life = max(picture.at, await last_pulse(run) or 0.0)
-        state = "under way" if time.time() - life <= SILENCE else "broken off"
-    used = picture.usage.values()
+        state = "broken off" if await silent(run, picture.at) else "under way"
     return RunLine(
         run=str(run),
         state=state,
@@ -112,11 +109,11 @@ async def run_line(run: Path) -> RunLine:
         began=picture.began_at,
         at=picture.at,
         dialogues=len(picture.dialogues),
-        ended=sum(one.ended is not None for one in picture.dialogues.values()),
+        ended=picture.over,
         kept=picture.kept,
         decided=len(picture.verdicts),
-        tokens=sum(role.input + role.output for role in used),
-        usd=sum(role.usd for role in used),
+        tokens=picture.tokens,
+        usd=picture.usd,
         faults=picture.fault_count,
     )
 

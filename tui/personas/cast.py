@@ -29,8 +29,7 @@ from tutelage.graphs.rehearsal import (
     save_persona,
 )
 
-from ..dialogs import Writing
-from ..dialogs.writing import Save
+from ..dialogs import Save, Writing
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
 from ..table import RowTable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -36,7 +36,7 @@ from tutelage.graphs.review import (
     vet,
 )
 
-from ..dialogs import Question, Writing
+from ..dialogs import Question, Save, Writing
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
 from ..shell import WRITE
@@ -414,9 +414,11 @@ class Board(Screen[None]):
             one_line(str(error), 300), title="not done", severity="error", timeout=8, markup=False
         )
 
-    async def _try(self, change: Callable[[], Awaitable[object]], said: str) -> str | None:
+    async def _try(
+        self, change: Callable[[], Awaitable[object]], said: str, ids: Iterable[str] = ()
+    ) -> str | None:
         """Make a change, one after the other, read the library anew and say what was done; returns
-        what hindered it.
+        what hindered it. The marks of `ids` are done with then.
         """
         try:
             async with self._changing:
@@ -425,6 +427,7 @@ class Board(Screen[None]):
             if isinstance(error, ChangedMeanwhile):
                 await self._read()
             return str(error)
+        self.marked.difference_update(ids)
         await self._read()
         self.notify(said if done != 0 else "nothing changed", timeout=3, markup=False)
         return None
@@ -460,12 +463,9 @@ class Board(Screen[None]):
     async def _apply(
         self, change: Callable[[], Awaitable[object]], said: str, ids: Sequence[str]
     ) -> None:
-        if problem := await self._try(change, said):
+        if problem := await self._try(change, said, ids):
             self._refuse(LibraryFault(problem))
             self._draw(ids[0])
-        else:
-            self.marked -= set(ids)
-            self._draw()
 
     def action_reject(self) -> None:
         """Reject what is marked, or what is under the cursor, with a reason."""
@@ -490,14 +490,12 @@ class Board(Screen[None]):
         async def save(reason: str) -> str | None:
             if not reason:
                 return "write why; it stays with the strategy"
-            return await self._try(lambda: change(ids, reason, seen), f"{said} {_count(ids)}")
+            done = f"{said} {_count(ids)}"
+            return await self._try(lambda: change(ids, reason, seen), done, ids)
 
         def saved(done: bool | None) -> None:
-            if done:
-                self.marked -= set(ids)
-                self._draw()
-                if here and self._here_id() == ids[0]:
-                    self.action_move(1)
+            if done and here and self._here_id() == ids[0]:
+                self.action_move(1)
 
         told = [clean(one.text) for _, one in chosen[:_TOLD]]
         if (more := len(chosen) - _TOLD) > 0:
@@ -510,7 +508,7 @@ class Board(Screen[None]):
         first: Entry,
         said: str,
         read: Callable[[str], tuple[Mapping[str, object], Mapping[str, str]]],
-    ) -> Callable[[str], Awaitable[str | None]]:
+    ) -> Save:
         """What saves a text that a person made of an entry: what they changed of it, and nothing else.
         Where others changed the same, the person decides with both before them.
 
@@ -591,9 +589,7 @@ class Board(Screen[None]):
         self._save_outside(f"Entry {entry.id}", text, save)
 
     @work(group=WRITE)
-    async def _save_outside(
-        self, title: str, text: str, save: Callable[[str], Awaitable[str | None]]
-    ) -> None:
+    async def _save_outside(self, title: str, text: str, save: Save) -> None:
         if problem := await save(text):
             self.app.push_screen(Writing(title, text, save, long=True, problem=problem))
 
@@ -609,10 +605,12 @@ class Board(Screen[None]):
 
         async def save(strategies: list[str], cues: list[str], scenario: str) -> str | None:
             return await self._try(
-                lambda: self.review.split(entry, strategies, cues, scenario), "split in two"
+                lambda: self.review.split(entry, strategies, cues, scenario),
+                "split in two",
+                [*self.marked],
             )
 
-        self.app.push_screen(Split(entry, going, save), self._unmark)
+        self.app.push_screen(Split(entry, going, save))
 
     def action_merge(self) -> None:
         """Merge another entry into the one under the cursor."""
@@ -628,14 +626,9 @@ class Board(Screen[None]):
         others.sort(key=lambda pair: pair[1].id not in marked)
 
         async def save(other: Entry) -> str | None:
-            return await self._try(lambda: self.review.merge(kept, other), "merged")
+            return await self._try(lambda: self.review.merge(kept, other), "merged", [*self.marked])
 
-        self.app.push_screen(Merge(kept, others, save), self._unmark)
-
-    def _unmark(self, done: bool | None) -> None:
-        if done:
-            self.marked.clear()
-            self._draw()
+        self.app.push_screen(Merge(kept, others, save))
 
     def action_undo(self) -> None:
         """Undo this person's last change."""
