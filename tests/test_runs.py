@@ -33,6 +33,9 @@ async def test_a_run_goes_on_is_broken_off_or_over(tmp_path):
     assert (await run_line(live)).state == "broken off"
     async with await Speech.open(live):
         # Weights that are still being loaded write no event.
+        async with asyncio.timeout(20):
+            while await last_pulse(live) is None:
+                await asyncio.sleep(0.01)
         assert await last_pulse(live) == pytest.approx(time.time(), abs=SILENCE)
         assert (await run_line(live)).state == "under way"
     assert await last_pulse(live) is None
