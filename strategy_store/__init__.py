@@ -16,7 +16,7 @@ from .entry import (
 from .history import ChangedMeanwhile, LibraryFault
 from .library import Library
 from .prompt import PLACEMENTS, Placement, coach_messages, coach_wire, strategies_text
-from .retrieval import Index, Retrieved, always, query_of, terms_of
+from .retrieval import Index, Near, Retrieved, always, query_of, terms_of
 from .vetting import vet
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Index",
     "Library",
     "LibraryFault",
+    "Near",
     "Placement",
     "Provenance",
     "Retrieved",

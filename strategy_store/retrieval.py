@@ -71,6 +71,30 @@ class Retrieved:
         return examples_within(self.strategies, self.letters)[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Near:
+    """How near an entry is to a query, whether it fits or not. `similarity`, `lexical` and `dense` are
+    those of `Retrieved`; `needed` is the similarity from which it fits, and `unlike` that of the
+    nearest of the lines that it is kept away from, 0 without any.
+    """
+
+    entry: Entry
+    similarity: float
+    lexical: float
+    dense: float | None
+    needed: float
+    unlike: float
+
+    @property
+    def kept_out(self) -> str:
+        """Why the entry does not fit; "" where it does."""
+        if self.similarity < self.needed:
+            return f"below {self.needed:.2f}"
+        if self.entry.unless and self.unlike >= self.similarity:
+            return f"{self.unlike:.2f} like a line that it is kept away from"
+        return ""
+
+
 def always(texts: Sequence[str]) -> tuple[Retrieved, ...]:
     """Texts as something that is given at every turn, whatever the state."""
     if not texts:
@@ -151,39 +175,55 @@ class Index:
         Raises:
             LibraryFault: where the threshold is no finite number.
         """
+        if top < 1:
+            return []
+        fitting = [one for one in self.near(query, threshold) if not one.kept_out]
+        room = Room(token_budget * CHARS_PER_TOKEN, exclude_scenarios, exclude_sources)
+        found: list[Retrieved] = []
+        for one in fitting:
+            if len(found) >= top:
+                break
+            if given := room.take(one.entry):
+                found.append(Retrieved(one.entry, given, one.similarity, one.lexical, one.dense))
+        general = self._general(room)
+        return [*_with_room(found, room.left), *general]
+
+    def near(self, query: str, threshold: float | None = None) -> list[Near]:
+        """How near each entry is to a query, the nearest first; general ones are near to any, and are
+        left out. Of a query that says nothing there is none.
+
+        Args:
+            query, threshold: as for `search`.
+
+        Raises:
+            LibraryFault: where the threshold is no finite number.
+        """
         if threshold is None:
             threshold = BY_WORDS if self.embeddings is None else BY_MEANING
         if not math.isfinite(threshold):
             raise LibraryFault(f"a threshold of {threshold} is none; give a number from 0 to 1", 2)
-        if top < 1:
-            return []
         if not query.strip():
             # Nothing fits what says nothing, and providers of embeddings refuse it.
-            return self.beside((), token_budget, exclude_scenarios, exclude_sources)
+            return []
         terms = terms_of(query)
         lexical = [
             max((_likeness(terms, text) for text in own), default=0.0) for own in self._terms
         ]
         dense = self._cosines(query)
-        nearness = [
+        likeness = [
             math.sqrt(word if dense is None else (word + dense[position]) / 2)
             for position, word in enumerate(lexical)
         ]
-        room = Room(token_budget * CHARS_PER_TOKEN, exclude_scenarios, exclude_sources)
-        found: list[Retrieved] = []
-        for position in sorted(range(len(self.entries)), key=lambda i: -nearness[i]):
-            entry, similarity = self.entries[position], nearness[position]
-            if len(found) >= top:
-                break
-            if similarity < max(threshold, entry.threshold or 0.0):
-                continue
-            if entry.unless and nearness[position + len(self.entries)] >= similarity:
-                continue
-            if strategies := room.take(entry):
-                near = dense[position] if dense else None
-                found.append(Retrieved(entry, strategies, similarity, lexical[position], near))
-        general = self._general(room)
-        return [*_with_room(found, room.left), *general]
+        return sorted(
+            (
+                Near(
+                    entry, likeness[position], lexical[position], dense[position] if dense else None,
+                    max(threshold, entry.threshold or 0.0), likeness[position + len(self.entries)],
+                )
+                for position, entry in enumerate(self.entries)
+            ),
+            key=lambda one: -one.similarity,
+        )  # fmt: skip
 
     def beside(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -175,6 +175,52 @@ def _placement_for(model: str | None, library: Library) -> Placement:
     from tutelage.agents.chat_models import chat_model, measured_placement
 
     return measured_placement(chat_model(model), library, model) if model else "after"
+
+
+@app.command()
+def find(
+    library: File,
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="What a customer says.")
+    ] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(metavar="ENV", help="A firm: look up what opens each of its scenarios."),
+    ] = None,
+    split: Annotated[
+        Literal["train", "validation", "test"] | None,
+        typer.Option(help="With --env: the scenarios of one split; else all."),
+    ] = None,
+    proposed: Annotated[
+        bool, typer.Option("--proposed", help="Look in what nobody approved yet as well.")
+    ] = False,
+    top: o.Top = None,
+    threshold: o.Threshold = None,
+    embeddings: o.Embeddings = None,
+    json: o.Json = False,
+) -> None:
+    """Find what is given for a text, and how near everything else is; or, with --env, whether each
+    scenario of a firm is given what was learned for its topic.
+
+    Example: `tutelage library find runs/x/library.db "my bag did not come"`
+
+    Example: `tutelage library find runs/x/library.db --env airline --split validation`
+    """
+    from tutelage.find_run import find_firm, find_text, index_of
+
+    if (text is None) == (env is None):
+        raise typer.BadParameter("give a text or --env, not both")
+    if text is not None and not text.strip():
+        raise typer.BadParameter("the text says nothing")
+    if split is not None and env is None:
+        raise typer.BadParameter("--split goes with --env")
+    if top is not None and env is not None:
+        raise typer.BadParameter("--top goes with a text; of a firm's scenarios the first is told")
+    index = index_of(library, proposed, embeddings)
+    if env is None:
+        find_text(index, text or "", top=top, threshold=threshold, as_json=json)
+    else:
+        find_firm(index, env, split, threshold=threshold, as_json=json)
 
 
 @app.command()
