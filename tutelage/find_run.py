@@ -134,8 +134,9 @@ def find_firm(
         )  # fmt: skip
     result_table(table)
     result(f"\nof {len(found)} scenarios:")
-    for name, count in told.items():
-        result(f"{count:>4}  {name:<8} {VERDICTS[name]}")
+    for name, said in VERDICTS.items():
+        if name in told:
+            result(f"{told[name]:>4}  {name:<8} {said}")
     if counts["another"] or counts["missed"]:
         result(
             "\nwhere the nearest of its topic was passed by, tell in its scenario and cues what such "
