@@ -330,6 +330,7 @@ def _outcome(one: Played) -> Outcome:
         rubric=judged.rubric if judged else None,
         checks=judged.by_code if judged else None,
         questions=judged.by_judge if judged else None,
+        items={**judged.checks, **judged.questions} if judged else {},
         good=good,
         tokens=sum(event.tokens for event in replies),
         usd=sum(event.usd for event in replies),

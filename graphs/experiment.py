@@ -48,8 +48,9 @@ class Outcome(BaseModel):
 
     A *cell* is (scenario, persona, seed), a *case* (scenario, persona). `csat` is 1-5, `rubric`
     0-1, `checks` and `questions` are the rubric's items of either kind alone, None where the firm
-    has none of the kind, `good` whether the dialogue counts as passed, `usd` US dollars, `seconds`
-    wall time. An invalid dialogue may leave csat and rubric open: they are never read.
+    has none of the kind, `items` all of them by id, `good` whether the dialogue counts as passed, `usd`
+    US dollars, `seconds` wall time. An invalid dialogue may leave csat and rubric open: they are never
+    read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -62,6 +63,7 @@ class Outcome(BaseModel):
     rubric: float | None = Field(default=None, ge=0, le=1)
     checks: float | None = Field(default=None, ge=0, le=1)
     questions: float | None = Field(default=None, ge=0, le=1)
+    items: dict[str, float] = Field(default_factory=dict)
     good: bool = False
     tokens: int = Field(default=0, ge=0)
     usd: float = Field(default=0.0, ge=0)
@@ -209,12 +211,7 @@ def arm_figures(
     }
 
     def over_scenarios(metric: Metric) -> Estimate:
-        means = _scenario_means(
-            (outcome.scenario, _value(outcome, metric))
-            for outcome in valid
-            if _told(outcome, metric)
-        )
-        return estimate(list(means.values()), seed, resamples=resamples)
+        return estimate(_means(valid, metric), seed, resamples=resamples)
 
     def per_dialogue(metric: Metric) -> float | None:
         return float(median(_value(outcome, metric) for outcome in valid)) if valid else None
@@ -232,6 +229,12 @@ def arm_figures(
         usd=per_dialogue("usd"),
         seconds=per_dialogue("seconds"),
     )
+
+
+def mean_over_scenarios(outcomes: Iterable[Outcome], metric: Metric) -> float | None:
+    """The mean of the scenarios' means over valid dialogues; None where none says anything."""
+    means = _means(outcomes, metric)
+    return fmean(means) if means else None
 
 
 def paired(
@@ -402,6 +405,11 @@ def _differences(
         for cell, outcome in before.items()
         if cell in after and _told(outcome, metric) and _told(after[cell], metric)
     }
+
+
+def _means(outcomes: Iterable[Outcome], metric: Metric) -> list[float]:
+    told = ((one.scenario, _value(one, metric)) for one in outcomes if _told(one, metric))
+    return list(_scenario_means(told).values())
 
 
 def _scenario_means(values: Iterable[tuple[str, float]]) -> dict[str, float]:

@@ -89,6 +89,32 @@ def test_no_two_students_share_their_dialogues(asked):
     assert gains == {"ollama:模型": 4.0, "ollama:聋": 0.0}
 
 
+def test_the_rubric_is_told_item_by_item(asked, firm, library, tmp_path, capsys):
+    found = asked(dialogues=6)
+    assert [one["id"] for one in found["items"]] == ["cured", "short"]
+    assert found["items"][0]["arms"] == {"none": 0.0, "library": 1.0}
+    assert found["items"][0]["difference"]["diff"] == 1.0
+    request = EvaluateRequest(
+        environment=str(firm.path), library=str(library), exchanges=2, arms=["none", "library"],
+        dialogues=6,
+    )  # fmt: skip
+    page = tmp_path / "page.html"
+    for by_item in (False, True):
+        evaluate_run.evaluate_run(
+            request, tmp_path / "run", resume=True, report=page, by_item=by_item
+        )
+        assert ("rubric by item" in capsys.readouterr().out) is by_item
+        _, _, tail = page.read_text().partition("The rubric, item by item")
+        figure, _, table = tail.partition("</figure>")
+        assert "<svg" in figure and "What library gains or loses beside none" in figure
+        assert "Was the trouble cured here?" in table.partition("</table>")[0]
+    request = request.model_copy(update={"arms": ["none"]})
+    evaluate_run.evaluate_run(request, tmp_path / "one", report=page, by_item=True)
+    assert "short" in capsys.readouterr().out
+    _, _, tail = page.read_text().partition("The rubric, item by item")
+    assert tail and "<figure>" not in tail, "one arm is compared with nothing"
+
+
 def test_names_that_differ_stay_as_they_were():
     assert evaluate_run._names(["local:a", "local:b"]) == {
         "local:a": "local_a",

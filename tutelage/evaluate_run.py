@@ -28,7 +28,13 @@ from tutelage.evaluation_result import (
     learning_calls,
     student_result,
 )
-from tutelage.evaluation_tables import arms_table, cost_table, students_table, uplift_table
+from tutelage.evaluation_tables import (
+    arms_table,
+    cost_table,
+    items_table,
+    students_table,
+    uplift_table,
+)
 from tutelage.graphs.baselines import Baseline
 from tutelage.graphs.calibration import Figures
 from tutelage.graphs.desk import Desk, Retrieval, open_desk
@@ -37,6 +43,7 @@ from tutelage.graphs.evaluation import (
     EvaluationFault,
     EvaluationOptions,
     compile_evaluation,
+    contrast,
     dialogue_name,
     outcomes_of,
     plan_cells,
@@ -44,6 +51,7 @@ from tutelage.graphs.evaluation import (
     taken_over_cells,
 )
 from tutelage.graphs.events import RunStarted
+from tutelage.graphs.rubric_items import items_by_arm
 from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.graphs.speech import Speech
 from tutelage.graphs.states import Played
@@ -74,9 +82,11 @@ def evaluate_run(
     *,
     resume: bool = False,
     report: Path | None = None,
+    by_item: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Play the arms, compare them, write the report, print the table or JSON.
+    """Play the arms, compare them, write the report, print the tables (that of the rubric's items where
+    asked for) or JSON.
 
     Raises:
         EvaluationFault, EnvironmentFault, ModelFault, RunFault, LibraryFault, Stopped: one clear
@@ -107,6 +117,9 @@ def evaluate_run(
         for difference in student.csat.values():
             result(difference.verdict)
         result("")
+        if by_item:
+            result_table(items_table(student))
+            result("")
         if found := evaluation.uplifts.get(student.student):
             result_table(uplift_table(found))
             result("")
@@ -200,16 +213,19 @@ async def _evaluate(
         summary, dialogues = await summarise(log)
     dialogues = {id_: one for id_, one in dialogues.items() if id_ in planned}
     library_calls = await learning_calls(library) if library is not None else None
+    outcomes = {spec: outcomes_of(dialogues, names[spec]) for spec in specs}
+    about = contrast(options.arms)
     students = [
         student_result(
             spec,
-            outcomes_of(dialogues, names[spec]),
+            own,
             options,
             stops[spec],
             len(taken_over_cells(dialogues, names[spec])),
             arm_costs(dialogues.values(), baselines, library_calls, names[spec]),
+            items_by_arm(environment, own, options.arms, about, options.seed),
         )
-        for spec in specs
+        for spec, own in outcomes.items()
     ]
     measured: dict[str, dict[str, Uplift]] = {}
     if ABLATED in options.arms and library is not None:

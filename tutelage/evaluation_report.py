@@ -102,4 +102,8 @@ def _plots(student: StudentResult) -> dict[str, Markup]:
         label = "difference of satisfaction, with 95 % interval"
         real = {name for name, found in student.csat.items() if found.real}
         plots["paired"] = Markup(intervals(rows, label, zero=True, real=real))  # noqa: S704
+    if moved := {item.id: item.difference for item in student.items if item.difference}:
+        rows = {name: (found.diff, found.ci95) for name, found in moved.items()}
+        label = "difference of an item, 0 to 1, with 95 % interval"
+        plots["moved"] = Markup(intervals(rows, label, zero=True))  # noqa: S704
     return plots

@@ -23,6 +23,7 @@ from tutelage.graphs.evaluation import (
     contrast,
 )
 from tutelage.graphs.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
+from tutelage.graphs.rubric_items import ItemFigures
 from tutelage.graphs.run_log import RunFault
 from tutelage.graphs.states import Played
 from tutelage.graphs.summary import RunSummary
@@ -141,6 +142,7 @@ class StudentResult(BaseModel):
     taken_over: int = 0
     """Cells left out in every arm because a person spoke for the student in one."""
     costs: dict[str, ArmCost] = Field(default_factory=dict)
+    items: list[ItemFigures] = Field(default_factory=list)
 
 
 class Evaluation(BaseModel):
@@ -181,6 +183,7 @@ def student_result(
     stop: str,
     taken_over: int = 0,
     costs: Mapping[str, ArmCost] | None = None,
+    items: Sequence[ItemFigures] = (),
 ) -> StudentResult:
     """The figures of one student: each arm, and every arm against the first, library against none
     before all others.
@@ -209,6 +212,7 @@ def student_result(
         stop=stop,
         taken_over=taken_over,
         costs=dict(costs or {}),
+        items=list(items),
     )
 
 
@@ -324,4 +328,5 @@ def _student_document(student: StudentResult) -> dict[str, Any]:
             }
             for name, found in student.csat.items()
         },
+        "items": [asdict(item) for item in student.items],
     }

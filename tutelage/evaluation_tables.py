@@ -51,6 +51,21 @@ def cost_table(student: StudentResult, costs: Mapping[str, ArmCost]) -> Table:
     return table
 
 
+def items_table(student: StudentResult) -> Table:
+    """The rubric item by item: shares of each arm, and what the contrast differs by."""
+    contrast = next((item.difference for item in student.items if item.difference), None)
+    table = _table("rubric by item", "item")
+    _figures(table, *student.arms)
+    if contrast is not None:
+        _figures(table, f"{contrast.second}\nless {contrast.first}")
+    for item in student.items:
+        shares = [_estimate(item.arms[arm], None) for arm in student.arms]
+        if item.difference is not None:
+            shares.append(_estimate(item.difference.diff, item.difference.ci95, "+.2f"))
+        table.add_row(item.id, *shares)
+    return table
+
+
 def uplift_table(found: Mapping[str, Uplift]) -> Table:
     """What each strategy adds by itself; the library holds the same beside the strategy."""
     table = _table("uplift of single strategies, withheld at random", "strategy")
@@ -76,11 +91,15 @@ def students_table(students: Sequence[StudentResult]) -> Table:
     return table
 
 
-def _estimate(mean: float | None, ci95: tuple[float, float] | None) -> str:
+def _estimate(mean: float | None, ci95: tuple[float, float] | None, shown: str = ".2f") -> str:
     if mean is None:
         return "-"
     # The interval stands below: side by side, six arms do not fit a terminal of 80 columns.
-    return f"{mean:.2f}" if ci95 is None else f"{mean:.2f}\n[{ci95[0]:.2f}, {ci95[1]:.2f}]"
+    return (
+        f"{mean:{shown}}"
+        if ci95 is None
+        else f"{mean:{shown}}\n[{ci95[0]:{shown}}, {ci95[1]:{shown}}]"
+    )
 
 
 def _table(title: str, rows: str = "arm") -> Table:

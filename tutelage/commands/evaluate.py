@@ -66,6 +66,12 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="The report; else in the run's folder.")
     ] = None,
+    by_item: Annotated[
+        bool,
+        typer.Option(
+            "--by-item", help="Also print the rubric item by item; the report has it anyway."
+        ),
+    ] = False,
     watch: o.Watch = False,
     json: o.Json = False,
 ) -> None:
@@ -110,4 +116,4 @@ def evaluate(
     if watch:
         watch_evaluation(request, run, resume=resume, report=report)
     else:
-        evaluate_run(request, run, resume=resume, report=report, as_json=json)
+        evaluate_run(request, run, resume=resume, report=report, by_item=by_item, as_json=json)
