@@ -343,7 +343,7 @@ def fault_of(error: BaseException, spec: str | BaseChatModel) -> ModelFault:
             retryable=True,
         )
     if any(word in everything for word in ("api_key", "api key", "credentials")):
-        return ModelFault(f"{shown} has no key; set {_key_of(provider)}.")
+        return ModelFault(f"{shown} has no key; set {_key_of(provider)}.", status_code=401)
     return ModelFault(f"{shown} failed: {type(chain[0]).__name__}: {said}")
 
 

@@ -416,7 +416,10 @@ def _as_server_message(message: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(content, str):
         kinds = sorted({str(block.get("type")) for block in content} - {"text", "tool_use"})
         if kinds:
-            raise ModelFault(f"A local model reads text only; a message holds {', '.join(kinds)}.")
+            raise ModelFault(
+                f"A local model reads text only; a message holds {', '.join(kinds)}.",
+                status_code=400,
+            )
         content = "\n".join(block["text"] for block in content if block.get("type") == "text")
     role = "system" if message["role"] == "developer" else message["role"]
     kept = {name: message[name] for name in ("tool_calls", "tool_call_id") if name in message}

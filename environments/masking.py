@@ -93,21 +93,50 @@ _MONTH = (
     r"outu|nov|d[eé][cz]|dic|ene|gen)\p{L}*+\.?"
 )
 _OF_BIRTH = (
-    r"(?:[\s:,;=(#-]|['’]s\b"
+    r"(?:[\s:,;=(#?-]|['’]s\b"
     r"|\b(?:is|was|on|in|the|of|date|year|a|à|am|el|en|le|il|der|den|es|ist|war|\p{L}+day)\b)*+"
 )
-_BORN = regex.compile(
+_BIRTH = (
     r"\b(?:(?:d\.?o\.?b|geb)\b\.?|(?:born|birth\w*|b-?day|geboren|geburts\w+|n[ée]e?s?|"
-    rf"nac[ií](?!on)\w*|nasc\w+|nat[oaie]|naissance)\b){_OF_BIRTH}"
-    rf"(?:(?<=\b(?:in|en|à|a)\s)\p{{L}}++(?:\s\p{{L}}++)?{_OF_BIRTH})??"
-    rf"(?P<it>(?:\d{{1,2}}(?:st|nd|rd|th|er|o|\.)?[\s/-]*+(?:(?:of|de|di)\s+)?{_MONTH}"
+    r"nac[ií](?!on)\w*|nasc\w+|nat[oaie]|naissance)\b)"
+)
+_DATE = (
+    rf"(?:(?:\d{{4}}[\s,/-]++)?+(?:\d{{1,2}}(?:st|nd|rd|th|er|o|\.)?[\s/-]*+(?:(?:of|de|di)\s+)?{_MONTH}"
     rf"|{_MONTH}[\s,/-]*+(?:the\s+)?\d{{1,4}}(?:st|nd|rd|th)?\b)"
     r"(?:[\s,/-]*+(?:del?\s+|of\s+)?['’]?\d{2,4}\b(?![:%]))?"
-    r"|\d{1,4}[./-]\d{1,2}\b(?:[./-]\d{2,4}\b)?|\d{1,2}(?:st|nd|rd|th)\b)",
+    r"|\d{1,4}[./-]\d{1,2}\b(?:[./-]\d{2,4}\b)?|\d{1,2}(?:st|nd|rd|th)\b)"
+)
+_BORN = regex.compile(
+    rf"{_BIRTH}{_OF_BIRTH}"
+    rf"(?:(?<=\b(?:in|en|à|a)\s)\p{{L}}++(?:\s\p{{L}}++)?{_OF_BIRTH})??(?P<it>{_DATE})",
     regex.IGNORECASE,
 )
 """Between the word and the date stand only words such as "is on the", or a place: "it's my birthday so i
 fly on 3 may" tells when somebody travels."""
+_ANY_DATE = regex.compile(rf"(?<![\w.,/]){_DATE}", regex.IGNORECASE)
+_WHEN = r"\b(?:when|wh(?:at|ich)\s(?:day|date|year|time)|wann|quand|cu[aá]ndo|quando)\b"
+_BIRTH_DATE = (
+    r"\b(?:d\.?o\.?b|(?:date|day|year)s?\sof\sbirth|birth[\s-]?dates?|geburtsdat\w+|dates?\sde\snaissance"
+    r"|fechas?\sde\snacimiento|datas?\s(?:de\snascimento|di\snascita))\b"
+)
+_BIRTHDAY = (
+    r"\b(?:birthday|b-?day|geburtstag)\b(?!['’]?s?\s(?:ca(?:ke|rd)|deal|discount|gift|offer|order|parcel"
+    r"|party|present|sale|surprise|trip|voucher))"
+)
+_ASKS_BIRTH = regex.compile(
+    rf"{_WHEN}[^?]{{0,80}}(?:\b(?:born|geboren|née?s?|nac[ií](?!on)\w*|nasc\w+|nat[oaie])\b|{_BIRTHDAY})"
+    rf"|{_BIRTH_DATE}[^?]{{0,80}}[?:]\s*$|\byour\s{_BIRTHDAY}[^?]{{0,80}}\?\s*$"
+    rf"|^\W*(?:(?:and|the|your)\s)*{_BIRTH_DATE}\W*$"
+    r"|\b(?:please|tell|give|needs?|confirm|provide|enter|bitte|nennen)\b[^?]{0,80}"
+    rf"(?:{_BIRTH_DATE}|\byour\s{_BIRTHDAY})|{_BIRTH_DATE}[^?]{{0,80}}\b(?:please|bitte)\b",
+    regex.IGNORECASE,
+)
+"""Asks for a date of birth, in one sentence."""
+_ASKS_WHEN = regex.compile(rf"{_WHEN}[^?]{{0,200}}\?\s*$", regex.IGNORECASE)
+_MINE = regex.compile(r"\b(?:my|mein\w*|mon|mi|meu|minha|mio|mia)\b", regex.IGNORECASE)
+"""Of whom a birth is that whoever speaks tells of, or asks to have changed."""
+_ASKED_FOR = 3
+"""Lines after a question in which its answer is looked for: somebody may first ask what it is for."""
 _FOR_ACCESS = r"(?:pass(?:word|wort|code|phrase)|kennwort|secret|contraseña|mot de passe)"
 _PASSWORD = regex.compile(
     rf"\b(?:(?P<sure>{_FOR_ACCESS}\s*(?:(?:is|was|lautet)\b\s*)?[:=]++)|{_FOR_ACCESS}\s+(?:is|was|lautet)\b"
@@ -376,7 +405,10 @@ class Masker:
             EnvironmentFault: where the libraries that masking needs are not installed.
         """
         texts = [normal(text) for text in texts]
-        spans = [self._spans(text) for text in texts]
+        spans = [
+            self._spans(text, answers)
+            for text, answers in zip(texts, _of_births(texts), strict=True)
+        ]
         told = {
             bare(word)
             for text, found in zip(texts, spans, strict=True)
@@ -395,7 +427,8 @@ class Masker:
             self._people |= {_bare_words(text[s:e]) for s, e, kind in whole[-1] if kind == "name"}
         return [self._replaced(text, found) for text, found in zip(texts, whole, strict=True)]
 
-    def _spans(self, text: str) -> list[tuple[int, int, str]]:
+    def _spans(self, text: str, answers: bool) -> list[tuple[int, int, str]]:
+        """What is to be masked in a line; where it `answers` when somebody was born, its date too."""
         amounts = [match.span() for match in _AMOUNT.finditer(text)]
         found: list[tuple[int, int, str]] = []
         for recognizer in _recognizers():
@@ -413,6 +446,8 @@ class Masker:
                     found.append((*match.span(), kind))
         for pattern in (_AFTER_CUE, _BORN):
             found += [(*match.span("it"), "number") for match in pattern.finditer(text)]
+        if answers and (match := _ANY_DATE.search(text)):
+            found.append((*match.span(), "number"))
         found += [(*span, "code") for span in self._passwords(text)]
         loud = self._loud(text)
         for match in _LETTERS.finditer(text):
@@ -506,6 +541,24 @@ class Masker:
         """Who is meant: a name of one word is that of the only person whose longer name holds it."""
         bearers = [one for one in self._people if len(one) > 1 and set(name) <= set(one)]
         return bearers[0] if len(name) == len(bearers) == 1 else name
+
+
+def _of_births(texts: Sequence[str]) -> list[bool]:
+    """Of each line of a chat whether the date in it answers when somebody was born: the first one after
+    the question, unless it says itself whether it is of a birth, or another date was asked for since.
+    """
+    answers: list[bool] = []
+    left = 0
+    for text in texts:
+        told = _BORN.search(text) is not None
+        answers.append(left > 0 and not told and _ANY_DATE.search(text) is not None)
+        left = 0 if told or answers[-1] else left - 1
+        for sentence in regex.split(r"(?<=[.!?])\s+|\n", text):
+            if _ASKS_BIRTH.search(sentence) and not _MINE.search(sentence):
+                left = 0 if _BORN.search(sentence) else _ASKED_FOR
+            elif _ASKS_WHEN.search(sentence):
+                left = 0
+    return answers
 
 
 def _bare_words(value: str) -> tuple[str, ...]:

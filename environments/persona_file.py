@@ -16,12 +16,15 @@ from .persona import Persona
 
 @dataclass(frozen=True)
 class PersonaFile:
-    """One persona as its file tells it. `persona` is None where the file is broken."""
+    """One persona as its file tells it. `persona` is None where the file is broken; `unread` says that
+    no text could be had of it, so that `text` is "".
+    """
 
     path: Path
     text: str
     persona: Persona | None
     problems: tuple[Problem, ...] = ()
+    unread: bool = False
 
     @property
     def name(self) -> str:
@@ -42,21 +45,23 @@ def check_persona(path: Path, text: str) -> tuple[Persona | None, tuple[Problem,
     return persona, ()
 
 
+def read_persona(path: Path) -> PersonaFile:
+    """One persona's file as it is now, also where it is broken or missing."""
+    try:
+        text = read_text(path)
+    except EnvironmentFault as error:
+        return PersonaFile(path, "", None, tuple(error.problems), unread=True)
+    return PersonaFile(path, text, *check_persona(path, text))
+
+
 def read_personas(name_or_folder: str | Path) -> list[PersonaFile]:
     """Every persona's file of a firm, the broken ones too, in order of name.
 
     Raises:
         EnvironmentFault: where there is no such firm.
     """
-    found: list[PersonaFile] = []
-    for path in sorted((find_environment(name_or_folder) / "personas").glob("*.yaml")):
-        try:
-            text = read_text(path)
-        except EnvironmentFault as error:
-            found.append(PersonaFile(path, "", None, tuple(error.problems)))
-            continue
-        found.append(PersonaFile(path, text, *check_persona(path, text)))
-    return found
+    folder = find_environment(name_or_folder) / "personas"
+    return [read_persona(path) for path in sorted(folder.glob("*.yaml"))]
 
 
 def personas_stamp(name_or_folder: str | Path) -> tuple[tuple[str, int, int], ...]:
@@ -78,27 +83,32 @@ def save_persona(file: PersonaFile, text: str) -> PersonaFile:
     its beginning, and a link goes on leading to it.
 
     Args:
-        file: what the person began from, which must still be what is on disk.
+        file: what the person began from, or what they were told of since (`read_persona`), which must
+            still be what is on disk; where that could not be read, it is written anew.
         text: what they made of it.
 
     Raises:
-        EnvironmentFault: where the firm is bundled, the text is broken, the file was changed
-            meanwhile, or cannot be written; the file is as it was then.
+        EnvironmentFault: where the firm is bundled, the text is broken, the file was changed or
+            deleted meanwhile, or cannot be written; the file is as it was then.
     """
     refuse_bundled(file.path)
     persona, problems = check_persona(file.path, text)
     if problems:
         raise EnvironmentFault(list(problems))
-    if read_text(file.path) != file.text:
-        raise fault(file.path, "was changed meanwhile; look at it again, nothing was saved")
+    now = read_persona(file.path)
+    if now != file:
+        raise fault(file.path, _what_came(now))
     try:
         place = file.path.resolve()
-        written = encoded_like(place.read_bytes(), text)
+        place.parent.mkdir(exist_ok=True)
+        # What is no text has no line ends to keep; a new file is as open as its folder.
+        written = encoded_like(b"" if now.unread else place.read_bytes(), text)
+        mode = place.stat().st_mode if place.exists() else place.parent.stat().st_mode & 0o666
         handle, name = tempfile.mkstemp(dir=place.parent, prefix=".", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as out:
                 out.write(written)
-            Path(name).chmod(place.stat().st_mode)
+            Path(name).chmod(mode)
             Path(name).replace(place)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -107,3 +117,11 @@ def save_persona(file: PersonaFile, text: str) -> PersonaFile:
     except OSError as error:
         raise fault(file.path, f"cannot be written: {error.strerror}") from error
     return PersonaFile(file.path, text, persona)
+
+
+def _what_came(now: PersonaFile) -> str:
+    if not now.unread:
+        return "was changed meanwhile; look at it again, nothing was saved"
+    if not now.path.exists():
+        return "was deleted meanwhile; nothing was saved"
+    return f"was changed meanwhile and {now.problems[0].message}; nothing was saved"

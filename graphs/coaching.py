@@ -51,6 +51,8 @@ from .trials import checks_of, teachers_reply
 
 COACHING_STATUSES = ("approved", "proposed")
 """What the student uses while it is coached; production takes approved ones only."""
+SPENT = "the budget is spent"
+"""Why a run ends that its budget ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,16 +305,19 @@ def compile_coaching(
         await gather(weak, teach, concurrency, desk)
         return {"weak": []}
 
-    async def cut_off() -> dict[str, Any]:
-        """What is half done is not closed: a run that goes on does the rest of it."""
+    async def cut_off(number: int, before: int) -> dict[str, Any]:
+        """What round `number` has half done is not closed: a run that goes on does the rest of it. What
+        it kept counts beside what was kept before it, for it is in the library.
+        """
         await desk.record_usage()
-        return {"stop": "the budget is spent"}
+        kept = sum(event.verdict == "kept" for event in await decided_in(log, number))
+        return {"kept": before + kept, "stop": SPENT}
 
     async def close_round(state: CoachingState) -> dict[str, Any]:
         """The student plays the validation dialogues where the library changed; the sums are drawn."""
+        number, before = state.get("round", 1), state.get("kept", 0)
         if desk.meter.spent:
-            return await cut_off()
-        number = state.get("round", 1)
+            return await cut_off(number, before)
         decided = await decided_in(log, number)
         kept = sum(event.verdict == "kept" for event in decided)
         validation = state.get("validation") or {}
@@ -320,7 +325,7 @@ def compile_coaching(
         if kept:
             await play_validation(number)
             if desk.meter.spent:
-                return await cut_off()
+                return await cut_off(number, before)
             validation = await validation_means(log, number) or validation
             scores = await validation_scores(log)
             earlier = {n: cells for n, cells in scores.items() if n < number}
@@ -342,9 +347,9 @@ def compile_coaching(
         )
         quiet = 0 if kept else state.get("quiet", 0) + 1
         stale = 0 if improved else state.get("stale", 0) + (improved is False)
-        total = state.get("kept", 0) + kept
+        total = before + kept
         if desk.meter.spent:
-            stop = "the budget is spent"
+            stop = SPENT
         elif not total and (useless := await no_use(desk, log, null)):
             stop = useless
         else:
@@ -371,7 +376,8 @@ def compile_coaching(
             await play_validation(0)
         validation = await validation_means(log, 0)
         if not rounds:
-            return {"validation": validation}
+            cut = await cut_off(1, 0) if desk.meter.spent else {}
+            return {"round": 0, "validation": validation, **cut}
         # A resumed run goes on after the last round that was closed.
         quiet = 0
         for event in reversed(rounds):
@@ -388,8 +394,9 @@ def compile_coaching(
             stale += event.improved is False
         stop = _over(last.round, stale, quiet, options)
         kept = sum(event.kept for event in rounds)
+        cut = await cut_off(last.round + 1, kept) if desk.meter.spent and not stop else {}
         return {"round": last.round, "quiet": quiet, "stale": stale, "kept": kept,
-                "validation": validation, "stop": stop}  # fmt: skip
+                "validation": validation, "stop": stop, **cut}  # fmt: skip
 
     def go_on(state: CoachingState) -> Literal["rollouts", "settle"]:
         return "settle" if state.get("stop") or desk.meter.spent else "rollouts"

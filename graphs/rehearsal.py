@@ -28,6 +28,7 @@ from tutelage.environments.persona_file import (
     PersonaFile,
     check_persona,
     personas_stamp,
+    read_persona,
     read_personas,
     save_persona,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "new_persona",
     "open_rehearsal",
     "personas_stamp",
+    "read_persona",
     "read_personas",
     "refuse_bundled",
     "save_persona",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import sqlite3
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import aiosqlite
+from tutelage.strategy_store.read_only import reading_uri
 
 from .events import EVENT, Event
 from .inbox import SCHEMA as INBOX_SCHEMA
@@ -65,15 +65,6 @@ def log_path(run: str | Path) -> Path:
     """The log file of a run's folder (or the file itself, if that is what was given)."""
     path = Path(run)
     return path if path.suffix == ".db" else path / FILE_NAME
-
-
-def reading_uri(path: Path) -> str:
-    """A log opened by this can be read and not changed, also where its folder is read-only."""
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    # SQLite cannot keep its index of the WAL in such a folder; the log is then read as it lies.
-    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-shm").exists():
-        uri += "&immutable=1"
-    return uri
 
 
 class RunLog:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Self
 
 import aiosqlite
+from tutelage.strategy_store.read_only import reading_uri
 
 from .events import Speaker, Speaking
-from .run_log import log_path, reading_uri
+from .run_log import log_path
 
 FILE_NAME = "speaking.db"
 WRITE_SECONDS = 0.1

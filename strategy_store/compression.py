@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from statistics import fmean
 
 from rapidfuzz import fuzz
@@ -15,7 +14,7 @@ from .library import Library
 from .lint import DUPLICATE_FROM, measured_against
 from .reshaping import has_approved
 from .retrieval import CHARS_PER_TOKEN, Room
-from .wording import same_order
+from .wording import same_orders
 
 IN_USE = ("proposed", "approved")
 
@@ -79,10 +78,12 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
         if reason := measured_against(strategy):
             steps.append(Step(strategy.id, reason))
             gone.add(strategy.id)
-    for first, second in combinations(used, 2):
-        (entry, keep), (other, leave) = sorted((first, second), key=_standing, reverse=True)
-        if gone & {keep.id, leave.id} or not same_order(keep.text, leave.text):
+    for first, second in same_orders([strategy.text for _, strategy in used]):
+        if gone & {used[first][1].id, used[second][1].id}:
             continue
+        (entry, keep), (other, leave) = sorted(
+            (used[first], used[second]), key=_standing, reverse=True
+        )
         alike = fuzz.token_set_ratio(entry.described, other.described) >= DUPLICATE_FROM
         if entry.id != other.id and not alike:
             continue

@@ -23,6 +23,7 @@ from tutelage.environments.surrogates import mended
 from . import reshaping
 from .entry import ALL_STATUSES, Entry, Status, Strategy
 from .plain_text import escaped
+from .read_only import may_be_written, reading_uri
 
 SCHEMA = 1
 WAITED = 10.0
@@ -119,13 +120,13 @@ class History:
             held = path / "library.db"
             hint = f"; did you mean {held}?" if os.path.isfile(held) else ""
             raise LibraryFault(f"{path}: there is no such library{hint}", 2)
-        read_only = not create and not _may_be_written(path)
+        read_only = not create and not may_be_written(path)
         connection: sqlite3.Connection | None = None
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(
-                _reading_uri(path) if read_only else path, uri=read_only, timeout=WAITED,
+                reading_uri(path) if read_only else path, uri=read_only, timeout=WAITED,
                 check_same_thread=False, isolation_level=None,
             )  # fmt: skip
             tables = {
@@ -560,29 +561,6 @@ class History:
         close = process.extractOne(id_, list(valid), score_cutoff=60)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return LibraryFault(f"{self.path}: holds nothing with the id {id_!r}{hint}", 2)
-
-
-def _may_be_written(path: Path) -> bool:
-    """Whether SQLite can write a library: the file, and beside it what is not in the file yet."""
-    beside = _wal_of(path)
-    return _writable(path) and (beside.exists() or _writable(beside.parent))
-
-
-def _reading_uri(path: Path) -> str:
-    """A library opened by this can be read and not changed, also where its folder is read-only."""
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    beside = _wal_of(path)
-    # SQLite cannot keep its index of the WAL in such a folder; without a WAL it needs none.
-    return uri if beside.exists() or _writable(beside.parent) else f"{uri}&immutable=1"
-
-
-def _wal_of(path: Path) -> Path:
-    real = path.resolve()
-    return real.with_name(f"{real.name}-wal")
-
-
-def _writable(path: Path) -> bool:
-    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _locked(error: BaseException) -> bool:

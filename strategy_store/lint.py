@@ -9,7 +9,7 @@ from rapidfuzz import fuzz, process
 
 from .entry import ANY_CUSTOMER, Entry, Strategy
 from .vetting import vet
-from .wording import opposed, opposites, same_order
+from .wording import opposed_to, opposites, same_order
 
 DUPLICATE_FROM = 90.0
 """Similarity (0-100, rapidfuzz token_set_ratio) from which two texts say the same."""
@@ -43,7 +43,10 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
         for s in entry.strategies
         if s.status in ("proposed", "approved")
     ]
-    for _, strategy in alive:
+    texts = [strategy.text for _, strategy in alive]
+    of_policy = list((rules or {}).items())
+    against_rule = opposed_to(texts, [rule for _, rule in of_policy])
+    for place, (_, strategy) in enumerate(alive):
         findings += [
             Finding(strategy.id, reason, "edit or reject it") for reason in vet(strategy.text)
         ]
@@ -51,12 +54,11 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
             findings.append(Finding(strategy.id, against, "retire it"))
         findings += [
             Finding(strategy.id, f"contradicts rule {id_}: {rule!r}", "reject it")
-            for id_, rule in (rules or {}).items()
-            if opposed(strategy.text, rule)
+            for number, (id_, rule) in enumerate(of_policy)
+            if (place, number) in against_rule
         ]
         if strategy.provenance.evidence is None and strategy.provenance.source != "person":
             findings.append(Finding(strategy.id, "has no evidence", "try it in a coaching run"))
-    texts = [strategy.text for _, strategy in alive]
     same = {(i, j) for i, j in _alike(texts) if same_order(texts[i], texts[j])}
     contrary = set(opposites(texts))
     for i, j in sorted(same | contrary):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .entry import mask
 from .vetting import hostile
@@ -43,10 +43,15 @@ def strategies_text(
         retrieved: what the library's index or its retriever gave.
         placement: where the text will stand.
     """
+    return _text([one for found in retrieved for one in _given(found)], placement)
+
+
+def _text(given: Sequence[_Given], placement: Placement) -> str:
     texts: list[str] = []
     shown: list[str] = []
-    for text, example in (one for found in retrieved for one in _given(found, placement)):
-        (shown if example else texts).append(example or " ".join(text.split()))
+    for one in given:
+        example = one.shown if placement == "example" else ""
+        (shown if example else texts).append(example or one.order)
     parts = list(dict.fromkeys(shown))
     if texts:
         parts.append("\n".join([HEADING, *(f"- {text}" for text in dict.fromkeys(texts))]))
@@ -120,14 +125,15 @@ def coach_messages(
             students that recite orders. `Library.placement_for` knows what a student follows best.
 
     Returns:
-        New messages. A prompt that holds exactly these strategies already is left as it is, so
-        that two doors in a row add them once.
+        New messages. What a door before this one has added for the customer's last message, wherever
+        and in whatever form, is not added again.
     """
     from langchain_core.messages import SystemMessage
 
     out = list(messages)
-    text = strategies_text(retrieved, placement)
-    place = _place([(m.type, m.text) for m in out], text, placement)
+    known = [(m.type, m.text) for m in out]
+    text = _text(_left_to_add(known, retrieved, placement), placement)
+    place = _place(known, text, placement)
     if isinstance(place, _New):
         out.insert(place.at, SystemMessage(text))
     elif place is not None:
@@ -143,14 +149,47 @@ def coach_wire(
     role and content stays as it is.
     """
     out = [dict(message) for message in messages]
-    text = strategies_text(retrieved, placement)
     known = [(_WIRE_TYPES.get(str(m.get("role")), ""), _plain(m.get("content"))) for m in out]
+    text = _text(_left_to_add(known, retrieved, placement), placement)
     place = _place(known, text, placement)
     if isinstance(place, _New):
         out.insert(place.at, {"role": "system", "content": text})
     elif place is not None:
         out[place]["content"] = _extended(out[place].get("content") or "", text, placement)
     return out
+
+
+def _left_to_add(
+    known: Sequence[tuple[str, str]],
+    retrieved: Sequence[Retrieved | Document],
+    placement: Placement,
+) -> list[_Given]:
+    """What is given and stands nowhere yet where doors write: the first system message, the customer's
+    last one, and the system messages behind it. Those before it answered what came before.
+    """
+    people = [place for place, (kind, _) in enumerate(known) if kind == "human"]
+    rules = [place for place, (kind, _) in enumerate(known) if kind == "system"]
+    last = people[-1] if people else -1
+    leads = [r for r in rules[:1] if placement == "system" or (people and r < people[0])]
+    places = {*leads, *people[-1:], *(r for r in rules if r > last)}
+    written = [known[place][1] for place in places]
+    orders = {order for text in written for order in _orders_in(text)}
+    return [
+        one
+        for found in retrieved
+        for one in _given(found)
+        if one.order not in orders
+        and not (one.example and any(one.example in text for text in written))
+    ]
+
+
+def _orders_in(text: str) -> Iterator[str]:
+    """The strategies that doors before this one wrote into a message as orders."""
+    for block in text.split(HEADING)[1:]:
+        for line in block.split("\n- ")[1:]:
+            # A note ends with a bracket, and what follows it may begin with one.
+            order = line.partition("\n")[0].removesuffix("(")
+            yield from (order, order.removesuffix(")"))
 
 
 class _New:
@@ -166,7 +205,7 @@ def _place(known: Sequence[tuple[str, str]], text: str, placement: Placement) ->
     """
     people = [place for place, (kind, _) in enumerate(known) if kind == "human"]
     rules = [place for place, (kind, _) in enumerate(known) if kind == "system"]
-    if not text or any(text in known[place][1] for place in [*rules, *people[-1:]]):
+    if not text:
         return None
     if placement == "note" and people:
         return people[-1]
@@ -197,12 +236,23 @@ def _plain(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _given(found: Retrieved | Document, placement: Placement) -> Iterator[tuple[str, str]]:
-    """The texts of an entry, each with the example in its place, "" where there is none."""
+class _Given(NamedTuple):
+    """A strategy that is given: as an order, as the exchange that stands for it in the placement
+    `example` ("" where none does), and as that exchange whether or not there is room for it.
+    """
+
+    order: str
+    shown: str
+    example: str
+
+
+def _given(found: Retrieved | Document) -> Iterator[_Given]:
     if hasattr(found, "page_content"):
         texts = found.page_content.splitlines()  # type: ignore[union-attr]
-        shown = found.metadata.get("examples", ()) if placement == "example" else ()  # type: ignore[union-attr]
+        shown = examples = found.metadata.get("examples", ())  # type: ignore[union-attr]
     else:
         texts = [strategy.text for strategy in found.strategies]  # type: ignore[union-attr]
-        shown = found.shown() if placement == "example" else ()  # type: ignore[union-attr]
-    yield from zip_longest(texts, shown, fillvalue="")
+        shown = found.shown()  # type: ignore[union-attr]
+        examples = map(_example, found.strategies)  # type: ignore[union-attr]
+    for text, one, example in zip_longest(texts, shown, examples, fillvalue=""):
+        yield _Given(" ".join(text.split()), one, example)

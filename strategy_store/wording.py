@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 
 _NEGATION = re.compile(
@@ -181,13 +184,66 @@ def same_words(first: str, second: str) -> bool:
     enough to tell them apart: it may be the one that matters.
     """
     a, b = set(content_words(first)), set(content_words(second))
-    return len(a & b) >= SAME_FROM * len(a | b) if a | b else first.split() == second.split()
+    return _alike(a, b) if a | b else first.split() == second.split()
 
 
 def same_order(first: str, second: str) -> bool:
     """Whether two texts order the same in nearly the same words; what forbids it does not."""
     forbids = [_NEGATION.search(text) is not None for text in (first, second)]
     return forbids[0] == forbids[1] and same_words(first, second)
+
+
+def same_orders(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The places of every two texts that are `same_order`, the earlier first, in order."""
+    orders: dict[_Order, list[int]] = {}
+    keys = [_order(text) for text in texts]
+    for place, key in enumerate(keys):
+        orders.setdefault(key, []).append(place)
+    places = {
+        key: sorted(place for other in others for place in orders[other])
+        for key, others in _near(list(orders)).items()
+    }
+    for first, key in enumerate(keys):
+        others = places[key]
+        for second in others[bisect_right(others, first) :]:
+            yield first, second
+
+
+_Order = tuple[bool, frozenset[str], tuple[str, ...]]
+"""All that `same_order` looks at: whether a text forbids, its content words, and all of its words where
+it has none of these."""
+
+
+def _order(text: str) -> _Order:
+    words = frozenset(content_words(text))
+    return _NEGATION.search(text) is not None, words, () if words else tuple(text.split())
+
+
+def _near(orders: Sequence[_Order]) -> dict[_Order, list[_Order]]:
+    """For each of several orders those that say the same, itself among them. Only those are compared
+    that share one of their rarest words: of two with so many in common they cannot differ in all of
+    these (the prefix filter of Chaudhuri, Ganti and Kaushik 2006).
+    """
+    counts = Counter(word for _, words, _ in orders for word in words)
+    rare: dict[_Order, list[str]] = {}
+    holding: dict[str, list[_Order]] = {}
+    for order in orders:
+        words = sorted(order[1], key=lambda word: (counts[word], word))
+        rare[order] = words[: len(words) - math.ceil(SAME_FROM * len(words) - 1e-9) + 1]
+        for word in rare[order]:
+            holding.setdefault(word, []).append(order)
+    return {
+        order: [
+            other
+            for other in dict.fromkeys([order, *(o for word in rare[order] for o in holding[word])])
+            if other[0] == order[0] and (other == order or _alike(order[1], other[1]))
+        ]
+        for order in orders
+    }
+
+
+def _alike(a: Set[str], b: Set[str]) -> bool:
+    return len(a & b) >= SAME_FROM * len(a | b)
 
 
 def opposed(first: str, second: str) -> bool:
@@ -199,12 +255,19 @@ def opposed(first: str, second: str) -> bool:
     return bool(opposites([first, second]))
 
 
+def opposed_to(texts: Sequence[str], others: Sequence[str]) -> set[tuple[int, int]]:
+    """The places of every text and every other one that are `opposed`; each is read once."""
+    done, forbidden = _read(texts)
+    done_there, forbidden_there = _read(others)
+    return {
+        *((i, j) for i, found in forbidden for j, do in enumerate(done_there) if _does(do, found)),
+        *((i, j) for j, found in forbidden_there for i, do in enumerate(done) if _does(do, found)),
+    }
+
+
 def opposites(texts: Sequence[str]) -> list[tuple[int, int]]:
     """The places of every two texts that are `opposed`, the earlier first."""
-    done = [_verbs_and_nouns(_without_prohibitions(text)) for text in texts]
-    forbidden = [
-        (place, found) for place, text in enumerate(texts) if (found := _prohibitions(text))
-    ]
+    done, forbidden = _read(texts)
     return sorted(
         {
             (min(place, other), max(place, other))
@@ -213,6 +276,19 @@ def opposites(texts: Sequence[str]) -> list[tuple[int, int]]:
             if other != place and _does(done[other], phrases)
         }
     )
+
+
+_Phrases = list[tuple[set[str], set[str]]]
+
+
+def _read(texts: Sequence[str]) -> tuple[list[list[str]], list[tuple[int, _Phrases]]]:
+    """What each text orders, in its verbs and nouns, and of those that forbid something their place
+    with what that is.
+    """
+    done = [_verbs_and_nouns(_without_prohibitions(text)) for text in texts]
+    return done, [
+        (place, found) for place, text in enumerate(texts) if (found := _prohibitions(text))
+    ]
 
 
 def _does(done: Sequence[str], forbidden: Sequence[tuple[set[str], set[str]]]) -> bool:
@@ -225,9 +301,9 @@ def _does(done: Sequence[str], forbidden: Sequence[tuple[set[str], set[str]]]) -
     return False
 
 
-def _prohibitions(text: str) -> list[tuple[set[str], set[str]]]:
+def _prohibitions(text: str) -> _Phrases:
     """What a text forbids without a condition, each as its verbs and the words that begin it, cut."""
-    found: list[tuple[set[str], set[str]]] = []
+    found: _Phrases = []
     for sentence in re.split(r"[.;!?]", text):
         if _CONDITION.search(sentence):
             continue

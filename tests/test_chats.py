@@ -371,6 +371,7 @@ def test_without_presidio_nothing_is_imported(tmp_path, monkeypatch):
         "code " * 380, "hi, " * 480, "i'm a " * 320, "A B " * 480, "hi a here " * 190, "1,111" * 380,
         "rue " + "x" * 1900, "rue " * 470, "born in " * 240, "born on " * 240, "12 the old " * 170,
         "password is " * 160, "password: a " * 160, "a.a/" * 470, "12–" * 630, "mr " * 630,
+        "1234 " * 380, "when " * 380, "date of birth " * 140, "please your birthday " * 95,
         "a (at) b. " * 190, "a . " * 475 + "@", "a dot " * 310 + "@",
     ],
 )  # fmt: skip
@@ -378,7 +379,8 @@ def test_masking_a_hostile_line_ends_soon(line):
     Masker().mask(["warm up"])
     began = time.process_time()
     Masker().mask([line])
-    assert time.process_time() - began < 1.5
+    Masker().mask([BIRTH, line])
+    assert time.process_time() - began < 3
 
 
 def test_a_name_that_the_policy_has_as_a_word_is_masked_where_it_is_told(tmp_path):
@@ -613,6 +615,8 @@ def test_a_last_name_alone_is_masked_where_it_is_told_and_is_no_everyday_word(li
         ("né le 3 mai 1979", "né le [number 1]"),
         ("née le 1er février 1980", "née le [number 1]"),
         ("nacida en Madrid el 3 de mayo", "nacida en [name 1] el [number 1]"),
+        ("born 1985, March 12, and when is his birthday? 3 may",
+         "born [number 1], and when is his birthday? [number 2]"),
         ("data de nascimento: 5 de maio de 80", "data de nascimento: [number 1]"),
         ("nato il 3 maggio 1979", "nato il [number 1]"),
         ("it's my birthday so i want to fly on 3 may", None),
@@ -625,6 +629,70 @@ def test_a_last_name_alone_is_masked_where_it_is_told_and_is_no_everyday_word(li
 )  # fmt: skip
 def test_the_day_and_month_of_birth_are_masked_and_other_dates_stay(line, left):
     check(line, left)
+
+
+BIRTH = "When were you born?"
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"),
+    [
+        ("12/03/1961", "[number 1]"),
+        ("12 March 1961", "[number 1]"),
+        ("March 12, 1961", "[number 1]"),
+        ("1961, 12 March", "[number 1]"),
+        ("it is the 12th of march 61, thanks", "it is the [number 1], thanks"),
+        ("3rd May", "[number 1]"),
+        ("12 de marzo de 1961", "[number 1]"),
+        ("3. mai 1979", "[number 1]"),
+        ("1er février", "[number 1]"),
+        ("on the 12th", "on the [number 1]"),
+        ("12 March 1961, and you come on 3 May", "[number 1], and you come on 3 May"),
+        ("come on 3 May, and i was born on 12 March",
+         "come on 3 May, and i was born on [number 1]"),
+        ("that is a secret", None),
+    ],
+)  # fmt: skip
+def test_a_date_that_answers_when_somebody_was_born_is_masked_in_whatever_order(answer, left):
+    assert Masker().mask([BIRTH, answer]) == [BIRTH, left or answer]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "What is your date of birth?", "Please tell me your birthday.", "And the date of birth, please?",
+        "DOB?", "your d.o.b.", "I need your date of birth for that. Thank you.", "When is her birthday?",
+        "Which year and day, so when was he born?", "wann sind sie geboren?", "ihr geburtsdatum bitte",
+        "quand êtes-vous né ?", "quelle est votre date de naissance ?", "cuándo nació usted?",
+        "your fecha de nacimiento?", "what was your data di nascita?",
+        "When do you want it? And what is your date of birth?",
+    ],
+)  # fmt: skip
+def test_whoever_asks_for_a_date_of_birth_in_other_words_has_it_masked_too(asked):
+    assert Masker().mask([asked, "12 March"])[1] == "[number 1]"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "When shall we come?", "Which day suits you?", "It is my birthday, can you help me?",
+        "I want to change my date of birth, please.", "Where were you born?", "Were you born in May?",
+        "When will the birthday cake be here?", "When does your birthday offer end?",
+        "I need it for her birthday.", "Quand ne venez-vous pas ?", "Is this for your birthday party?",
+        "Your date of birth? And when shall we come?", "dob 12/03/1961, when do you come?",
+    ],
+)  # fmt: skip
+def test_a_date_that_answers_anything_else_stays(asked):
+    assert Masker().mask([asked, "on 3 May"])[1] == "on 3 May"
+
+
+def test_a_date_of_birth_is_looked_for_until_it_is_told_or_something_else_is_asked_for():
+    after = ["why do you ask?", "it is for the refund", "12 March", "we come on 3 May"]
+    assert Masker().mask([BIRTH, *after]) == [BIRTH, *after[:2], "[number 1]", after[3]]
+    other = ["no idea", "when shall we come?", "on 3 May"]
+    assert Masker().mask([BIRTH, *other]) == [BIRTH, *other]
+    late = ["hm", "well", "so", "we come on 3 May"]
+    assert Masker().mask([BIRTH, *late]) == [BIRTH, *late]
 
 
 @pytest.mark.parametrize(

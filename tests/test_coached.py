@@ -6,19 +6,25 @@ import contextlib
 
 import anthropic
 import pytest
-from endpoint import ADVICE, QUESTION, REJECTED, UNAPPROVED, fill, recording
+from endpoint import ADVICE, EXCHANGE, QUESTION, REJECTED, UNAPPROVED, fill, recording
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    HumanMessage,
+    SystemMessage,
+    convert_to_openai_messages,
+)
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr, ValidationError
 from tutelage.agents.chat_models import chat_model, fitting_placement, measured_placement
 from tutelage.strategy_store import (
+    PLACEMENTS,
     Deployment,
     Entry,
     Library,
@@ -177,6 +183,68 @@ def test_two_doors_in_a_row_advise_once(endpoint, plain, library):
     agent = create_agent(model, [], middleware=[tutelage.StrategyMiddleware(library)])
     agent.invoke({"messages": [("user", QUESTION)]})
     assert last(endpoint) == [("user", QUESTION), ("system", TEXT)]
+
+
+@pytest.mark.parametrize("inner", PLACEMENTS)
+@pytest.mark.parametrize("outer", PLACEMENTS)
+@pytest.mark.parametrize("system_prompt", [None, "Be kind."])
+def test_two_doors_of_different_placements_advise_once(
+    endpoint, plain, library, inner, outer, system_prompt
+):
+    model = tutelage.coached(plain, library, placement=inner)
+    door = tutelage.StrategyMiddleware(library, placement=outer)
+    agent = create_agent(model, [], system_prompt=system_prompt, middleware=[door])
+    agent.invoke({"messages": [("user", QUESTION)]})
+    sent = "\n".join(content for _, content in last(endpoint))
+    assert (sent.count(ADVICE), sent.count(EXCHANGE)) == (
+        (0, 1) if outer == "example" else (1, 0)
+    ), "the door that comes first decides how"
+
+
+@pytest.mark.parametrize("first", PLACEMENTS)
+@pytest.mark.parametrize("second", PLACEMENTS)
+@pytest.mark.parametrize("parts", [False, True])
+@pytest.mark.parametrize("wire", [False, True])
+def test_a_second_door_adds_only_what_the_first_did_not(library, first, second, parts, wire):
+    more = Strategy.new(
+        "Say when the plane leaves (or that nobody knows).", Provenance(source="person")
+    )
+    (entry,) = library.entries()
+    library.add(entry.model_copy(update={"strategies": [more]}), "x")
+    narrow = Deployment(library, placement=first, token_budget=9)
+    wide = Deployment(library, placement=second)
+    asked = [HumanMessage([{"type": "text", "text": QUESTION}] if parts else QUESTION)]
+
+    def through(*doors):
+        if wire:
+            sent = convert_to_openai_messages(asked)
+            for door in doors:
+                sent = door.coach_wire(sent)
+            return sent, str(sent)
+        sent = asked
+        for door in doors:
+            sent = door.coach(sent)
+        return sent, "\n".join(message.text for message in sent)
+
+    assert more.text not in through(narrow)[1]
+    library.approve([more.id], "x")
+    assert more.text not in through(narrow)[1]
+    sent, text = through(narrow, wide)
+    assert text.count(ADVICE) + text.count(EXCHANGE) == text.count(more.text) == 1
+    assert through(narrow, wide, narrow, wide)[0] == sent
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_a_new_turn_gets_its_strategies_though_an_older_one_keeps_its_own(library, placement):
+    door = Deployment(library, placement=placement)
+    first = door.coach([SystemMessage("Be kind."), HumanMessage("Thanks."), HumanMessage(QUESTION)])
+    later = [*first, AIMessage("Sorry."), HumanMessage(f"Again: {QUESTION}")]
+    again = door.coach(later)
+    if placement == "system":
+        assert again == later, "they stand where they would be put"
+    else:
+        added = "\n".join(m.text for m in again[len(first) + 1 :])
+        assert (EXCHANGE if placement == "example" else ADVICE) in added
 
 
 @pytest.mark.parametrize("parts", [False, True])

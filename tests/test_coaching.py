@@ -28,7 +28,7 @@ from tutelage.graphs.events import (
     StrategyTried,
 )
 from tutelage.graphs.rollouts import gather, plan_round, play
-from tutelage.graphs.rounds import no_use, null_pairs
+from tutelage.graphs.rounds import decided_in, no_use, null_pairs
 from tutelage.graphs.run_log import MemoryLog, RunFault, RunLog
 from tutelage.graphs.states import played
 from tutelage.graphs.summary import summarise
@@ -191,6 +191,23 @@ async def test_the_budget_ends_the_run(firm, tmp_path):
     assert final.get("round", 0) <= 1
 
 
+@pytest.mark.parametrize("budget", [0, 1, 200, 600, 1500])
+async def test_a_run_that_its_budget_ended_before_a_round_was_closed_says_so(
+    firm, tmp_path, budget
+):
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        async with await RunLog.open(tmp_path / "run") as log:
+            meter = Meter(budget_tokens=budget)
+            desk = world.seat(firm, library, log=log, meter=meter)
+            final = await compile_coaching(desk, OPTIONS).ainvoke({})
+            assert not await log.read(kinds=("round_ended",))
+            # As where a run goes on whose budget was spent before.
+            again = await compile_coaching(desk, OPTIONS).ainvoke({})
+    for state in (final, again):
+        assert (state["stop"], state["kept"]) == ("the budget is spent", 0)
+        assert state["round"] in (0, 1)
+
+
 async def test_a_killed_run_resumes_without_losing_or_repeating_a_dialogue(firm, tmp_path):
     run = tmp_path / "run"
 
@@ -242,7 +259,8 @@ async def test_a_round_that_the_budget_cut_off_goes_on_where_it_ended(firm, tmp_
             meter = Meter(budget_tokens=budget)
             desk = world.seat(firm, library, log=log, meter=meter)
             final = await compile_coaching(desk, options).ainvoke({})
-            assert meter.spent and final.get("stop", "the budget is spent") == "the budget is spent"
+            assert meter.spent and final["stop"] == "the budget is spent"
+            assert final["kept"] == sum(e.verdict == "kept" for e in await decided_in(log, 1))
             assert not await log.read(kinds=("round_ended",)), "what is half done is not closed"
             desk = world.seat(firm, library, log=log)
             final = await compile_coaching(desk, options).ainvoke({})

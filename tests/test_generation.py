@@ -256,6 +256,24 @@ def test_where_nothing_was_written_no_reasons_are_said_to_be_above(
     assert ("budget was spent before the first" in said) is (tokens is not None)
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_where_no_gap_is_left_nobody_is_seated(firm, tmp_path, monkeypatch, capsys, as_json):
+    def seat(*_, **__):
+        raise AssertionError("a model was to be had")
+
+    monkeypatch.setattr(generate_run, "open_desk", seat)
+    monkeypatch.setattr(generate_run, "gaps_to_fill", lambda *_: [])
+    request = generate_run.GenerateRequest(environment=str(firm.path), student="openai:x")
+    generate_run.generate_run(request, None, tmp_path / "run", as_json=as_json)
+    said = capsys.readouterr()
+    assert "there is nothing to write" in " ".join(said.err.split())
+    assert not (tmp_path / "run").exists()
+    if as_json:
+        told = json.loads(said.out)
+        assert (told["run"], told["scenarios"], told["pass_from"]) == (None, [], 0.7)
+        assert told["coverage"]["before"] == told["coverage"]["after"]
+
+
 def seated(firm, monkeypatch, **roles):
     monkeypatch.setattr(
         generate_run, "open_desk", lambda environment, **_: world.seat(environment, None, **roles)

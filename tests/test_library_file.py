@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
+from tutelage.graphs.events import Fault
+from tutelage.graphs.run_log import RunFault, RunLog
 from tutelage.strategy_store import Entry, Library, LibraryFault, Provenance, Strategy
 from typer.testing import CliRunner
 from world import build_firm, seat
@@ -100,6 +102,72 @@ def test_what_another_process_is_writing_is_read_with_it(held):
             beside.chmod(0o444)
         with read_only(held), Library.open(held) as library:
             assert len(library.entries()) == 2, "what is not in the file yet lies beside it"
+
+
+async def log_of(folder):
+    """A run's log with two events, the second one still beside its file."""
+    async with await RunLog.open(folder) as log:
+        await log.append(Fault(where="a test", message="one"))
+    log = await RunLog.open(folder)
+    await log.append(Fault(where="a test", message="two"))
+    return log
+
+
+@pytest.mark.parametrize("kind", ["library", "log"])
+@pytest.mark.parametrize(
+    ("beside", "read"),
+    [
+        (("-wal", "-shm"), 2),
+        ((), 1),
+        (("-shm",), 1),
+        (("empty -wal",), 1),
+        (("-wal",), "unable to open"),
+    ],
+)
+async def test_where_a_folder_is_read_only_nothing_that_lies_beside_a_file_is_left_out_in_silence(
+    held, kind, beside, read
+):
+    """Whoever writes holds it open, and what is read is that file, or a copy of some of its files."""
+    if kind == "library":
+        writer = Library.open(held)
+        writer.add(lesson("a customer who asks"), "me")
+        path = held
+    else:
+        writer = await log_of(held.parent)
+        path = writer.path
+    if "-wal" not in beside or "-shm" not in beside:
+        copy = path.parent / "copy"
+        copy.mkdir()
+        shutil.copy(path, copy)
+        for name in beside:
+            if name.startswith("empty "):
+                (copy / f"{path.name}{name.removeprefix('empty ')}").touch()
+            else:
+                shutil.copy(f"{path}{name}", copy)
+        path = copy / path.name
+    for file in path.parent.iterdir():
+        if file.is_file():
+            file.chmod(0o444)
+
+    async def found():
+        if kind == "library":
+            with Library.open(path) as library:
+                return len(library.entries())
+        async with await RunLog.open(path.parent, create=False) as log:
+            return len(await log.read())
+
+    try:
+        with read_only(path):
+            if isinstance(read, str):
+                with pytest.raises((LibraryFault, RunFault), match=read):
+                    await found()
+            else:
+                assert await found() == read
+    finally:
+        path.parent.chmod(0o755)
+        closing = writer.close()
+        if closing is not None:
+            await closing
 
 
 def test_commands_that_read_run_where_nothing_may_be_written(held):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 
 import pytest
 from commands import in_a_process as tutelage
+from reviewing import at_once
 from screens import in_sizes, listen, says, stated, still_cursors, text_of, told, until, write
 from test_review import editor
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, OptionList, TextArea
 from tutelage.environments import EnvironmentFault, load_environment
-from tutelage.environments.persona_file import read_personas, save_persona
+from tutelage.environments.persona_file import read_persona, read_personas, save_persona
 from tutelage.graphs.events import DialogueEnded, TurnRejected, TurnSpoken
 from tutelage.graphs.rehearsal import ModelFault, check_names, open_rehearsal, scenarios_for
 from tutelage.tui.dialogs import Writing
@@ -190,6 +192,39 @@ def test_a_saved_persona_keeps_the_mark_and_the_line_ends_of_its_file(firm, mark
     assert path.read_bytes() == held.replace(b"patience: 4", b"patience: 5")
 
 
+def test_what_was_deleted_meanwhile_is_said_and_can_be_written_anew(firm):
+    one = read_personas(firm)[0]
+    mine, others = one.text.replace("patience: 4", "patience: 5"), firm / "personas" / "second.yaml"
+    one.path.unlink()
+    with pytest.raises(EnvironmentFault, match=r"anyone.yaml: was deleted meanwhile; nothing was"):
+        save_persona(one, mine)
+    assert not one.path.exists()
+    gone = read_persona(one.path)
+    assert gone.unread and gone.persona is None
+    assert save_persona(gone, mine).persona.patience == 5
+    assert one.path.read_text() == mine and one.path.stat().st_mode == others.stat().st_mode
+    one.path.unlink()
+    others.unlink()
+    one.path.parent.rmdir()
+    save_persona(gone, mine)
+    assert one.path.read_text() == mine, "its folder may be gone, too"
+    with pytest.raises(EnvironmentFault, match="changed meanwhile"):
+        save_persona(gone, mine)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_what_is_no_utf8_any_more_is_said_and_can_be_replaced(firm, encoding):
+    one = read_personas(firm)[0]
+    mine = one.text.replace("patience: 4", "patience: 5")
+    theirs = one.text.replace("temperament:", "temperament: é\r\n").encode(encoding)
+    one.path.write_bytes(theirs)
+    with pytest.raises(EnvironmentFault, match=r"changed meanwhile and is not UTF-8 \(byte \d+\)"):
+        save_persona(one, mine)
+    assert one.path.read_bytes() == theirs
+    save_persona(read_persona(one.path), mine)
+    assert one.path.read_bytes() == mine.encode()
+
+
 def test_a_folder_that_cannot_be_written_is_said(firm, monkeypatch):
     one = read_personas(firm)[0]
 
@@ -218,6 +253,37 @@ async def test_personas_are_read_and_a_broken_one_is_named(firm, size):
         assert app.screen._here().name == "anyone"
         broken.unlink()
         await says(pilot, "2 personas")
+
+
+async def test_in_a_tiny_terminal_the_file_has_room_and_what_is_written_stays_in_sight(firm):
+    async with opened(firm, size=(40, 12)) as (app, pilot):
+        screen = await says(pilot, "anyone", "second", "description")
+        assert "turns" not in screen
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+        area = app.screen.query_one(TextArea)
+        await pilot.press("x")
+        await until(pilot, lambda: "xdescription" in app.screen.query_one(".state").content.plain)
+        await says(pilot, "1  xdescription", "Save (ctrl+s)")
+        await pilot.press("ctrl+s")
+        await says(pilot, "✗ anyone.yaml:1: description", "missing; expected", "Save (ctrl+s)")
+        await pilot.press("backspace", "ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, Cast))
+        assert area.text == (firm / "personas" / "anyone.yaml").read_text()
+
+
+async def test_the_cursor_stays_on_its_persona_where_others_come_and_go(firm):
+    folder = firm / "personas"
+    async with opened(firm) as (app, pilot):
+        await pilot.press("j")
+        assert app.screen._here().name == "second"
+        text = (folder / "anyone.yaml").read_text().replace("name: anyone", "name: aunt")
+        (folder / "aunt.yaml").write_text(text)
+        await until(pilot, lambda: len(app.screen.files) == 3)
+        assert app.screen._here().name == "second"
+        (folder / "anyone.yaml").unlink()
+        await until(pilot, lambda: len(app.screen.files) == 2)
+        assert app.screen._here().name == "second"
 
 
 async def test_a_persona_is_edited_in_place(firm):
@@ -270,6 +336,104 @@ async def test_who_is_told_what_others_changed_may_save_over_it(firm, tmp_path, 
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, Cast))
         assert path.read_text() == mine
+
+
+@pytest.mark.parametrize("key", ["e", "E"])
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [(None, "anyone.yaml: was deleted meanwhile"), (b"name: Ren\xe9\n", "is not UTF-8 (byte 9)")],
+)
+async def test_who_is_told_that_the_file_is_gone_may_save_it_anew(
+    firm, tmp_path, monkeypatch, key, theirs, said
+):
+    path = firm / "personas" / "anyone.yaml"
+    mine = path.read_text().replace("patience: 4", "patience: 5")
+
+    def by_others():
+        path.unlink() if theirs is None else path.write_bytes(theirs)
+
+    def edited(app, text):
+        by_others()
+        return mine
+
+    monkeypatch.setattr("tutelage.tui.personas.cast.edit_outside", edited)
+    async with opened(firm) as (app, pilot):
+        cast = app.screen
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+        if key == "e":
+            app.screen.query_one(TextArea).text = mine
+            by_others()
+            if theirs is None:
+                await until(pilot, lambda: len(cast.files) == 1)
+            app.screen.query_one(TextArea).text = mine.replace("patience: 5", "patience: x")
+            await pilot.press("ctrl+s")
+            assert "Saving again" not in await stated(pilot, "patience", "integer"), "it would not"
+            app.screen.query_one(TextArea).text = mine
+            await pilot.press("ctrl+s")
+        state = await stated(pilot, said, "nothing was saved", "Saving again writes it anew")
+        assert "look at it again" not in state and str(firm) not in state
+        assert not path.exists() if theirs is None else path.read_bytes() == theirs
+        assert app.screen.query_one(TextArea).text == mine
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, Cast))
+        assert path.read_text() == mine
+        await until(pilot, lambda: "patience: 5" in cast._here().text)
+
+
+@pytest.mark.parametrize("key", ["e", "E"])
+async def test_a_persona_that_cannot_be_read_is_not_edited_unseen(firm, key):
+    path = firm / "personas" / "anyone.yaml"
+    path.write_bytes(b"name: Ren\xe9\n")
+    async with opened(firm) as (app, pilot):
+        await pilot.press(key)
+        await told(pilot, "not done", "anyone.yaml:1: is not UTF-8 (byte 9)")
+        assert isinstance(app.screen, Cast) and path.read_bytes() == b"name: Ren\xe9\n"
+        path.write_text("")
+        await until(pilot, lambda: "holds no fields" in str(app.screen._here().problems))
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+
+
+async def test_a_key_is_for_the_persona_that_was_under_the_cursor(firm):
+    async with opened(firm) as (app, pilot):
+        cast = app.screen
+        at_once(app, "e", "j", "n")
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+        await pilot.pause()
+        assert cast._here().name == "anyone" and len(app.screen_stack) == 3
+        assert "name: anyone" in app.screen.query_one(TextArea).text
+
+
+async def test_a_key_does_not_close_the_window_of_the_one_before(firm, monkeypatch):
+    monkeypatch.setattr(
+        "tutelage.tui.personas.cast.edit_outside",
+        lambda app, text: text.replace("patience: 4", "patience: x"),
+    )
+    async with opened(firm) as (app, pilot):
+        at_once(app, "E", "n")
+        await until(pilot, lambda: len(app.screen_stack) == 4)
+        texts = [window.query_one(TextArea).text for window in app.screen_stack[2:]]
+        assert "" in texts and any("patience: x" in text for text in texts)
+
+
+async def test_who_leaves_at_once_has_saved_what_came_from_the_editor(firm, monkeypatch):
+    path = firm / "personas" / "anyone.yaml"
+    monkeypatch.setattr(
+        "tutelage.tui.personas.cast.edit_outside",
+        lambda app, text: text.replace("patience: 4", "patience: 8"),
+    )
+    slow = save_persona
+
+    def late(file, text):
+        time.sleep(0.3)
+        return slow(file, text)
+
+    monkeypatch.setattr("tutelage.tui.personas.cast.save_persona", late)
+    async with opened(firm) as (app, pilot):
+        at_once(app, "E", "q")
+        await until(pilot, lambda: not app.is_running)
+    assert "patience: 8" in path.read_text()
 
 
 async def test_a_persona_in_the_persons_own_editor(firm, tmp_path, monkeypatch):
@@ -382,6 +546,18 @@ async def test_the_scenario_is_chosen(firm):
         await write(pilot, "nothing like it")
         await pilot.press("enter", "escape")
         await until(pilot, lambda: isinstance(app.screen, RehearsalScreen))
+
+
+@pytest.mark.parametrize("size", [(40, 12), (80, 24), (80, 20)])
+async def test_the_last_scenario_can_be_seen_before_it_is_chosen(firm, size):
+    async with opened(firm, "anyone", size=size) as (app, pilot):
+        await stated(pilot, "your turn")
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, Choice))
+        options = app.screen.query_one(OptionList)
+        assert options.option_count > 16
+        await pilot.press(*["down"] * options.option_count)
+        await says(pilot, options.get_option_at_index(options.option_count - 1).id)
 
 
 async def test_a_model_that_fails_says_so_and_can_be_tried_again(firm):

@@ -10,7 +10,7 @@ import world
 from tutelage.agents.chat_models import chat_model, model_name
 from tutelage.environments import load_environment
 from tutelage.graphs.convergence import step_between
-from tutelage.graphs.placing import Placed, Placing, measure_placements
+from tutelage.graphs.placing import FEWEST, Placed, Placing, measure_placements
 from tutelage.graphs.rounds import validation_scores
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 from typer.testing import CliRunner
@@ -40,11 +40,11 @@ class ReadsNotes(world.ScriptedStudent):
         return f"{world.DULL} {' '.join(words)}".strip()
 
 
-async def measured(tmp_path, library, student):
+async def measured(tmp_path, library, student, dialogues=6):
     firm = load_environment(world.build_firm(tmp_path / "world"))
     desk = world.seat(firm, library, student=student)
     placing = await measure_placements(
-        desk, ["note", "system", "example"], dialogues=6, max_exchanges=2, concurrency=4
+        desk, ["note", "system", "example"], dialogues=dialogues, max_exchanges=2, concurrency=4
     )
     return desk, placing
 
@@ -65,6 +65,14 @@ async def test_where_nothing_is_better_strategies_stay_after_the_transcript(tmp_
     _, placing = await measured(tmp_path, library, world.ScriptedStudent())
     assert placing.best == "after"
     assert replace(placing, tried=placing.tried[:1]).measured.endswith("after 5.00")
+
+
+@pytest.mark.parametrize("dialogues", [2, FEWEST - 1])
+async def test_too_few_dialogues_are_told_and_displace_nothing(tmp_path, library, dialogues):
+    _, placing = await measured(tmp_path, library, ReadsNotes(), dialogues)
+    csat = {one.placement: one.csat for one in placing.tried}
+    assert (csat["note"], csat["after"]) == (5.0, 1.0)
+    assert placing.complete and not placing.tells and placing.best == "after"
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -172,6 +180,24 @@ def test_a_measurement_that_was_cut_off_sets_nothing(library, seated, tmp_path, 
     assert "from now on" not in done.output
     if as_json:
         assert json.loads(done.stdout)["placement"] is None
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_measurement_of_too_few_dialogues_is_reported_and_sets_nothing(
+    library, seated, tmp_path, as_json
+):
+    spec = model_name(ReadsNotes())
+    library.set_placement(spec, "example", "run y", "satisfaction on 8 dialogues: example 4.00")
+    done = placed(library, tmp_path, *(["--json"] if as_json else []))
+    assert done.exit_code == 0, done.output
+    assert f"fewer than {FEWEST} dialogues of a placement count" in " ".join(done.stderr.split())
+    assert library.placement_for(spec) == "example" and "from now on" not in done.output
+    if as_json:
+        told = json.loads(done.stdout)
+        assert told["placement"] is None
+        assert {one["placement"]: one["csat"] for one in told["tried"]}["note"] == 5.0
+    else:
+        assert "5.00" in done.stdout
 
 
 def test_a_measurement_that_is_whole_sets_what_is_best(library, seated, tmp_path):

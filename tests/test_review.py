@@ -14,11 +14,11 @@ import pytest
 from reviewing import CONDOLE, FIRST, SECOND, THIRD, changed, last, listed, opened, stored
 from screens import in_sizes, says, stated, still_cursors, text_of, told, until, write
 from shelf import FOREIGN, HOSTILE, WAITED, fill, origin, strategy
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, OptionList, Static, TextArea
 from tutelage.graphs.events import RunStarted
 from tutelage.graphs.review import Review, open_review, redoable, undoable
 from tutelage.graphs.run_log import RunLog
-from tutelage.strategy_store import Entry, Library, LibraryFault, Uplift
+from tutelage.strategy_store import ANY_CUSTOMER, Entry, Library, LibraryFault, Uplift
 from tutelage.strategy_store.entry_document import entry_document, read_entry_document
 from tutelage.tui.dialogs import Question, Writing
 from tutelage.tui.external import EditorFault, editor_command
@@ -30,6 +30,7 @@ from tutelage.tui.review.history import History, words
 from tutelage.tui.review.merge import Merge
 from tutelage.tui.review.rows import Wanted, chosen, rows_of
 from tutelage.tui.review.split import Split
+from tutelage.tui.review.trying import Trying
 from tutelage.tui.table import RowTable
 
 
@@ -450,6 +451,131 @@ async def test_every_theme_and_any_size(path):
             assert len(listed(app)) == 6
 
 
+def found(app):
+    """What the window in which a text is tried lists, as lines."""
+    options = app.screen.query_one(OptionList).options
+    return [option.prompt.plain for option in options]
+
+
+async def test_a_text_that_is_tried_tells_what_is_given_and_why_the_rest_is_not(path):
+    apart = "a customer whose line of people stands and whom nobody tells anything"
+    with Library.open(path) as library:
+        for scenario, unless in ((apart, ["nobody tells us anything"]), (ANY_CUSTOMER, [])):
+            general = scenario == ANY_CUSTOMER
+            made = [strategy(f"Be kind to {scenario[-8:]}.", origin())]
+            entry = Entry.new(scenario, general=general, strategies=made, cues=unless)
+            added = library.add(entry.model_copy(update={"unless": unless}), "ann")
+            library.approve([added.strategies[0].id], "ann")
+        condole = next(s for e in library.entries() for s in e.strategies if s.text == CONDOLE)
+        library.approve([condole.id], "ann")
+        index = library.index()
+    async with opened(path) as (app, pilot):
+        board = app.screen
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, Trying))
+        await pilot.press("enter")
+        await write(pilot, "Nobody tells us anything!")
+        assert found(app) == [], "nothing is looked up while one writes"
+        await pilot.press("enter")
+        lines = await until(pilot, lambda: found(app))
+        given = index.search("Nobody tells us anything!", top=1)
+        assert [line.split("  ")[2] for line in lines if "✓ given" in line] == [
+            one.entry.scenario for one in given
+        ]
+        assert lines[0] == f"1.00  ✓ given  {WAITED}"
+        assert f"1.00 like a line that it is kept away from  {apart}" in lines[1]
+        assert "0.00  below 0.50  a customer in grief must change a booking for a funeral" in lines
+        assert "0.00  not approved  a customer asks for what the policy forbids" in lines
+        assert lines[-1] == f" any  ✓ given  {ANY_CUSTOMER}"
+        await write(pilot, "x")
+        assert found(app) == [], "that was for another text"
+        await pilot.press("escape")
+        assert app.screen is board and app.screen._here().strategy.text == FIRST
+
+
+@pytest.mark.parametrize("size", [(40, 12), (160, 48)])
+async def test_from_a_text_that_is_tried_one_goes_to_an_entry_though_a_filter_hides_it(path, size):
+    async with opened(path, size) as (app, pilot):
+        board = app.screen
+        await pilot.press("slash", *"condole", "enter")
+        await until(pilot, lambda: listed(app) == [CONDOLE])
+        await pilot.press("t", *"the policy forbids it", "enter")
+        await until(pilot, lambda: found(app))
+        await pilot.press("down", "up", "enter")
+        await until(pilot, lambda: app.screen is board)
+        assert app.screen._here().strategy.text == HOSTILE and len(listed(app)) == 6
+        assert app.focused.id == "board" and app.screen.query_one("#search", Input).value == ""
+        await pilot.press("t", *"my mother died", "enter")
+        await until(pilot, lambda: found(app) and "funeral" in found(app)[0])
+        await pilot.click(OptionList, offset=(3, 0))
+        await until(pilot, lambda: app.screen is board)
+        assert app.screen._here().strategy.text == CONDOLE
+
+
+async def test_where_nothing_is_given_or_can_be_read_the_window_says_so(path):
+    async with opened(path) as (_, pilot):
+        await pilot.press("t", *"zebras", "enter")
+        await stated(pilot, "nothing is given")
+        path.unlink()
+        await pilot.press("s", "enter")
+        await stated(pilot, "✗", "there is no such library")
+
+
+_CANCEL, _LEAVE = "Cancel (esc)", "Leave (n)"
+BUTTONS = {
+    ("x",): (_CANCEL, "Save (ctrl+s)"), ("j", "e"): (_CANCEL, "Save (ctrl+s)"),
+    ("d",): (_CANCEL, "Save (ctrl+s)"), ("s",): (_CANCEL, "Split (ctrl+s)"),
+    ("m",): (_CANCEL, "Merge (ctrl+s)"), ("asterisk", "x"): (_CANCEL, "Save (ctrl+s)"),
+    ("asterisk", "a"): (_LEAVE, "Approve (y)"), ("h", "j", "b"): (_LEAVE, "Roll back (y)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("keys", BUTTONS)
+async def test_the_buttons_of_every_window_are_in_sight_in_a_tiny_terminal(path, keys):
+    async with opened(path, (40, 12)) as (app, pilot):
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.1)
+        await says(pilot, *BUTTONS[keys])
+        window = app.screen
+        assert window.can_view_entire(app.focused), "and so is what the person writes in"
+        await pilot.click("#cancel, #no")
+        await until(pilot, lambda: app.screen is not window)
+
+
+async def test_tab_goes_through_a_split_in_its_order_in_a_tiny_terminal(path):
+    async with opened(path, (40, 12)) as (app, pilot):
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, Split) and app.focused)
+        order = []
+        for _ in range(4):
+            await pilot.press("tab")
+            order.append(app.focused.id)
+        assert order == ["strategies", "cues", "cancel", "save"]
+
+
+async def test_what_is_refused_is_in_sight_in_a_tiny_terminal(path):
+    async with opened(path, (40, 12)) as (app, pilot):
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, Writing))
+        await pilot.press("ctrl+s")
+        await says(pilot, "✗ write why", "Save (ctrl+s)")
+
+
+@pytest.mark.parametrize("size", [(40, 12), (80, 24), (80, 20)])
+async def test_however_much_is_approved_the_buttons_are_in_sight(path, size):
+    with Library.open(path) as library:
+        for letter in "abcdefghijklmnopqrst":
+            said = strategy(f"Say {letter * 3} to every customer that asks.", origin())
+            library.add(Entry.new(f"a {letter * 3}", strategies=[said]), "run")
+    async with opened(path, size) as (app, pilot):
+        await pilot.press("asterisk", "a")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await says(pilot, "Leave (n)", "Approve (y)")
+        await pilot.click("#yes")
+        await changed(pilot, path, lambda held: all(s == "approved" for s, _ in held.values()))
+
+
 async def test_an_empty_library_says_so(tmp_path):
     Library.open(tmp_path / "l.db", create=True).close()
     with open_review(tmp_path / "l.db", by="bea") as review:
@@ -624,6 +750,7 @@ KEYS = {
     "board": (), "hostile": ("G",), "history": ("h",), "split": ("j", "s"),
     "marked": ("j", "space", "space"), "search": ("slash", *"funeral"), "edit": ("j", "e"),
     "reject": ("x",), "merge": ("m",), "approve": ("asterisk", "a"), "help": ("question_mark",),
+    "try": ("t", *"nobody tells", "enter"),
 }  # fmt: skip
 
 
@@ -634,6 +761,8 @@ def test_screens_look_as_they_did(snap_compare, path, view, size):
         await until(pilot, lambda: app.screen._loaded and app.screen.rows)
         await pilot.pause(0.3)
         await pilot.press(*KEYS[view])
+        if view == "try":
+            await until(pilot, lambda: found(app))
         await pilot.pause(0.6)
         await still_cursors(pilot)
 

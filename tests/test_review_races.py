@@ -14,6 +14,7 @@ from tutelage.graphs import review
 from tutelage.strategy_store import Entry, Library
 from tutelage.tui.dialogs import Question, Writing
 from tutelage.tui.review.board import Board
+from tutelage.tui.review.history import History
 
 
 @pytest.fixture
@@ -60,6 +61,35 @@ async def test_two_quick_undos_are_two(path):
         await changed(pilot, path, lambda held: held[CONDOLE][0] == "approved")
         at_once(app, "u", "u")
         await changed(pilot, path, lambda held: held[SECOND][0] == held[CONDOLE][0] == "proposed")
+
+
+async def test_a_roll_back_is_to_the_version_that_was_under_the_cursor(path):
+    async with opened(path) as (app, pilot):
+        await pilot.press("h")
+        await until(pilot, lambda: isinstance(app.screen, History) and app.screen._versions)
+        await pilot.press("j")
+        await until(pilot, lambda: app.screen.here == 2)
+        at_once(app, "b", "j")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        assert "version 2" in app.screen._title
+
+
+async def test_who_leaves_at_once_has_rolled_back_all_the_same(path, monkeypatch):
+    async with opened(path) as (app, pilot):
+        back = app.screen.review.rollback
+
+        async def late(*arguments):
+            await asyncio.sleep(0.3)
+            return await back(*arguments)
+
+        monkeypatch.setattr(app.screen.review, "rollback", late)
+        await pilot.press("h")
+        await until(pilot, lambda: isinstance(app.screen, History) and app.screen._versions)
+        await pilot.press("j", "b")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        at_once(app, "y", "escape", "q")
+        await until(pilot, lambda: not app.is_running)
+    assert last(path).action == "rolled back to version 2"
 
 
 async def test_marks_that_a_filter_hides_are_not_acted_on(path):

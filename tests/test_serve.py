@@ -560,6 +560,22 @@ async def test_what_openai_lets_a_client_leave_out_may_be_left_out(messages):
     assert heard[1].tool_calls[0]["name"] == "ping" and heard[1].tool_calls[0]["args"] == {}
 
 
+@pytest.mark.parametrize("arguments", ['{"x": oops', "[1]", "7", "null", "[" * 100_000])
+async def test_a_call_in_the_history_that_is_no_json_is_passed_on_as_it_is(endpoint, arguments):
+    model = ChatOpenAI(model="m", base_url=endpoint.url, api_key=SecretStr("x"), max_retries=0)
+    messages = calling({"arguments": arguments}, content=None)
+    whole = {"id": "c2", "type": "function", "function": {"name": "ping", "arguments": '{"a": 1}'}}
+    messages[1]["tool_calls"].append(whole)
+    await ModelUpstream(model, "some:m").complete({"model": "m", "messages": messages})
+    sent = endpoint.bodies[-1]["messages"]
+    by_id = {call["id"]: call["function"] for call in sent[1]["tool_calls"]}
+    assert by_id == {
+        "c1": {"name": "ping", "arguments": arguments},
+        "c2": {"name": "ping", "arguments": '{"a": 1}'},
+    }
+    assert sent[2]["tool_call_id"] == "c1"
+
+
 async def test_a_tool_without_parameters_takes_none():
     given = []
 
@@ -719,6 +735,47 @@ async def test_a_providers_refusal_keeps_its_status(error, status, kind, stream)
         assert "temperature must be at most 1" in str(caught.value)
 
 
+def _create_chat_result(response):
+    raise TypeError("Received response with null value for `choices`.")
+
+
+class Unanswered(GenericFakeChatModel):
+    """Was asked, and found nothing to read in what came."""
+
+    async def _agenerate(self, *args, **kwargs):
+        return _create_chat_result(None)
+
+    async def _astream(self, *args, **kwargs):
+        for _ in ():
+            yield
+
+
+def wrapped_refusal():
+    error = ValueError("the client failed")
+    error.__cause__ = ConnectionError("gone")
+    return error
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("model", "status"),
+    [
+        (Unanswered(messages=iter(())), 502),
+        (Fails(messages=iter(()), error=json.JSONDecodeError("no JSON", "<html>", 0)), 502),
+        (Fails(messages=iter(()), error=wrapped_refusal()), 503),
+        (Fails(messages=iter(()), error=TypeError("Expected either api_key or auth_token")), 502),
+    ],
+)
+async def test_what_an_answer_or_the_proxys_key_lacks_is_not_the_clients_fault(
+    model, status, stream
+):
+    with pytest.raises(ProxyError) as caught:
+        await ModelUpstream(model, "some:m").complete(
+            {"model": "m", "messages": ASK, "stream": stream}
+        )
+    assert caught.value.status == status
+
+
 async def test_the_form_that_every_answer_has_may_be_asked_for():
     model = GenericFakeChatModel(messages=iter([AIMessage("Two hours")]))
     body = {"model": "m", "messages": ASK, "response_format": {"type": "text"}}
@@ -729,18 +786,23 @@ async def test_the_form_that_every_answer_has_may_be_asked_for():
         await ModelUpstream(model, "some:m").complete(body)
 
 
-def test_a_model_that_fails_in_the_middle_says_so_in_the_stream(library):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(ConnectionError("gone"), "cannot be reached"), (ValueError("an odd chunk"), "an odd chunk")],
+)
+def test_a_model_that_fails_in_the_middle_says_so_in_the_stream(library, error, said):
     class Breaks(GenericFakeChatModel):
         async def _astream(self, *args, **kwargs):
             async for chunk in super()._astream(*args, **kwargs):
                 yield chunk
-                raise ConnectionError("gone")
+                raise error
 
     model = Breaks(messages=iter([AIMessage("one two three")]))
     with serving(Proxy(Deployment(library), "m", ModelUpstream(model, "some:m"))) as url:
         stream = client(url).chat.completions.create(model="m", messages=ASK, stream=True)
-        with pytest.raises(openai.APIError, match="cannot be reached"):
+        with pytest.raises(openai.APIError, match=said) as caught:
             list(stream)
+    assert caught.value.body["type"] == "server_error"
 
 
 @pytest.mark.weights
@@ -771,6 +833,29 @@ def test_the_embedded_model_behind_the_proxy(library):
             speak(
                 model="smol", messages=ASK, tools=[{"type": "function", "function": {"name": "f"}}]
             )
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("https://host/v1?api-version=2", "https://host/v1/chat/completions?api-version=2"),
+        ("https://host/a%2Fb/?a=/x/&b=", "https://host/a%2Fb/chat/completions?a=/x/&b="),
+        ("https://host/v1/", "https://host/v1/chat/completions"),
+        ("https://host", "https://host/chat/completions"),
+    ],
+)
+def test_a_query_of_the_upstreams_address_is_asked_with(proxy, monkeypatch, address, asked):
+    heard = []
+
+    def answers(request):
+        heard.append(str(request.url))
+        return httpx.Response(200, json={"choices": []})
+
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    _, upstream = HttpUpstream.of_spec("openai:recorder")
+    with serving(replace(proxy, upstream=upstream, transport=httpx.MockTransport(answers))) as url:
+        assert httpx.post(f"{url}/chat/completions", json={"messages": ASK}).status_code == 200
+    assert heard == [asked]
 
 
 # The command

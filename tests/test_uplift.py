@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import time
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -26,8 +30,10 @@ from tutelage.strategy_store import (
     Strategy,
     Uplift,
     compression,
+    wording,
 )
 from tutelage.strategy_store.lint import lint
+from tutelage.strategy_store.wording import same_order
 from typer.testing import CliRunner
 
 from tutelage.evaluation_result import EvaluateRequest
@@ -382,6 +388,74 @@ def test_what_is_given_always_is_not_left_out_for_what_is_given_sometimes(librar
     library.revise(library.strategy(always.id)[0].id, "me", general=True)
     (step,) = compression.plan(library.entries())
     assert (step.strategy, step.into) == (some.id, always.id)
+
+
+def many(number, seed):
+    """Entries of random strategies of which some say nearly the same: approved or not, measured to
+    help, to harm, to add nothing, or not measured.
+    """
+    rng = random.Random(seed)
+    words = [f"{a}{b}{c}ing" for a in "bdfgklmn" for b in "aeiou" for c in "rst"]
+    told = [-0.8, 0.0, 0.8]
+    texts, entries = [], []
+    for place in range(number // 4):
+        strategies = []
+        for _ in range(4):
+            said = [rng.choice(["Name", "Never name"]), *rng.choices(words, k=rng.randint(3, 12))]
+            if texts and rng.random() < 0.4:
+                said = [*rng.choice(texts).split(), *rng.choices(words, k=rng.randint(0, 2))]
+            texts.append(" ".join(said))
+            uplift = None
+            if rng.random() < 0.3:
+                gain = rng.choice(told)
+                interval = (gain - 0.1, gain + 0.1)
+                uplift = Uplift(
+                    csat=gain, csat_ci95=interval, rubric=0, given=9, withheld=9, scenarios=9
+                )
+            new = Strategy.new(texts[-1], Provenance(source="person"))
+            status = rng.choice(["proposed", "approved", "retired"])
+            named = {"id": f"s{len(texts)}", "status": status, "uplift": uplift}
+            strategies.append(new.model_copy(update=named))
+        where = rng.choice(["a customer at the gate", "a customer who mourns"])
+        entry = Entry.new(where, strategies=strategies, general=rng.random() < 0.1)
+        entries.append(entry.model_copy(update={"id": f"e{place}"}))
+    return entries
+
+
+def test_compression_decides_what_it_would_by_looking_at_every_two(monkeypatch):
+    libraries = [many(40, seed) for seed in range(40)]
+    plans = [compression.plan(entries) for entries in libraries]
+
+    def looked_at(texts):
+        every = combinations(range(len(texts)), 2)
+        return [(i, j) for i, j in every if same_order(texts[i], texts[j])]
+
+    monkeypatch.setattr(compression, "same_orders", looked_at)
+    assert plans == [compression.plan(entries) for entries in libraries]
+    assert sum(bool(step.into) for plan in plans for step in plan) > 50
+
+
+def test_a_thousand_strategies_are_looked_over_soon():
+    entries = many(1000, 1)
+    compression.plan(entries[:1])
+    began = time.process_time()
+    compression.plan(entries)
+    assert time.process_time() - began < 0.6
+
+
+def test_lint_reads_a_rule_once_however_many_strategies_there_are(monkeypatch):
+    read: Counter[str] = Counter()
+    reads = wording._prohibitions
+
+    def counted(text):
+        read[text] += 1
+        return reads(text)
+
+    monkeypatch.setattr(wording, "_prohibitions", counted)
+    rule = "Agents must not offer vouchers."
+    told = lint([*many(40, 1), _strategy("Offer vouchers.")], {"R1": rule, "R2": "Offer a seat."})
+    assert [f.what for f in told if "rule" in f.what] == [f"contradicts rule R1: {rule!r}"]
+    assert (read[rule], read["Offer a seat."], read["Offer vouchers."]) == (1, 1, 2)
 
 
 def test_the_tokens_of_a_turn_are_those_that_it_is_given(library):

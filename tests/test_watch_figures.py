@@ -197,6 +197,30 @@ def test_the_interval_of_an_arm_is_that_of_the_result(seed):
     assert intervals_of(alone) == {"none": None}
 
 
+async def test_the_interval_in_the_plot_reaches_as_far_as_its_own_ends(tmp_path):
+    # A mean of 4.5 with an interval from 2 to 5: five times as far down as up.
+    story = [
+        event.model_copy(update={"round": 1, "purpose": "train"})
+        if isinstance(event, ev.DialogueStarted)
+        else event.model_copy(update={"satisfaction": 4.5})
+        if isinstance(event, ev.DialogueJudged)
+        else event
+        for event in dialogue("none", 0, "s", "p")
+    ]
+    over = next(event for event in COACHED if isinstance(event, ev.RoundEnded))
+    ended = over.model_copy(update={"csat": 4.5, "csat_ci95": (2.0, 5.0), "validation_csat": None})
+    app = WatchApp(await written(tmp_path, [COACHED[0], *story, ended]))
+    async with app.run_test(size=(100, 70)) as pilot:
+        await until(pilot, app.loaded.is_set)
+        await pilot.press("3")
+        await says(pilot, "mean and 95 % interval")
+        lines = (await says(pilot, "1┤", "5┤", "learned from")).splitlines()
+        top, bottom = (next(n for n, line in enumerate(lines) if f"{t}┤" in line) for t in (5, 1))
+        place = lines[bottom + 2].index("1")
+        drawn = [n for n in range(top, bottom + 1) if lines[n][place] != " "]
+        assert drawn == list(range(top, top + 1 + round((bottom - top) * 3 / 4)))
+
+
 async def test_two_placements_are_told_apart_by_their_arms(tmp_path):
     placed = [
         event.model_copy(update={"round": -1, "purpose": "validation"})

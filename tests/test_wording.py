@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import combinations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tutelage.agents.policy_check import breach, nearest_rules, plain_breach
 from tutelage.environments import load_environment
-from tutelage.strategy_store.wording import opposed, same_words, too_special
+from tutelage.strategy_store.wording import (
+    opposed,
+    opposed_to,
+    opposites,
+    same_order,
+    same_orders,
+    same_words,
+    too_special,
+)
 
 POLICY = (
     "# Larkspur Air\n- R77: Pay 120 euros after 3 hours of delay.\n"
@@ -171,3 +182,24 @@ def test_code_answers_first_and_the_judge_is_asked_about_the_nearest_rules_only(
     assert found is not None and found.rule.id == "R10" and len(reader.asked) <= 3
     assert asyncio.run(breach(airline, Reads("nothing"), text)) is None
     assert nearest_rules(airline.policy.rules.values(), "Smile.") == []
+
+
+WORDS = [
+    "never", "do", "not", "offer", "say", "name", "the", "wait", "refund", "hotel", "meal", "voucher",
+    "first", "once", "Zug", "of", "to",
+]  # fmt: skip
+SAID = st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), max_size=12)
+
+
+@given(SAID)
+def test_those_that_say_the_same_are_found_as_by_looking_at_every_two(texts):
+    every = combinations(range(len(texts)), 2)
+    assert [*same_orders(texts)] == [(i, j) for i, j in every if same_order(texts[i], texts[j])]
+
+
+@given(SAID, SAID)
+def test_those_that_disagree_are_found_as_by_looking_at_every_two(texts, rules):
+    every = ((i, j) for i in range(len(texts)) for j in range(len(rules)))
+    assert opposed_to(texts, rules) == {(i, j) for i, j in every if opposed(texts[i], rules[j])}
+    pairs = combinations(range(len(texts)), 2)
+    assert opposites(texts) == [(i, j) for i, j in pairs if opposed(texts[i], texts[j])]

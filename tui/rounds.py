@@ -164,10 +164,12 @@ class Rounds(VerticalScroll):
         known = [p for p, one in zip(places, series, strict=True) if one.scores]
         means = [fmean(one.means) for one in series if one.scores]
         ranges = [intervals.get(one.label) for one in series if one.scores]
-        spans = [high - low for low, high in (found or (0.0, 0.0) for found in ranges)]
         colour = Color.parse(self.app.theme_variables["judge"]).rgb
         coached = all(one.label.isdigit() for one in series)
-        plot.error(known, means, yerr=spans, color=colour)
+        for place, found in zip(known, ranges, strict=True):
+            if found is not None:
+                plot.plot([place, place], list(found), marker="│", color=colour)
+        plot.scatter(known, means, marker="┼", color=colour)
         if coached and known:
             plot.plot(known, means, marker="braille", color=colour, label="learned from")
         means_held = [(p, one.held_out_mean) for p, one in zip(places, series, strict=True)]

@@ -69,6 +69,7 @@ class Shell(App[None]):
     def __init__(self, theme: str | None = None) -> None:
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+        self.VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-high")]
         install(self, theme)
 
     def run(self, *, headless: bool = False, **options: Any) -> Any:

@@ -14,12 +14,10 @@ from tutelage.agents.embedding_models import embedding_model
 from tutelage.console import result, result_json, result_table, talk
 from tutelage.environments import Split, load_environment
 from tutelage.graphs.lookup import VERDICTS, Lookup, look_up, topics_of
-from tutelage.strategy_store import Index, Library, LibraryFault, Near, Status, query_of
+from tutelage.graphs.text_lookup import NEAREST, Nearby, nearby
+from tutelage.strategy_store import Index, Library, LibraryFault, Near, Status
 from tutelage.strategy_store.plain_text import one_line
-from tutelage.strategy_store.retrieval import TOKEN_BUDGET, TOP
-
-NEAREST = 8
-"""Entries of the table for one text."""
+from tutelage.strategy_store.retrieval import TOP
 
 
 def index_of(library: Path, proposed: bool, embeddings: str | None) -> Index:
@@ -55,10 +53,7 @@ def find_text(
         top, threshold: see `Index.search`.
         as_json: prints one JSON document.
     """
-    query = query_of(text)
-    near = index.near(query, threshold)
-    found = index.search(query, TOP if top is None else top, threshold, TOKEN_BUDGET)
-    given = {one.entry.id for one in found}
+    found, near = nearby(index, index, text, TOP if top is None else top, threshold)
     if as_json:
         result_json(
             {
@@ -75,11 +70,10 @@ def find_text(
     for name in ("entry", "scenario", ""):
         table.add_column(name, overflow="fold")
     for one in near[:NEAREST]:
-        mark = "given" if one.entry.id in given else one.kept_out or "others are nearer"
         table.add_row(
             f"{one.similarity:.2f}", f"{one.lexical:.2f}",
             "" if one.dense is None else f"{one.dense:.2f}",
-            one.entry.id, Text(one_line(one.entry.scenario)), Text(mark),
+            one.entry.id, Text(one_line(one.entry.scenario)), Text(one.kept_out or "given"),
         )  # fmt: skip
     if near:
         result_table(table)
@@ -148,7 +142,7 @@ def _short(near: Near | None) -> str:
     return f"{near.similarity:.2f}  {near.entry.id}" if near else ""
 
 
-def _document(near: Near) -> dict[str, Any]:
+def _document(near: Near | Nearby) -> dict[str, Any]:
     return {
         "entry": near.entry.id,
         "scenario": near.entry.scenario,

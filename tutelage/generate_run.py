@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -13,12 +14,19 @@ from rich.text import Text
 import tutelage
 from tutelage.agents.meter import Meter
 from tutelage.console import result, result_json, result_table, talk
-from tutelage.environments import EnvironmentFault, Problem, Scenario, load_environment
+from tutelage.environments import (
+    Environment,
+    EnvironmentFault,
+    Problem,
+    Scenario,
+    load_environment,
+)
 from tutelage.environments.firm_folder import add_scenarios
 from tutelage.graphs.coverage import Coverage
 from tutelage.graphs.desk import open_desk
 from tutelage.graphs.events import RunStarted, ScenarioGenerated
 from tutelage.graphs.generation import (
+    Gap,
     GenerationOptions,
     gaps_to_fill,
     generate,
@@ -82,8 +90,50 @@ async def _generate(request: GenerateRequest, target: Path, folder: Path, as_jso
     before = await asyncio.to_thread(train_coverage, environment)
     said, usual = await _of_run(request, environment)
     gaps = await asyncio.to_thread(gaps_to_fill, environment, before, said)
-    if not gaps:
-        talk().print("note: every rule has a training scenario and every persona meets every topic")
+    pass_from = request.pass_from if request.pass_from is not None else usual
+    taken: list[Scenario] = []
+    outcomes: list[ScenarioGenerated] = []
+    if gaps:
+        taken, outcomes = await _written(request, environment, gaps, pass_from, target, folder)
+    else:
+        talk().print(
+            "note: every rule has a training scenario and every persona meets every topic, so there "
+            "is nothing to write",
+            soft_wrap=True,
+        )
+    after = await asyncio.to_thread(train_coverage, with_scenarios(environment, taken))
+    if as_json:
+        result_json(
+            {
+                "run": str(folder) if gaps else None,
+                "firm": str(target) if taken else None,
+                "scenarios": [one.id for one in taken],
+                "outcomes": [event.model_dump(exclude={"kind"}) for event in outcomes],
+                "pass_from": pass_from,
+                "coverage": {"before": before.sums(), "after": after.sums()},
+            }
+        )
+        return
+    if outcomes:
+        result_table(_table(outcomes))
+    result(coverage_line("before", before) + "\n" + coverage_line("after", after))
+    if taken:
+        result(str(target))
+    elif outcomes:
+        talk().print(Text(f"no scenario was good enough; the reasons are above and in {folder}"))
+    elif gaps:
+        talk().print(Text("the budget was spent before the first scenario was written"))
+
+
+async def _written(
+    request: GenerateRequest,
+    environment: Environment,
+    gaps: Sequence[Gap],
+    pass_from: float,
+    target: Path,
+    folder: Path,
+) -> tuple[list[Scenario], list[ScenarioGenerated]]:
+    """Have scenarios written for the gaps; gives those that were taken, and what came of each."""
     desk = await asyncio.to_thread(
         lambda: open_desk(
             environment,
@@ -98,7 +148,7 @@ async def _generate(request: GenerateRequest, target: Path, folder: Path, as_jso
         number=request.number,
         tries=request.tries,
         plays=request.plays,
-        pass_from=request.pass_from if request.pass_from is not None else usual,
+        pass_from=pass_from,
         max_exchanges=request.exchanges,
         concurrency=request.concurrency,
         seed=request.seed,
@@ -121,28 +171,7 @@ async def _generate(request: GenerateRequest, target: Path, folder: Path, as_jso
             for logged in await log.read(kinds=("scenario_generated",))
             if isinstance(logged.event, ScenarioGenerated)
         ]
-    after = await asyncio.to_thread(train_coverage, with_scenarios(environment, taken))
-    if as_json:
-        result_json(
-            {
-                "run": str(folder),
-                "firm": str(target) if taken else None,
-                "scenarios": [one.id for one in taken],
-                "outcomes": [event.model_dump(exclude={"kind"}) for event in outcomes],
-                "pass_from": options.pass_from,
-                "coverage": {"before": before.sums(), "after": after.sums()},
-            }
-        )
-        return
-    if outcomes:
-        result_table(_table(outcomes))
-    result(coverage_line("before", before) + "\n" + coverage_line("after", after))
-    if taken:
-        result(str(target))
-    elif outcomes:
-        talk().print(Text(f"no scenario was good enough; the reasons are above and in {folder}"))
-    elif gaps:
-        talk().print(Text("the budget was spent before the first scenario was written"))
+    return taken, outcomes
 
 
 async def _of_run(request: GenerateRequest, environment) -> tuple[list[str], float]:

@@ -17,7 +17,7 @@ from tutelage.environments import is_none, load_environment
 from tutelage.graphs.coaching import COACHING_STATUSES
 from tutelage.graphs.desk import Retrieval, open_desk
 from tutelage.graphs.events import RunStarted
-from tutelage.graphs.placing import Placing, measure_placements, plan_placing
+from tutelage.graphs.placing import FEWEST, Placing, measure_placements, plan_placing
 from tutelage.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library, LibraryFault, Placement
 
@@ -55,7 +55,7 @@ class PlaceRequest(BaseModel):
 
 def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False) -> None:
     """Play the validation dialogues with each placement and keep the best in the library, unless the
-    budget or too many dialogues that do not count left something unmeasured.
+    budget left something unmeasured, or too few dialogues count to tell.
 
     Raises:
         EnvironmentFault, ModelFault, RunFault, LibraryFault, Stopped: one clear sentence each; the
@@ -70,7 +70,7 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
             {
                 "run": str(folder),
                 "student": student,
-                "placement": placing.best if placing.complete else None,
+                "placement": placing.best if placing.complete and placing.tells else None,
                 "tried": [
                     {
                         "placement": p.placement,
@@ -94,7 +94,7 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
             f"{one.step.mean:+.2f}", f"{one.step.error:.2f}" if isfinite(one.step.error) else "-",
         )  # fmt: skip
     result_table(table)
-    if placing.complete:
+    if placing.complete and placing.tells:
         result(f"{student} gets strategies as `{placing.best}` from now on ({request.library})")
 
 
@@ -131,13 +131,15 @@ async def _place(
                 max_exchanges=request.exchanges, concurrency=request.concurrency,
             )  # fmt: skip
             ending.reason = "the budget is spent" if desk.meter.spent else "done"
-    if placing.complete:
+    if placing.complete and placing.tells:
         await asyncio.to_thread(
             library.set_placement, student, placing.best, f"run {folder.name}", placing.measured
         )
-    else:
-        why = "the budget was spent before every placement was played" if desk.meter.spent else (
-            "a placement has no dialogue that counts"
-        )  # fmt: skip
-        talk().print(f"note: {why}, so nothing was set in {request.library}", soft_wrap=True)
+        return student, placing
+    why = "the budget was spent before every placement was played"
+    if placing.complete or not desk.meter.spent:
+        why = (
+            f"fewer than {FEWEST} dialogues of a placement count, which tells nothing (--dialogues)"
+        )
+    talk().print(f"note: {why}, so nothing was set in {request.library}", soft_wrap=True)
     return student, placing

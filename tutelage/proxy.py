@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from opentelemetry import propagate, trace
@@ -66,6 +66,12 @@ class HttpUpstream:
         default = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
         base = address or default or "https://api.openai.com/v1"
         return name, cls(base.rstrip("/"), os.environ.get("OPENAI_API_KEY", "").strip())
+
+    @property
+    def url(self) -> str:
+        """Where completions are asked for; a query of the address stays behind its path."""
+        parts = urlsplit(self.base_url)
+        return parts._replace(path=f"{parts.path.rstrip('/')}/chat/completions").geturl()
 
 
 @dataclass(frozen=True)
@@ -255,9 +261,7 @@ async def _forward(
     content = json.dumps(body, ensure_ascii=False).encode()
     try:
         answer = await client.send(
-            client.build_request(
-                "POST", f"{upstream.base_url}/chat/completions", content=content, headers=headers
-            ),
+            client.build_request("POST", upstream.url, content=content, headers=headers),
             stream=True,
         )
     except httpx.TimeoutException as error:

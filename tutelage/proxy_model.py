@@ -11,8 +11,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, ToolCallChunk, convert_to_messages
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ToolCallChunk,
+    convert_to_messages,
+)
+from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 
 from tutelage.agents.chat_models import as_taken, fault_of, token_logprobs
 from tutelage.agents.faults import status_of
@@ -53,7 +59,7 @@ class ModelUpstream:
         if body.get("n") not in (None, 1):
             raise ProxyError(400, f"{self.spec} gives one choice at a time.", param="n")
         try:
-            messages = convert_to_messages(_readable(body["messages"]))
+            messages = [_read(message) for message in body["messages"]]
         except (*_UNREADABLE, NotImplementedError) as error:
             raise ProxyError(400, "'messages' cannot be read.", param="messages") from error
         told = body.get("stream_options") or {}
@@ -168,31 +174,49 @@ class ModelUpstream:
         fault = fault_of(error, self.spec)
         if fault.exit_code == 2:
             return ProxyError(400, str(fault))
-        return fault_error(fault, status_of(error))
+        return fault_error(fault, status_of(error) or fault.status_code)
 
 
-def _readable(messages: Any) -> Any:
-    """The messages with what OpenAI takes as left out and LangChain does not: the content beside calls,
-    and the arguments of a call that has none.
+def _read(message: dict[str, Any]) -> BaseMessage:
+    """A message of the request, with what OpenAI takes and LangChain does not: content left out beside
+    calls, and calls whose arguments are left out or are no JSON object, as a model may have written
+    them.
     """
-    if not isinstance(messages, list):
-        return messages
-    return [_filled(one) if isinstance(one, dict) else one for one in messages]
-
-
-def _filled(message: dict[str, Any]) -> dict[str, Any]:
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
-        return message
-    filled = [
-        {**call, "function": {**call["function"], "arguments": "{}"}}
-        if isinstance(call, dict)
-        and isinstance(call.get("function"), dict)
-        and call["function"].get("arguments") in ("", None)
-        else call
-        for call in calls
+        return convert_to_messages([message])[0]
+    broken = [call for call in calls if _is_broken(call)]
+    filled = [_filled(call) for call in calls if call not in broken]
+    read = convert_to_messages([{"content": None, **message, "tool_calls": filled}])[0]
+    told = [
+        invalid_tool_call(
+            name=call["function"]["name"], args=call["function"]["arguments"], id=call["id"]
+        )
+        for call in broken
     ]
-    return {"content": None, **message, "tool_calls": filled}
+    return read.model_copy(update={"invalid_tool_calls": told}) if told else read
+
+
+def _is_broken(call: Any) -> bool:
+    """Whether the arguments of a call are a text, and no JSON object."""
+    try:
+        arguments = call["function"]["arguments"]
+    except (TypeError, KeyError):
+        return False
+    if not isinstance(arguments, str) or not arguments:
+        return False
+    try:
+        return not isinstance(json.loads(arguments, strict=False), dict)
+    except (ValueError, RecursionError):
+        return True
+
+
+def _filled(call: Any) -> Any:
+    """A call with the arguments that it may leave out at OpenAI."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or function.get("arguments") not in ("", None):
+        return call
+    return {**call, "function": {**function, "arguments": "{}"}}
 
 
 def _with_parameters(tool: dict[str, Any]) -> dict[str, Any]:

@@ -22,10 +22,14 @@ class Question(ModalScreen[bool]):
         border: round $warning; border-title-color: $text-warning; background: $surface;
         padding: 1 2 0 2;
     }
-    Question VerticalScroll { height: auto; max-height: 16; }
+    Question VerticalScroll { height: auto; max-height: 50vh; }
     Question .said { height: auto; }
     Question Horizontal { height: auto; align: right middle; margin-top: 1; }
     Question Button { margin-left: 2; }
+    Question.-low > Vertical { max-height: 100%; padding: 0 1; }
+    Question.-low VerticalScroll { max-height: 70vh; }
+    Question.-low Horizontal { margin-top: 0; }
+    Question.-low Button { min-width: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes"),

@@ -18,6 +18,15 @@ class Saving(ModalScreen[bool]):
     save is under way, neither another one nor leaving is taken. A subclass overrides `save`.
     """
 
+    # A window chooses what the person begins in, and comes there when its room is known.
+    AUTO_FOCUS = ""
+    DEFAULT_CSS = """
+    Saving > Vertical { overflow-y: auto; scrollbar-size-vertical: 1; }
+    Saving > Vertical > Horizontal { dock: bottom; }
+    Saving.-low > Vertical { max-height: 100%; padding: 0 1; }
+    Saving.-low > Vertical > Horizontal { margin-top: 0; }
+    Saving.-low Button { min-width: 0; margin-left: 1; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "Save", priority=True),
         Binding("escape", "leave", "Cancel", priority=True),
@@ -28,13 +37,23 @@ class Saving(ModalScreen[bool]):
         self._busy = False
         self._end: bool | None = None
 
+    def on_resize(self) -> None:
+        """What the person writes in stays in sight where the window is lower than what it holds."""
+        self.call_after_refresh(self._show_focused)
+
+    def _show_focused(self) -> None:
+        if self.focused is not None:
+            self.focused.scroll_visible(animate=False)
+
     async def save(self) -> str | None:
         """Save what stands there; returns what hinders it, None where it is saved."""
         raise NotImplementedError
 
     def say(self, problem: str) -> None:
         """Show why it is not saved."""
-        self.query_one(".state", Static).update(Content(f"✗ {problem}"))
+        state = self.query_one(".state", Static)
+        state.update(Content(f"✗ {problem}"))
+        self.call_after_refresh(state.scroll_visible, animate=False)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """The mouse can do what the keys do."""

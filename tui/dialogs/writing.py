@@ -52,6 +52,9 @@ class Writing(Saving):
     Writing .state { height: auto; max-height: 9; }
     Writing Horizontal { height: auto; align: right middle; margin-top: 1; }
     Writing Button { margin-left: 2; }
+    Writing.-low TextArea { height: 4; }
+    Writing.-low.-long TextArea { height: 1fr; min-height: 4; }
+    Writing.-low.-long > Vertical { height: 100%; }
     """
 
     def __init__(
@@ -100,7 +103,7 @@ class Writing(Saving):
     def on_mount(self) -> None:
         """The person can write at once, behind what is there."""
         area = self.query_one(TextArea)
-        area.focus()
+        area.focus(scroll_visible=False)
         if not self._long:
             area.move_cursor(area.document.end)
         self.say(self._problem)
@@ -115,6 +118,7 @@ class Writing(Saving):
         """Say how it stands with the text."""
         self._leaving = False
         self.say("")
+        self.call_after_refresh(self.query_one(TextArea).scroll_visible, animate=False)
 
     async def save(self) -> str | None:
         """Save the text."""
@@ -128,9 +132,10 @@ class Writing(Saving):
             parts.append((f"{count} of {self._words} words\n", "$text-muted"))
         found = [problem] if problem else self._check(self.text) if self._check else []
         parts += [(f"✗ {line}\n", "$text-error") for line in found if line]
-        self.query_one(".state", Static).update(
-            Content.assemble(*[Content.styled(*part) for part in parts]).rstrip()
-        )
+        state = self.query_one(".state", Static)
+        state.update(Content.assemble(*[Content.styled(*part) for part in parts]).rstrip())
+        if problem:
+            self.call_after_refresh(state.scroll_visible, animate=False)
 
     def action_leave(self) -> None:
         """Leave; a changed text must be given up twice."""

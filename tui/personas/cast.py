@@ -24,6 +24,7 @@ from tutelage.graphs.rehearsal import (
     find_environment,
     new_persona,
     personas_stamp,
+    read_persona,
     read_personas,
     refuse_bundled,
     save_persona,
@@ -32,11 +33,14 @@ from tutelage.graphs.rehearsal import (
 from ..dialogs import Save, Writing
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
+from ..shell import WRITE
 from ..table import RowTable
 from .casting import Casting
 from .rehearsal import RehearsalScreen
 
 EVERY = 1.0
+WIDE = 30
+"""Cells from which the list has room for more than the names."""
 MOST_LINES = 5
 """Of what others changed, in the window of who writes."""
 
@@ -109,29 +113,29 @@ class Cast(Screen[None]):
             stamp = await asyncio.to_thread(personas_stamp, self.casting.firm)
             if stamp == self._stamp:
                 return
-            self.files = await asyncio.to_thread(read_personas, self.casting.firm)
+            files = await asyncio.to_thread(read_personas, self.casting.firm)
         except EnvironmentFault as error:
             self._refuse(error)
             return
         finally:
             self._looking = False
-        self._stamp = stamp
-        self._draw()
+        here = self._here()
+        self._stamp, self.files = stamp, files
+        self._draw(here)
 
-    def _draw(self) -> None:
+    def _draw(self, seen: PersonaFile | None = None) -> None:
+        """Draw the list anew, with the cursor where it is to begin, or else on what the person saw."""
         table = self.query_one(RowTable)
-        here = self._first or (self._here().name if self._here() else "")  # type: ignore[union-attr]
+        seen = seen or self._here()
+        here = self._first or (seen.name if seen else "")
         self._first = None
-        table.begin({"(broken)": 1, "persona": 0, "mode": 6, "turns": 5}, "persona")
+        widths = {"(broken)": 1, "persona": 0, "mode": 6, "turns": 5}
+        if table.size.width < WIDE:
+            del widths["mode"], widths["turns"]
+        table.begin(widths, "persona")
         for file in self.files:
-            who = file.persona
-            table.add_row(
-                Text("✗" if file.problems else " ", table.tone("bad")),
-                Text(one_line(file.name), no_wrap=True, overflow="ellipsis"),
-                Text(who.mode if who else "", table.tone("quiet")),
-                Text(str(who.patience) if who else "", table.tone("quiet"), justify="right"),
-                key=file.name,
-            )
+            cells = self._cells(file)
+            table.add_row(*[cells[name] for name in widths], key=file.name)
         names = [file.name for file in self.files]
         if here in names:
             table.move_cursor(row=names.index(here), animate=False)
@@ -146,6 +150,15 @@ class Cast(Screen[None]):
             parts.append((f"  {one_line(str(self.casting.firm))}", "$quiet"))
         self.query_one("#headline", Static).update(Content.assemble(*parts))
         self._show()
+
+    def _cells(self, file: PersonaFile) -> dict[str, Text]:
+        who, tone = file.persona, self.query_one(RowTable).tone
+        return {
+            "(broken)": Text("✗" if file.problems else " ", tone("bad")),
+            "persona": Text(one_line(file.name), no_wrap=True, overflow="ellipsis"),
+            "mode": Text(who.mode if who else "", tone("quiet")),
+            "turns": Text(str(who.patience) if who else "", tone("quiet"), justify="right"),
+        }
 
     def _show(self) -> None:
         file = self._here()
@@ -204,17 +217,21 @@ class Cast(Screen[None]):
     # Changes
 
     def _may_change(self, file: PersonaFile) -> bool:
-        """Whether a file may be changed; of one that comes with tutelage it is said why not."""
+        """Whether a file may be changed; it is said why not, of one that comes with tutelage and of one
+        whose text cannot be shown.
+        """
         try:
             refuse_bundled(file.path)
+            if file.unread:
+                raise EnvironmentFault(list(file.problems))
         except EnvironmentFault as error:
             self._refuse(error)
             return False
         return True
 
     def _saving(self, file: PersonaFile) -> Save:
-        """What saves a text in a file's place. Where somebody changed that meanwhile it says how, and
-        then goes on from theirs.
+        """What saves a text in a file's place. Where somebody changed or deleted that meanwhile it says
+        so, and then goes on from what is there.
         """
         seen = file
 
@@ -223,15 +240,21 @@ class Cast(Screen[None]):
             try:
                 await asyncio.to_thread(save_persona, seen, text)
             except EnvironmentFault as error:
-                now = await asyncio.to_thread(self._now, seen)
-                if now.text == seen.text:
-                    return str(error)
+                now = await asyncio.to_thread(read_persona, file.path)
+                if now == seen or check_persona(file.path, text)[1]:
+                    return _short(file, error)
+                before, seen = seen, now
+                if now.unread:
+                    return f"{_short(file, error)}. Saving again writes it anew."
                 # The person decides with both before them.
-                theirs, seen = _changed_lines(seen.text, now.text), now
                 return (
                     f"{_short(file, error)}. Saving again puts yours in the place of what others made "
-                    f"of it:\n{theirs}"
+                    f"of it:\n{_changed_lines(before.text, now.text)}"
                 )
+            here = self._here()
+            if here is None or here.path != file.path:
+                # It was deleted, and the cursor went to another one.
+                self._first = file.name
             self._stamp = None
             self.look()
             self.notify(f"{file.name} saved", timeout=3, markup=False)
@@ -239,31 +262,21 @@ class Cast(Screen[None]):
 
         return save
 
-    def _now(self, seen: PersonaFile) -> PersonaFile:
-        """A file as it is now; as it was seen where that cannot be told."""
-        try:
-            files = read_personas(self.casting.firm)
-        except EnvironmentFault:
-            return seen
-        return next((file for file in files if file.path == seen.path), seen)
-
-    @work(exclusive=True, group="change")
-    async def action_edit(self) -> None:
+    def action_edit(self) -> None:
         """Edit the file under the cursor."""
         file = self._here()
         if file is not None and self._may_change(file):
-            await self._write(file, file.text, self._saving(file))
+            self._write(file, file.text, self._saving(file))
 
-    async def _write(self, file: PersonaFile, text: str, save: Save, problem: str = "") -> None:
+    def _write(self, file: PersonaFile, text: str, save: Save, problem: str = "") -> None:
         def check(text: str) -> list[str]:
             return [_short(file, problem) for problem in check_persona(file.path, text)[1][:4]]
 
-        await self.app.push_screen_wait(
+        self.app.push_screen(
             Writing(f"Persona {file.name}", text, save, check=check, long=True, problem=problem)
         )
 
-    @work(exclusive=True, group="change")
-    async def action_edit_outside(self) -> None:
+    def action_edit_outside(self) -> None:
         """Edit the file under the cursor in $EDITOR; what is broken can be set right here."""
         file = self._here()
         if file is None or not self._may_change(file):
@@ -276,12 +289,15 @@ class Cast(Screen[None]):
         if text == file.text:
             self.notify("nothing changed", timeout=3)
             return
+        self._save_outside(file, text)
+
+    @work(group=WRITE)
+    async def _save_outside(self, file: PersonaFile, text: str) -> None:
         save = self._saving(file)
         if problem := await save(text):
-            await self._write(file, text, save, problem)
+            self._write(file, text, save, problem)
 
-    @work(exclusive=True, group="change")
-    async def action_new(self) -> None:
+    def action_new(self) -> None:
         """Add a persona, with comments that teach the main fields."""
 
         async def save(name: str) -> str | None:
@@ -295,7 +311,7 @@ class Cast(Screen[None]):
             return None
 
         told = "Its short name: lower-case letters, digits and underscores."
-        await self.app.push_screen_wait(Writing("New persona", "", save, told=told))
+        self.app.push_screen(Writing("New persona", "", save, told=told))
 
     def _refuse(self, error: Exception) -> None:
         self.notify(

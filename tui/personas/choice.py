@@ -25,8 +25,10 @@ class Choice(ModalScreen[str | None]):
         border: round $primary; border-title-color: $primary; background: $surface; padding: 1 2;
     }
     Choice Input { background: $panel; margin-bottom: 1; }
-    Choice OptionList, Choice OptionList:focus { height: auto; max-height: 16; border: none;
+    Choice OptionList, Choice OptionList:focus { height: auto; max-height: 62vh; border: none;
         background: $surface; padding: 0; }
+    Choice.-low > Vertical { padding: 0 1; }
+    Choice.-low OptionList { max-height: 50vh; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Cancel", priority=True),

@@ -46,6 +46,7 @@ from .history import History
 from .merge import Merge
 from .rows import MARKS, ORDERS, SOURCES, STATUSES, Row, Wanted, chosen, rows_of
 from .split import Split
+from .trying import Trying
 
 EVERY = 0.5
 """Seconds between two looks at whether somebody else changed the library."""
@@ -69,7 +70,8 @@ class Board(Screen[None]):
         "it and with it, how sure the judge was, the policy rules it rests on, and what lint found. "
         "Only approved strategies (✓) reach customers.\n\n"
         "What you do is written at once, under your name, as a new version; u takes it back. "
-        "Mark several rows with space to approve, reject or retire them together.",
+        "Mark several rows with space to approve, reject or retire them together. t tells what a "
+        "customer would be given for a text.",
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "Mark", key_display="space"),
@@ -89,6 +91,7 @@ class Board(Screen[None]):
         Binding("U", "redo", "Redo", show=False, tooltip="Do again what you undid"),
         Binding("l", "lint", "Lint", show=False, tooltip="Show only what lint found"),
         Binding("O", "order", "Order", show=False, tooltip="Next order of the rows"),
+        Binding("t", "try_text", "Try a text", show=False, tooltip="See what a text would be given"),
         Binding("asterisk", "mark_all", "Mark all", show=False, key_display="*",
                 tooltip="Mark all rows shown, or none"),
         Binding("escape", "back", "Back", show=False, tooltip="Clear search, filters, marks"),
@@ -342,8 +345,7 @@ class Board(Screen[None]):
         if not table.has_focus:
             table.focus()
         elif not self.wanted.all:
-            self.query_one("#search", Input).value = ""
-            self._want(text="", status="", source="", findings=False)
+            self._want_all()
         elif self.marked:
             self.marked.clear()
             self._draw()
@@ -353,6 +355,10 @@ class Board(Screen[None]):
     def _want(self, **wanted: object) -> None:
         self.wanted = replace(self.wanted, **wanted)  # type: ignore[arg-type]
         self._draw()
+
+    def _want_all(self) -> None:
+        self.query_one("#search", Input).value = ""
+        self._want(text="", status="", source="", findings=False)
 
     def action_search(self) -> None:
         """Write what to search for."""
@@ -387,6 +393,22 @@ class Board(Screen[None]):
     def action_order(self) -> None:
         """Put the rows in the next order."""
         self._want(order=_after(ORDERS, self.wanted.order))
+
+    def action_try_text(self) -> None:
+        """Ask what a text would be given, and go to an entry that is near it."""
+        self.app.push_screen(Trying(self.review.path), self._go_to)
+
+    def _go_to(self, id_: str | None) -> None:
+        if id_ is None:
+            return
+        if id_ not in {row.entry.id for row in self.shown}:
+            self._want_all()
+        row = next((row for row in self.shown if row.entry.id == id_), None)
+        if row is None:
+            self._refuse(LibraryFault(f"{id_} is not there any more"))
+            return
+        self._draw(row.id)
+        self.query_one(RowTable).focus()
 
     # Marks
 

@@ -21,6 +21,7 @@ from tutelage.graphs.review import Change, LibraryFault, Review, Version
 
 from ..dialogs import Question
 from ..keys import Keys
+from ..shell import WRITE
 from ..table import RowTable
 from .card import TONES
 from .rows import MARKS
@@ -162,21 +163,20 @@ class History(Screen[None]):
         """Go to the newest or the oldest version."""
         self.query_one(RowTable).move_cursor(row=len(self._versions) if last else 0)
 
-    @work(exclusive=True, group="change")
-    async def action_roll_back(self) -> None:
+    def action_roll_back(self) -> None:
         """Bring the library back to the version under the cursor."""
-        await self._back(None)
+        self._ask(self.here, None)
 
-    @work(exclusive=True, group="change")
-    async def action_roll_entry_back(self) -> None:
+    def action_roll_entry_back(self) -> None:
         """Bring the entry that the person came from back to the version under the cursor."""
         if self._entry is None:
             self._refuse(LibraryFault("no entry was chosen on the board"))
             return
-        await self._back(self._entry)
+        self._ask(self.here, self._entry)
 
-    async def _back(self, entry: str | None) -> None:
-        version, last = self.here, len(self._versions)
+    @work(exclusive=True, group="ask")
+    async def _ask(self, version: int, entry: str | None) -> None:
+        last = len(self._versions)
         try:
             changes = await self._review.diff(last, version)
             texts = await self._review.texts(last, version)
@@ -188,16 +188,24 @@ class History(Screen[None]):
         if not changes:
             self.notify("it is the same now; nothing to bring back", timeout=3)
             return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                # The app's: who goes back to the board at once has decided all the same.
+                self.app.run_worker(self._roll_back(version, last, entry), group=WRITE)
+
         what = f"entry {entry}" if entry else "the whole library"
         said = difference(changes, last, version, texts)
         title = f"Bring {what} back to version {version}?"
-        if not await self.app.push_screen_wait(Question(title, said, "Roll back", "Leave")):
-            return
+        self.app.push_screen(Question(title, said, "Roll back", "Leave"), answered)
+
+    async def _roll_back(self, version: int, last: int, entry: str | None) -> None:
         try:
             await self._review.rollback(version, last, entry)
         except LibraryFault as error:
             self._refuse(error)
-        self.read()
+        if self.is_attached:
+            self.read()
 
     def action_leave(self) -> None:
         """Back to the board."""

@@ -39,6 +39,7 @@ class Merge(Saving):
     Merge .state { color: $error; }
     Merge Horizontal { height: auto; align: right middle; }
     Merge Button { margin-left: 2; }
+    Merge.-low OptionList { max-height: 4; margin-bottom: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "Merge", priority=True),
@@ -82,7 +83,7 @@ class Merge(Saving):
         """The nearest entry is chosen at first."""
         options = self.query_one(OptionList)
         options.highlighted = 0
-        options.focus()
+        options.focus(scroll_visible=False)
         self.query_one("#outcome").border_title = "what comes out"
 
     def on_option_list_option_highlighted(self) -> None:

@@ -30,6 +30,7 @@ class Split(Saving):
         border: round $primary; border-title-color: $primary; background: $surface;
         padding: 1 2 0 2;
     }
+    Split .body { height: auto; }
     Split Static { height: auto; color: $quiet; }
     Split #scenario { margin-bottom: 1; background: $panel; }
     Split SelectionList { height: auto; max-height: 7; margin-bottom: 1; border: none;
@@ -58,33 +59,35 @@ class Split(Saving):
         """The new scenario, the strategies, the cues."""
         with Vertical() as box:
             box.border_title = "Split the entry"
-            yield Static(Content(f"stays: {one_line(self._entry.scenario)}"), markup=False)
-            yield Input(placeholder="the new entry's scenario, one general sentence", id="scenario",
-                        compact=True)  # fmt: skip
-            yield Static("strategies that go to it (space)", markup=False)
-            yield SelectionList[str](
-                *[
-                    Selection(Content(f"{MARKS[s.status]} {one_line(s.text)}"), s.id,
-                              s.id in self._going)
-                    for s in self._entry.strategies
-                ],
-                id="strategies",
-            )  # fmt: skip
-            if self._entry.cues:
-                yield Static("customer lines that go along", markup=False)
-                yield SelectionList[int](
-                    *[Selection(Content(one_line(cue)), place)
-                      for place, cue in enumerate(self._entry.cues)],
-                    id="cues",
+            # One child, since Tab goes through a box by where its children lie, and the buttons lie low.
+            with Vertical(classes="body"):
+                yield Static(Content(f"stays: {one_line(self._entry.scenario)}"), markup=False)
+                yield Input(placeholder="the new entry's scenario, one general sentence", id="scenario",
+                            compact=True)  # fmt: skip
+                yield Static("strategies that go to it (space)", markup=False)
+                yield SelectionList[str](
+                    *[
+                        Selection(Content(f"{MARKS[s.status]} {one_line(s.text)}"), s.id,
+                                  s.id in self._going)
+                        for s in self._entry.strategies
+                    ],
+                    id="strategies",
                 )  # fmt: skip
-            yield Static("", classes="state", markup=False)
+                if self._entry.cues:
+                    yield Static("customer lines that go along", markup=False)
+                    yield SelectionList[int](
+                        *[Selection(Content(one_line(cue)), place)
+                          for place, cue in enumerate(self._entry.cues)],
+                        id="cues",
+                    )  # fmt: skip
+                yield Static("", classes="state", markup=False)
             with Horizontal():
                 yield Button("Cancel (esc)", id="cancel", compact=True)
                 yield Button("Split (ctrl+s)", id="save", variant="primary", compact=True)
 
     def on_mount(self) -> None:
         """The person can write the scenario at once."""
-        self.query_one("#scenario").focus()
+        self.query_one("#scenario").focus(scroll_visible=False)
 
     def on_input_submitted(self) -> None:
         """Enter goes on to the strategies."""

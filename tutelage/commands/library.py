@@ -532,7 +532,7 @@ def place(
     message, as a `note` in the customer's message, at the end of the `system` text, or as an
     `example` in place of orders. `after` stays unless another is better beyond noise. Whoever uses
     the library with this student then sends strategies in that way. Where the budget ends before all
-    are played, nothing is set.
+    are played, or fewer than six dialogues of a placement count, nothing is set.
 
     Example: `tutelage library place runs/x/library.db airline --student openai:gpt-5-mini`
     """
