@@ -33,9 +33,9 @@ from pydantic import ConfigDict
 from tutelage.strategy_store import Retrieved, on_trial
 from tutelage.strategy_store.prompt import Placement, coach_messages, strategies_text
 
-from .chat_models import as_taken, chat_model, clean_url, fitting_placement, named_at
-from .faults import ModelFault
-from .foreign_calls import call_foreign
+from .models.chat_models import as_taken, chat_model, clean_url, fitting_placement, named_at
+from .models.faults import ModelFault
+from .models.foreign_calls import call_foreign
 from .transcript import Reply, ToolUse
 
 SPEC_HELP = "app:module:NAME, app:file.py:NAME, or app:NAME@http://host:port/v1"

@@ -17,8 +17,8 @@ from pydantic import ConfigDict
 from tutelage.strategy_store import Deployment, Library, Placement
 from tutelage.strategy_store.retrieval import TOKEN_BUDGET, TOP
 
-from .chat_models import chat_model, measured_placement
-from .embedding_models import embedding_model
+from .models.chat_models import chat_model, measured_placement
+from .models.embedding_models import embedding_model
 
 
 @overload

@@ -13,9 +13,9 @@ from pydantic_core import from_json
 from tutelage.environments import Environment, Persona, Scenario, passes
 from tutelage.environments.persona import AgendaAct
 
-from .facts import names, requests_in, untold
-from .faults import ModelFault
-from .fidelity import breaks, strays
+from .models.faults import ModelFault
+from .reading.facts import names, requests_in, untold
+from .reading.fidelity import breaks, strays
 from .templates import render
 from .transcript import Turn, replies
 from .voice import Hear, Voice

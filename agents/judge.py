@@ -23,7 +23,7 @@ from tutelage.environments import (
     weighted_mean,
 )
 
-from .reply_faults import reply_faults
+from .reading.reply_faults import reply_faults
 from .templates import render
 from .toolbox import final_state
 from .transcript import ToolUse, Turn, actions, replies, without_actions

@@ -11,8 +11,8 @@ from langchain_core.messages import SystemMessage
 from tutelage.strategy_store import Deployment, Library, Placement, Retrieved, coach_messages
 from tutelage.strategy_store.retrieval import TOKEN_BUDGET, TOP
 
-from .chat_models import measured_placement
-from .embedding_models import embedding_model
+from .models.chat_models import measured_placement
+from .models.embedding_models import embedding_model
 
 
 class StrategyMiddleware(AgentMiddleware):

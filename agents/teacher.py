@@ -15,8 +15,8 @@ from tutelage.strategy_store import Retrieved, always, coach_messages, mask
 from tutelage.strategy_store.vetting import hostile
 
 from .acting import act
-from .chat_models import fitting_placement
-from .rule_orders import deciding_rules
+from .advice.rule_orders import deciding_rules
+from .models.chat_models import fitting_placement
 from .student import Student, desk_messages, desk_text, untagged
 from .templates import render
 from .toolbox import open_toolbox

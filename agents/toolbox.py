@@ -28,9 +28,9 @@ from pydantic import ValidationError
 from tutelage.environments import Environment, McpServer, Scenario, as_json
 from tutelage.environments.surrogates import mended
 
-from .chat_models import clean_url, redacted
-from .faults import ModelFault
-from .foreign_calls import call_foreign
+from .models.chat_models import clean_url, redacted
+from .models.faults import ModelFault
+from .models.foreign_calls import call_foreign
 from .transcript import ToolUse, Turn
 
 T = TypeVar("T")

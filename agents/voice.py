@@ -21,12 +21,12 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 from tutelage.environments.surrogates import mended
 
-from .chat_models import as_taken, fault_of, runs_here, supports_logprobs, token_logprobs
-from .faults import InvalidAnswer, ModelFault
-from .meter import Meter, Role
-from .spoken_tools import answer_schema, heard, spoken
-from .surrogates import mended_message
-from .tracing import model_span
+from .models.chat_models import as_taken, fault_of, runs_here, supports_logprobs, token_logprobs
+from .models.faults import InvalidAnswer, ModelFault
+from .models.meter import Meter, Role
+from .models.spoken_tools import answer_schema, heard, spoken
+from .models.surrogates import mended_message
+from .models.tracing import model_span
 
 T = TypeVar("T", bound=BaseModel)
 Hear = Callable[[str], None]

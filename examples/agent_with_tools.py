@@ -14,7 +14,7 @@ import os
 import sys
 
 from langchain.agents import create_agent
-from tutelage.agents.chat_models import chat_model
+from tutelage.agents.models.chat_models import chat_model
 
 import tutelage
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .coaching import CoachingOptions, coaching_graph
-    from .desk import Retrieval
-    from .dialogue import dialogue_graph
-    from .run_log import RunFault, RunLog
-    from .strategy_step import StepOptions
+    from .log.run_log import RunFault, RunLog
+    from .play.desk import Retrieval
+    from .play.dialogue import dialogue_graph
+    from .steps.strategy_step import StepOptions
 
 _HOMES = {
     "CoachingOptions": "coaching",
-    "Retrieval": "desk",
-    "RunFault": "run_log",
-    "RunLog": "run_log",
-    "StepOptions": "strategy_step",
+    "Retrieval": "play.desk",
+    "RunFault": "log.run_log",
+    "RunLog": "log.run_log",
+    "StepOptions": "steps.strategy_step",
     "coaching_graph": "coaching",
-    "dialogue_graph": "dialogue",
+    "dialogue_graph": "play.dialogue",
 }
 
 __all__ = [

@@ -11,24 +11,27 @@ from typing import Any, Literal
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from tutelage.agents.advice.tactics import fitting_tactics
 from tutelage.agents.app_student import Student
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.meter import Meter
-from tutelage.agents.tactics import fitting_tactics
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment
 from tutelage.strategy_store import Library, Placement
 from typing_extensions import TypedDict
 
-from .convergence import best_round, step_between
-from .desk import Desk, Model, Retrieval, fitting_concurrency, open_desk
-from .dialogue import MAX_EXCHANGES, compile_dialogue
-from .events import Fault, RoundEnded, StateClosed, StateExamined
-from .general_step import general_name, general_step
-from .look_back import look_back
-from .rollouts import gather, plan_round, plan_validation, play
-from .rounds import (
+from .log.events import Fault, RoundEnded, StateClosed, StateExamined
+from .log.run_log import Log, MemoryLog
+from .log.states import State, openings, states_of
+from .map.scenario_map import to_teach
+from .play.desk import Desk, Model, Retrieval, fitting_concurrency, open_desk
+from .play.dialogue import MAX_EXCHANGES, compile_dialogue
+from .play.rollouts import gather, plan_round, plan_validation, play
+from .statistics.convergence import best_round, step_between
+from .steps.general_step import general_name, general_step
+from .steps.look_back import look_back
+from .steps.rounds import (
     closed_states,
     decided_in,
     dialogues_of,
@@ -42,12 +45,9 @@ from .rounds import (
     validation_means,
     validation_scores,
 )
-from .run_log import Log, MemoryLog
-from .scenario_map import to_teach
-from .states import State, openings, states_of
-from .strategy_step import Null, StepOptions, Weak, strategy_step
-from .topic_step import topic_name, topic_step, topics_to_teach
-from .trials import checks_of, teachers_reply
+from .steps.strategy_step import Null, StepOptions, Weak, strategy_step
+from .steps.topic_step import topic_name, topic_step, topics_to_teach
+from .steps.trials import checks_of, teachers_reply
 
 COACHING_STATUSES = ("approved", "proposed")
 """What the student uses while it is coached; production takes approved ones only."""

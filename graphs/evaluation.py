@@ -11,20 +11,20 @@ from typing import Any, Literal
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from tutelage.agents.tactics import GENERIC_ADVICE
+from tutelage.agents.advice.tactics import GENERIC_ADVICE
 from tutelage.agents.teacher import TeacherAtDesk
 from tutelage.environments import Environment, Split
 from tutelage.strategy_store import Library, Status, always
 from typing_extensions import TypedDict
 
-from .desk import Desk, fitting_concurrency
-from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
-from .experiment import BOUNDS, Cell, Outcome, scenario_differences
-from .rollouts import play
-from .run_log import Log, MemoryLog
-from .sequential import decided
-from .states import Played, played
-from .uplift import ABLATED, coin_of
+from .log.run_log import Log, MemoryLog
+from .log.states import Played, played
+from .play.desk import Desk, fitting_concurrency
+from .play.dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from .play.rollouts import play
+from .statistics.experiment import BOUNDS, Cell, Outcome, scenario_differences
+from .statistics.sequential import decided
+from .statistics.uplift import ABLATED, coin_of
 
 Arm = Literal["none", "generic", "library", "invented", "teacher", "ablated", "playbook", "global"]
 """`generic` gets GENERIC_ADVICE at every turn, `invented` is the library without what came from the

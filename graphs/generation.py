@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
-from tutelage.agents.faults import ModelFault
+from tutelage.agents.models.faults import ModelFault
 from tutelage.agents.scenario_writer import (
     Ruling,
     Wanted,
@@ -20,7 +20,9 @@ from tutelage.agents.scenario_writer import (
 )
 from tutelage.environments import Environment, Rule, Scenario
 
-from .coverage import (
+from .log.events import ScenarioGenerated
+from .log.states import played
+from .map.coverage import (
     SAME_WITHIN,
     Coverage,
     coverage,
@@ -28,12 +30,10 @@ from .coverage import (
     scenario_text,
     topic_of,
 )
-from .desk import Desk, fitting_concurrency
-from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
-from .events import ScenarioGenerated
-from .rollouts import play
-from .states import played
-from .text_space import distances, points
+from .map.text_space import distances, points
+from .play.desk import Desk, fitting_concurrency
+from .play.dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from .play.rollouts import play
 
 NEIGHBOURS = 2
 MOST_GAPS = 200

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from tutelage.agents.chat_models import fitting_placement
+from tutelage.agents.models.chat_models import fitting_placement
 from tutelage.environments import Environment
 from tutelage.strategy_store import Placement
 
-from .convergence import Step, step_between
-from .desk import Desk, fitting_concurrency
-from .dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
-from .rollouts import play, request_for
-from .run_log import Log, MemoryLog
-from .states import played
+from .log.run_log import Log, MemoryLog
+from .log.states import played
+from .play.desk import Desk, fitting_concurrency
+from .play.dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from .play.rollouts import play, request_for
+from .statistics.convergence import Step, step_between
 
 PLACING_ROUND = -1
 """The round that these dialogues carry, so that they are taken for no round of coaching."""

@@ -32,8 +32,8 @@ from tutelage.strategy_store.history import Change, Version
 from tutelage.strategy_store.lint import Finding, lint
 from tutelage.strategy_store.reshaping import changed_parts
 
-from .events import RunStarted
-from .run_log import FILE_NAME, RunFault, RunLog
+from .log.events import RunStarted
+from .log.run_log import FILE_NAME, RunFault, RunLog
 
 __all__ = [
     "Change",

@@ -13,10 +13,10 @@ from pathlib import Path
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from tutelage.environments import load_environment
-from tutelage.graphs import events as ev
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.speech import Speech
+from tutelage.graphs.log import events as ev
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.speech import Speech
 from tutelage.strategy_store import Library
 from world import ScriptedStudent, build_firm, seat
 

@@ -6,8 +6,8 @@ import functools
 import os
 
 import pytest
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.weights import pull
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.weights import pull
 
 NAME = "smollm2-135m"
 

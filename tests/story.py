@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tutelage.graphs import events as ev
-from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.log import events as ev
+from tutelage.graphs.log.run_log import RunLog
 
 HOSTILE = "Four hours is [bold]long[/bold]\x1b[2J\x07 \u202eevil\u202c [red]"
 RIGHT_TO_LEFT = "שלום, can you hear me? أنا أنتظر هنا 👩‍👧 😡"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tutelage.graphs.acceptance import (
+from tutelage.graphs.statistics.acceptance import (
     ALPHA,
     BESIDE_CODE,
     ONE_CHECK,
@@ -25,7 +25,7 @@ from tutelage.graphs.acceptance import (
     null_threshold,
     spread,
 )
-from tutelage.graphs.sequential import e_value
+from tutelage.graphs.statistics.sequential import e_value
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks" / "acceptance"))
 from planted import World, by_betting, by_fixed_t_test, table

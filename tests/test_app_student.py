@@ -26,12 +26,12 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from pydantic import SecretStr
 from tutelage.agents.app_student import Asked, app_student, as_student
-from tutelage.agents.faults import ModelFault
+from tutelage.agents.models.faults import ModelFault
 from tutelage.agents.transcript import Reply, ToolUse, Turn
 from tutelage.environments import load_environment
-from tutelage.graphs.desk import open_desk
-from tutelage.graphs.run_log import MemoryLog
-from tutelage.graphs.states import played
+from tutelage.graphs.log.run_log import MemoryLog
+from tutelage.graphs.log.states import played
+from tutelage.graphs.play.desk import open_desk
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
 import tutelage
@@ -477,7 +477,7 @@ async def test_the_log_keeps_what_an_app_called(firm, agent):
     endpoint, app = agent
     endpoint.answers = [("refund", {"booking": "X4"}), "Paid, candlelight."]
     desk = desk_with(firm, app)
-    from tutelage.graphs.dialogue import compile_dialogue
+    from tutelage.graphs.play.dialogue import compile_dialogue
 
     await compile_dialogue(desk, 1).ainvoke({"scenario": "stranded_0", "dialogue": "d"})
     turns = (await played(desk.log))["d"].turns

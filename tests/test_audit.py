@@ -16,11 +16,11 @@ from langchain_core.messages import SystemMessage, convert_to_messages
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 from test_serve import command, serving
-from tutelage.agents.chat_models import chat_model
+from tutelage.agents.models.chat_models import chat_model
 from tutelage.agents.student import desk_text
 from tutelage.agents.transcript import Turn, as_messages
 from tutelage.environments import load_environment
-from tutelage.graphs.desk import open_desk
+from tutelage.graphs.play.desk import open_desk
 from tutelage.strategy_store import (
     Deployment,
     Entry,
@@ -34,7 +34,7 @@ from typer.testing import CliRunner
 
 import tutelage
 from tutelage.main import app
-from tutelage.proxy import HttpUpstream, Proxy
+from tutelage.serving.proxy import HttpUpstream, Proxy
 
 SYSTEM = "You serve the customers of an airline. Zürich ✈ “quoted”."
 DIALOGUES = {

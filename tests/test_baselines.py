@@ -10,21 +10,21 @@ import re
 import pytest
 import world
 from commands import in_a_process
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.meter import Meter
 from tutelage.environments import load_environment
-from tutelage.graphs.baselines import MOST_LETTERS, Baseline, BaselineFault, Used
+from tutelage.graphs.baselines.baseline import MOST_LETTERS, Baseline, BaselineFault, Used
+from tutelage.graphs.baselines.evolved_prompt import evolve_prompt
+from tutelage.graphs.baselines.playbook import grow_playbook
 from tutelage.graphs.evaluation import EvaluationFault, EvaluationOptions, compile_evaluation
-from tutelage.graphs.events import RunStarted
-from tutelage.graphs.evolved_prompt import evolve_prompt
-from tutelage.graphs.playbook import grow_playbook
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.states import played
+from tutelage.graphs.log.events import RunStarted
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.states import played
 from tutelage.strategy_store import Library
 
-from tutelage.baseline_run import BaselineRequest, baseline_run, resumed_request
 from tutelage.console import FileFault
-from tutelage.evaluate_run import _refuse_leaks
-from tutelage.evaluation_result import EvaluateRequest, arm_costs
+from tutelage.evaluation.evaluate_run import _refuse_leaks
+from tutelage.evaluation.evaluation_result import EvaluateRequest, arm_costs
+from tutelage.runs.baseline_run import BaselineRequest, baseline_run, resumed_request
 
 CURES = [cure for cure, _ in world.TROUBLES.values()]
 

@@ -15,7 +15,7 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from tutelage.agents.judge import Judge, checks_held
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.transcript import Reply, ToolUse, Turn, with_actions
 from tutelage.agents.voice import Voice
 from tutelage.environments import load_environment
@@ -24,10 +24,10 @@ from tutelage.environments.calibration_set import (
     calibrated_firms,
     calibration_set,
 )
-from tutelage.graphs.calibration import calibrate, warnings_of
-from tutelage.graphs.desk import voice_of
+from tutelage.graphs.play.desk import voice_of
+from tutelage.graphs.statistics.calibration import calibrate, warnings_of
 
-from tutelage.judge_run import JudgeFault, human_agreement, read_verdicts, remember, remembered
+from tutelage.runs.judge_run import JudgeFault, human_agreement, read_verdicts, remember, remembered
 
 SAYS = {trouble: says for trouble, (_, says) in world.TROUBLES.items()}
 CURES = {trouble: cure for trouble, (cure, _) in world.TROUBLES.items()}
@@ -106,7 +106,7 @@ async def test_a_judge_that_padding_wins_is_found_out(tmp_path):
 
 
 async def test_figures_are_remembered(tmp_path, monkeypatch):
-    monkeypatch.setattr("tutelage.judge_run.user_data_path", lambda _: tmp_path)
+    monkeypatch.setattr("tutelage.runs.judge_run.user_data_path", lambda _: tmp_path)
     found = await calibration_of(tmp_path, "honest")
     assert remembered(found.judge) is None
     remember(found)
@@ -120,23 +120,23 @@ async def test_figures_are_remembered(tmp_path, monkeypatch):
 
 async def test_figures_that_cannot_be_kept_cost_no_result(tmp_path, monkeypatch, capsys):
     (tmp_path / "data").write_text("a file where a folder should be")
-    monkeypatch.setattr("tutelage.judge_run.user_data_path", lambda _: tmp_path / "data")
+    monkeypatch.setattr("tutelage.runs.judge_run.user_data_path", lambda _: tmp_path / "data")
     found = await calibration_of(tmp_path, "honest")
     remember(found)
     assert "figures are not remembered" in capsys.readouterr().err
     assert remembered(found.judge) is None
 
 
-@pytest.mark.parametrize("changed", ["judge.py", "reply_faults.py", "prompts/judge.md"])
+@pytest.mark.parametrize("changed", ["judge.py", "reading/reply_faults.py", "prompts/judge.md"])
 async def test_figures_hold_for_the_way_of_judging_they_were_found_with(
     tmp_path, monkeypatch, changed
 ):
-    monkeypatch.setattr("tutelage.judge_run.user_data_path", lambda _: tmp_path / "data")
+    monkeypatch.setattr("tutelage.runs.judge_run.user_data_path", lambda _: tmp_path / "data")
     found = await calibration_of(tmp_path, "honest")
     remember(found)
     other = tmp_path / "agents"
     shutil.copytree(resources.files("tutelage.agents"), other)
-    monkeypatch.setattr("tutelage.judge_run.resources.files", lambda _: other)
+    monkeypatch.setattr("tutelage.runs.judge_run.resources.files", lambda _: other)
     assert remembered(found.judge) == found.figures
     with (other / changed).open("a", encoding="utf-8") as file:
         file.write("\n")

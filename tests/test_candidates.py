@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 import world
 import yaml
-from tutelage.agents.expected_orders import expected_orders
-from tutelage.agents.rule_orders import deciding_rules, orders_of, orders_to_say, rule_orders
+from tutelage.agents.advice.expected_orders import expected_orders
+from tutelage.agents.advice.rule_orders import deciding_rules, orders_of, orders_to_say, rule_orders
 from tutelage.agents.teacher import Description, Proposal, reply_alone
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Policy, Tactic, load_environment
-from tutelage.graphs import events as ev
-from tutelage.graphs.acceptance import Pair
-from tutelage.graphs.candidates import vetted, within_policy
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.selection import accept, better_by_code, plain_replies, wordings
-from tutelage.graphs.states import State
-from tutelage.graphs.trials import Candidate, Weak, general_entry, teachers_reply
+from tutelage.graphs.log import events as ev
+from tutelage.graphs.log.states import State
+from tutelage.graphs.statistics.acceptance import Pair
+from tutelage.graphs.steps.candidates import vetted, within_policy
+from tutelage.graphs.steps.selection import accept, better_by_code, plain_replies, wordings
+from tutelage.graphs.steps.trials import Candidate, Weak, general_entry, teachers_reply
 from tutelage.strategy_store import Library, vet
 from tutelage.strategy_store.wording import too_special
 

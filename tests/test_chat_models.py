@@ -15,22 +15,22 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 from tutelage.agents.app_student import as_student
-from tutelage.agents.chat_models import (
+from tutelage.agents.coached import coached
+from tutelage.agents.models.chat_models import (
     as_taken,
     chat_model,
     fault_of,
     model_name,
     supports_logprobs,
 )
-from tutelage.agents.coached import coached
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.local_chat import ChatLocal
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.local_chat import ChatLocal
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.voice import Voice
 from tutelage.strategy_store import Library
 
-from tutelage.proxy import HttpUpstream
-from tutelage.proxy_model import ModelUpstream
+from tutelage.serving.proxy import HttpUpstream
+from tutelage.serving.proxy_model import ModelUpstream
 
 SECRET = "sk-verysecret-0123456789abcdef"
 
@@ -93,7 +93,7 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise ImportError("Please install it with `pip install langchain-openai`")
 
-    monkeypatch.setattr("tutelage.agents.chat_models.init_chat_model", refuse)
+    monkeypatch.setattr("tutelage.agents.models.chat_models.init_chat_model", refuse)
     with pytest.raises(ModelFault, match=r"`pip install langchain-openai` .*tutelage\[openai\]"):
         chat_model("openai:gpt-4o-mini")
 

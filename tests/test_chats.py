@@ -19,7 +19,7 @@ from tutelage.environments import EnvironmentFault, StateCheck, load_environment
 from tutelage.environments.chat_files import Columns, read_chats
 from tutelage.environments.chats import _LENGTHS, _MOODS, import_chats
 from tutelage.environments.masking import Masker, _common_words, lower_words
-from tutelage.graphs.dialogue import compile_dialogue
+from tutelage.graphs.play.dialogue import compile_dialogue
 
 CHAT = [
     ("assistant", "Hello, this is Karen speaking, what can I do?"),

@@ -22,7 +22,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr, ValidationError
-from tutelage.agents.chat_models import chat_model, fitting_placement, measured_placement
+from tutelage.agents.models.chat_models import chat_model, fitting_placement, measured_placement
 from tutelage.strategy_store import (
     PLACEMENTS,
     Deployment,

@@ -10,32 +10,32 @@ from dataclasses import replace
 import pytest
 import world
 import yaml
-from tutelage.agents.faults import InvalidAnswer, ModelFault
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.faults import InvalidAnswer, ModelFault
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
-from tutelage.graphs.acceptance import Decision
 from tutelage.graphs.coaching import (
     CoachingOptions,
     compile_coaching,
 )
-from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
-from tutelage.graphs.events import (
+from tutelage.graphs.log.events import (
     DialogueEnded,
     DialogueStarted,
     NullCompared,
     RunStarted,
     StrategyTried,
 )
-from tutelage.graphs.rollouts import gather, plan_round, play
-from tutelage.graphs.rounds import decided_in, no_use, null_pairs
-from tutelage.graphs.run_log import MemoryLog, RunFault, RunLog
-from tutelage.graphs.states import played
-from tutelage.graphs.summary import summarise
-from tutelage.graphs.trials import Null
+from tutelage.graphs.log.run_log import MemoryLog, RunFault, RunLog
+from tutelage.graphs.log.states import played
+from tutelage.graphs.log.summary import summarise
+from tutelage.graphs.play.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.play.rollouts import gather, plan_round, play
+from tutelage.graphs.statistics.acceptance import Decision
+from tutelage.graphs.steps.rounds import decided_in, no_use, null_pairs
+from tutelage.graphs.steps.trials import Null
 from tutelage.strategy_store import Library
 
-from tutelage.coach_run import CoachRequest, resumed_request
+from tutelage.runs.coach_run import CoachRequest, resumed_request
 
 OPTIONS = CoachingOptions(
     rounds=4, dialogues=6, validation_dialogues=6, states_per_round=6, concurrency=4,
@@ -375,7 +375,7 @@ async def test_a_second_try_is_tested_on_pairs_that_its_teacher_has_not_seen(fir
     def never(pairs, *_, **__):
         return Decision(False, "not better") if len(pairs) == 3 else None
 
-    monkeypatch.setattr("tutelage.graphs.selection.decide", never)
+    monkeypatch.setattr("tutelage.graphs.steps.selection.decide", never)
     desk = world.seat(firm, None)
     options = replace(OPTIONS, rounds=1, step=replace(OPTIONS.step, refinements=2))
     await compile_coaching(desk, options).ainvoke({})

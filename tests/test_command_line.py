@@ -15,17 +15,18 @@ from endpoint import recording
 from story import HOSTILE, written
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.summary import summarise
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.summary import summarise
 from tutelage.strategy_store import Entry, Evidence, Library, Provenance, Strategy
 from typer.testing import CliRunner
 
-from tutelage import __version__, session
+from tutelage import __version__
 from tutelage.console import write_file
 from tutelage.main import app
 from tutelage.pytest_dialogues import PlayedOnce
-from tutelage.report import coach_table
-from tutelage.simulate_run import _as_text
+from tutelage.reports.report import coach_table
+from tutelage.runs import session
+from tutelage.runs.simulate_run import _as_text
 
 NOBODY = "openai:m@http://127.0.0.1:9/v1"
 WRONG = [

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import world
 from tutelage.environments import load_environment
-from tutelage.graphs import events as ev
-from tutelage.graphs.convergence import best_round, of_no_use, step_between
-from tutelage.graphs.rounds import round_sums, settle_library
-from tutelage.graphs.states import Played
+from tutelage.graphs.log import events as ev
+from tutelage.graphs.log.states import Played
+from tutelage.graphs.statistics.convergence import best_round, of_no_use, step_between
+from tutelage.graphs.steps.rounds import round_sums, settle_library
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
 

@@ -8,9 +8,9 @@ from functools import partialmethod
 
 import pytest
 from commands import tutelage
-from tutelage.graphs.events import DialogueEnded, DialogueStarted, RunStarted, TurnSpoken
-from tutelage.graphs.picture import add_feelings, outlined
-from tutelage.graphs.run_log import RunFault, RunLog
+from tutelage.graphs.log.events import DialogueEnded, DialogueStarted, RunStarted, TurnSpoken
+from tutelage.graphs.log.picture import add_feelings, outlined
+from tutelage.graphs.log.run_log import RunFault, RunLog
 from tutelage.tui.app import WatchApp
 
 from tutelage import tui

@@ -7,14 +7,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from tutelage.graphs.run_log import RunFault
+from tutelage.graphs.log.run_log import RunFault
 from tutelage.tui.serve import _server_class, is_loopback
 from typer.testing import CliRunner
 
-from tutelage import coach_run, detached, evaluate_run, simulate_run
-from tutelage.detached import arguments_of, run_detached
-from tutelage.evaluation_result import EvaluateRequest
+from tutelage.evaluation import evaluate_run
+from tutelage.evaluation.evaluation_result import EvaluateRequest
 from tutelage.main import app
+from tutelage.runs import coach_run, detached, simulate_run
+from tutelage.runs.detached import arguments_of, run_detached
 
 REQUESTS = {
     "coach": coach_run.CoachRequest(

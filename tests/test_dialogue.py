@@ -6,9 +6,9 @@ import pytest
 import world
 from langgraph.checkpoint.memory import InMemorySaver
 from tutelage.environments import EnvironmentFault, load_environment
-from tutelage.graphs.dialogue import compile_dialogue, dialogue_graph
-from tutelage.graphs.events import DialogueStarted
-from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.log.events import DialogueStarted
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.play.dialogue import compile_dialogue, dialogue_graph
 
 THREAD = {"configurable": {"thread_id": "t"}}
 

@@ -469,7 +469,8 @@ def test_splits_with_too_few_scenarios_are_noted(bakery):
 
 
 def test_the_least_scenarios_noted_are_those_of_coaching_and_evaluation():
-    from tutelage.graphs import convergence, experiment, general_step
+    from tutelage.graphs.statistics import convergence, experiment
+    from tutelage.graphs.steps import general_step
 
     assert {split: least for split, (least, _) in LEAST.items()} == {
         "train": general_step.LEAST_SCENARIOS,

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 import world
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.meter import Meter
 from tutelage.environments import load_environment
-from tutelage.graphs.baselines import Baseline
-from tutelage.graphs.calibration import Figures
+from tutelage.graphs.baselines.baseline import Baseline
 from tutelage.graphs.evaluation import (
     EvaluationFault,
     EvaluationOptions,
@@ -18,12 +17,13 @@ from tutelage.graphs.evaluation import (
     outcomes_of,
     plan_cells,
 )
-from tutelage.graphs.run_log import RunFault
-from tutelage.graphs.states import played
+from tutelage.graphs.log.run_log import RunFault
+from tutelage.graphs.log.states import played
+from tutelage.graphs.statistics.calibration import Figures
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
-from tutelage import evaluate_run
-from tutelage.evaluation_result import EvaluateRequest, student_result
+from tutelage.evaluation import evaluate_run
+from tutelage.evaluation.evaluation_result import EvaluateRequest, student_result
 
 
 class Deaf(world.ScriptedStudent):

@@ -9,13 +9,12 @@ from io import StringIO
 import pytest
 import world
 from rich.console import Console
-from tutelage.agents.chat_models import DEFAULT_MODEL
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.meter import Meter
-from tutelage.agents.tactics import GENERIC_ADVICE
+from tutelage.agents.advice.tactics import GENERIC_ADVICE
+from tutelage.agents.models.chat_models import DEFAULT_MODEL
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
-from tutelage.graphs.calibration import Figures
 from tutelage.graphs.evaluation import (
     EvaluationFault,
     EvaluationOptions,
@@ -25,10 +24,11 @@ from tutelage.graphs.evaluation import (
     plan_cells,
     taken_over_cells,
 )
-from tutelage.graphs.events import DialogueStarted, RunStarted, StrategyGiven, TurnSpoken
-from tutelage.graphs.run_log import RunFault, RunLog
-from tutelage.graphs.states import Played, played
-from tutelage.graphs.summary import summarise
+from tutelage.graphs.log.events import DialogueStarted, RunStarted, StrategyGiven, TurnSpoken
+from tutelage.graphs.log.run_log import RunFault, RunLog
+from tutelage.graphs.log.states import Played, played
+from tutelage.graphs.log.summary import summarise
+from tutelage.graphs.statistics.calibration import Figures
 from tutelage.strategy_store import (
     ANY_CUSTOMER,
     Entry,
@@ -39,10 +39,10 @@ from tutelage.strategy_store import (
     strategies_text,
 )
 
-from tutelage import evaluate_run
-from tutelage.evaluate_run import _refuse_another
-from tutelage.evaluation_report import sides, write_evaluation
-from tutelage.evaluation_result import (
+from tutelage.evaluation import evaluate_run
+from tutelage.evaluation.evaluate_run import _refuse_another
+from tutelage.evaluation.evaluation_report import sides, write_evaluation
+from tutelage.evaluation.evaluation_result import (
     ArmCost,
     EvaluateRequest,
     Evaluation,
@@ -50,10 +50,10 @@ from tutelage.evaluation_result import (
     as_document,
     student_result,
 )
-from tutelage.evaluation_tables import arms_table, cost_table, students_table
-from tutelage.plots import BAD, GOOD, curves, intervals
-from tutelage.session import under_way
-from tutelage.talking_log import TalkingLog
+from tutelage.evaluation.evaluation_tables import arms_table, cost_table, students_table
+from tutelage.reports.plots import BAD, GOOD, curves, intervals
+from tutelage.runs.session import under_way
+from tutelage.runs.talking_log import TalkingLog
 
 OPTIONS = EvaluationOptions(dialogues=12, max_exchanges=3, concurrency=4)
 

@@ -10,23 +10,23 @@ import pytest
 import world
 from rich.console import Console
 from tutelage.environments import load_environment
-from tutelage.graphs.calibration import Figures
 from tutelage.graphs.evaluation import EvaluationOptions, compile_evaluation, outcomes_of
-from tutelage.graphs.events import (
+from tutelage.graphs.log.events import (
     BudgetUsed,
     DialogueStarted,
     RunStarted,
     StrategyGiven,
     TurnSpoken,
 )
-from tutelage.graphs.run_log import FILE_NAME, RunLog
-from tutelage.graphs.states import Played, played
-from tutelage.graphs.summary import RunSummary
-from tutelage.graphs.uplift import ABLATED
+from tutelage.graphs.log.run_log import FILE_NAME, RunLog
+from tutelage.graphs.log.states import Played, played
+from tutelage.graphs.log.summary import RunSummary
+from tutelage.graphs.statistics.calibration import Figures
+from tutelage.graphs.statistics.uplift import ABLATED
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy, Uplift
 
-from tutelage.evaluation_report import write_evaluation
-from tutelage.evaluation_result import (
+from tutelage.evaluation.evaluation_report import write_evaluation
+from tutelage.evaluation.evaluation_result import (
     EvaluateRequest,
     Evaluation,
     arm_costs,
@@ -34,7 +34,7 @@ from tutelage.evaluation_result import (
     learning_calls,
     student_result,
 )
-from tutelage.evaluation_tables import cost_table
+from tutelage.evaluation.evaluation_tables import cost_table
 
 
 async def coached(folder, *, run="coached", source="teacher"):

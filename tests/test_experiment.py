@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
-from tutelage.graphs.experiment import (
+from tutelage.graphs.statistics.experiment import (
     Estimate,
     Outcome,
     arm_figures,
@@ -18,7 +18,7 @@ from tutelage.graphs.experiment import (
     paired,
     scenario_differences,
 )
-from tutelage.graphs.sequential import decided, sequential
+from tutelage.graphs.statistics.sequential import decided, sequential
 
 QUICK = 499
 """Resamples in simulations: the many experiments average out what each one loses."""

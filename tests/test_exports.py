@@ -14,9 +14,7 @@ from tutelage.agents.toolbox import tool_schemas
 from tutelage.agents.transcript import ToolUse, Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.desk import open_desk
-from tutelage.graphs.dialogue import compile_dialogue
-from tutelage.graphs.events import (
+from tutelage.graphs.log.events import (
     DialogueEnded,
     DialogueJudged,
     DialogueStarted,
@@ -26,14 +24,16 @@ from tutelage.graphs.events import (
     StrategyTried,
     TurnSpoken,
 )
-from tutelage.graphs.run_examples import (
+from tutelage.graphs.log.run_examples import (
     Choice,
     accepted_replies,
     dialogue_records,
     finetuning_records,
     reply_records,
 )
-from tutelage.graphs.run_log import MemoryLog, RunLog
+from tutelage.graphs.log.run_log import MemoryLog, RunLog
+from tutelage.graphs.play.desk import open_desk
+from tutelage.graphs.play.dialogue import compile_dialogue
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 from typer.testing import CliRunner
 from world import build_firm, seat
@@ -291,9 +291,9 @@ def test_export_faults_are_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("words", "home"),
     [
-        (("simulate",), "tutelage.simulate_run.simulate_run"),
-        (("library", "place", "l.db"), "tutelage.place_run.place_run"),
-        (("env", "generate"), "tutelage.generate_run.generate_run"),
+        (("simulate",), "tutelage.runs.simulate_run.simulate_run"),
+        (("library", "place", "l.db"), "tutelage.runs.place_run.place_run"),
+        (("env", "generate"), "tutelage.runs.generate_run.generate_run"),
     ],
 )
 def test_a_runs_log_names_its_firm_for_whoever_reads_it_from_elsewhere(

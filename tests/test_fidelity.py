@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from scripted_tools import Says
 from tutelage.agents.customer import Customer, asked_for, cue_of
-from tutelage.agents.fidelity import breaks
+from tutelage.agents.reading.fidelity import breaks
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Persona, Scenario, load_environment
-from tutelage.graphs.desk import open_desk
+from tutelage.graphs.play.desk import open_desk
 
 KNOWN = "Flight LK210 was cancelled. booking code: K7QX2P, price 79 euros, 79.50 with the bag"
 TALK = [

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shelf import SPOKEN
 from tutelage.environments import load_environment
-from tutelage.graphs.lookup import VERDICTS, look_up, topics_of
+from tutelage.graphs.map.lookup import VERDICTS, look_up, topics_of
 from tutelage.strategy_store import ANY_CUSTOMER, Entry, Index, Library, Provenance, Strategy
 
 BAG = "a customer whose bag did not come"

@@ -10,12 +10,12 @@ import hard_world
 import pytest
 import world
 import yaml
-from tutelage.agents.tactics import GENERIC_ADVICE
+from tutelage.agents.advice.tactics import GENERIC_ADVICE
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.general_step import MOST_GENERAL, general_name
-from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.steps.general_step import MOST_GENERAL, general_name
 from tutelage.strategy_store import ANY_CUSTOMER, Entry, Index, Provenance, Strategy
 
 OPTIONS = CoachingOptions(

@@ -7,13 +7,13 @@ import pytest
 from tutelage.agents.teacher import Description
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
-from tutelage.graphs.acceptance import Pair
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.generalisation import generalise
-from tutelage.graphs.rollouts import plan_round
-from tutelage.graphs.states import State
-from tutelage.graphs.strategy_step import Null, StepOptions, Weak, strategy_step
-from tutelage.graphs.trials import similarities
+from tutelage.graphs.log.states import State
+from tutelage.graphs.play.rollouts import plan_round
+from tutelage.graphs.statistics.acceptance import Pair
+from tutelage.graphs.steps.generalisation import generalise
+from tutelage.graphs.steps.strategy_step import Null, StepOptions, Weak, strategy_step
+from tutelage.graphs.steps.trials import similarities
 from tutelage.strategy_store import Entry, Provenance, Strategy
 
 LATE, GIFT, PRICE = (hard_world.KINDS[kind][1] for kind in ("late", "gift", "price"))

@@ -10,11 +10,10 @@ from dataclasses import replace
 import pytest
 import world
 import yaml
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.meter import Meter
 from tutelage.environments import EnvironmentFault, load_environment
 from tutelage.environments.firm_folder import add_scenarios
-from tutelage.graphs.events import ScenarioGenerated
 from tutelage.graphs.generation import (
     GenerationOptions,
     gaps_to_fill,
@@ -22,10 +21,11 @@ from tutelage.graphs.generation import (
     train_coverage,
     with_scenarios,
 )
+from tutelage.graphs.log.events import ScenarioGenerated
 
-from tutelage import generate_run
 from tutelage.console import result_table
-from tutelage.session import Stopped
+from tutelage.runs import generate_run
+from tutelage.runs.session import Stopped
 
 SAYS = world.TROUBLES["broken"][1]
 WORDS = ("umbrella violin harbour candle lizard marble tunnel pepper saddle window blanket orchard "

@@ -14,22 +14,22 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 from scripted_tools import Acts, calls
-from tutelage.agents.chat_models import model_name
-from tutelage.agents.meter import Meter
-from tutelage.agents.spoken_tools import heard
+from tutelage.agents.models.chat_models import model_name
+from tutelage.agents.models.meter import Meter
+from tutelage.agents.models.spoken_tools import heard
 from tutelage.agents.toolbox import open_toolbox
 from tutelage.agents.voice import Voice
 from tutelage.environments import load_environment
 from tutelage.environments.surrogates import mended
-from tutelage.graphs.desk import open_desk
-from tutelage.graphs.dialogue import compile_dialogue
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.states import played
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.states import played
+from tutelage.graphs.play.desk import open_desk
+from tutelage.graphs.play.dialogue import compile_dialogue
 from tutelage.strategy_store import Deployment
 
 from tutelage.audit import sent_for
-from tutelage.proxy import HttpUpstream, Proxy, proxy_app
-from tutelage.proxy_model import ModelUpstream
+from tutelage.serving.proxy import HttpUpstream, Proxy, proxy_app
+from tutelage.serving.proxy_model import ModelUpstream
 
 HALF = "Of course \ud83d"
 WHOLE = "Of course \ufffd"

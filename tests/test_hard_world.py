@@ -10,16 +10,16 @@ import hard_world
 import pytest
 import world
 from tutelage.environments import load_environment
-from tutelage.graphs import keeping, strategy_step
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
-from tutelage.graphs.keeping import keep
-from tutelage.graphs.rollouts import play
-from tutelage.graphs.states import played
-from tutelage.graphs.summary import summarise
+from tutelage.graphs.log.states import played
+from tutelage.graphs.log.summary import summarise
+from tutelage.graphs.play.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.play.rollouts import play
+from tutelage.graphs.steps import keeping, strategy_step
+from tutelage.graphs.steps.keeping import keep
 from tutelage.strategy_store import Entry, Provenance, Strategy
 
-from tutelage.report import coach_table, write_report
+from tutelage.reports.report import coach_table, write_report
 
 OPTIONS = CoachingOptions(
     rounds=3, dialogues=8, validation_dialogues=4, states_per_round=8, concurrency=4,

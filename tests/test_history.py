@@ -7,12 +7,12 @@ import world
 import yaml
 from tutelage.agents.transcript import Turn
 from tutelage.environments import EnvironmentFault, Scenario, load_environment
-from tutelage.graphs.dialogue import compile_dialogue
-from tutelage.graphs.inbox import Reply
-from tutelage.graphs.rehearsal import open_rehearsal
-from tutelage.graphs.run_log import MemoryLog
-from tutelage.graphs.scenario_map import read_map
-from tutelage.graphs.states import played, states_of
+from tutelage.graphs.log.inbox import Reply
+from tutelage.graphs.log.run_log import MemoryLog
+from tutelage.graphs.log.states import played, states_of
+from tutelage.graphs.map.scenario_map import read_map
+from tutelage.graphs.play.dialogue import compile_dialogue
+from tutelage.graphs.play.rehearsal import open_rehearsal
 
 SAYS = world.TROUBLES["stranded"][1]
 BEFORE = [
@@ -100,7 +100,7 @@ async def test_a_person_who_takes_over_has_the_exchanges_that_a_student_has(tmp_
     async def person(log, dialogue, turn):
         return Reply("Let me see to that.", "bea")
 
-    monkeypatch.setattr("tutelage.graphs.dialogue.person_reply", person)
+    monkeypatch.setattr("tutelage.graphs.play.dialogue.person_reply", person)
     environment = firm(tmp_path, BEFORE)
     end = await compile_dialogue(world.seat(environment, None), 3).ainvoke(
         {"scenario": "stranded_0", "dialogue": "d"}

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +48,34 @@ def test_imports_run_downward_only(floor):
         assert not upward, f"{path.relative_to(ROOT)} imports {', '.join(sorted(upward))}"
 
 
+def _parts(floor: str, path: Path) -> set[str]:
+    """The modules and folders of its own floor that a file imports as it is loaded."""
+    above = ["tutelage"] if floor == "tutelage" else ["tutelage", floor]
+    here = [*above, *path.relative_to(ROOT / floor).parts[:-1]]
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        name = (node.module or "").split(".") if node.module else []
+        whole = [*here[: len(here) - node.level + 1], *name] if node.level else name
+        if whole[: len(above)] == above:
+            rest = whole[len(above) :]
+            found |= {rest[0]} if rest else {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_no_two_parts_of_a_floor_need_each_other(floor):
+    """A part is a folder of the floor, or a module beside it."""
+    needs = nx.DiGraph()
+    for path in sorted((ROOT / floor).rglob("*.py")):
+        part = path.relative_to(ROOT / floor).parts[0].removesuffix(".py")
+        if part != "__init__":
+            needs.add_edges_from((part, other) for other in _parts(floor, path) - {part})
+    assert needs.number_of_edges()
+    assert list(nx.simple_cycles(needs)) == []
+
+
 def test_every_module_says_in_its_first_line_what_it_does():
     for floor in FLOORS:
         for path in (ROOT / floor).rglob("*.py"):
@@ -81,7 +110,7 @@ def test_the_wheel_adds_only_tutelage(tmp_path):
         "tutelage/environments/firms/airline/policy.md",
         "tutelage/environments/templates/firm/environment.yaml",
         "tutelage/tui/watch.tcss",
-        "tutelage/report.html.jinja",
+        "tutelage/reports/report.html.jinja",
         "tutelage/py.typed",
     ):
         assert needed in names

@@ -6,9 +6,9 @@ import pytest
 import world
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
-from tutelage.graphs import keeping
-from tutelage.graphs.acceptance import Pair
-from tutelage.graphs.states import State
+from tutelage.graphs.log.states import State
+from tutelage.graphs.statistics.acceptance import Pair
+from tutelage.graphs.steps import keeping
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
 SAYS = "my parcel is late"

@@ -14,16 +14,17 @@ from pathlib import Path
 import pytest
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.events import Fault
-from tutelage.graphs.run_log import RunFault, RunLog
+from tutelage.graphs.log.events import Fault
+from tutelage.graphs.log.run_log import RunFault, RunLog
 from tutelage.strategy_store import Entry, Library, LibraryFault, Provenance, Strategy
 from typer.testing import CliRunner
 from world import build_firm, seat
 
-from tutelage import evaluate_run, place_run
-from tutelage.evaluation_result import EvaluateRequest
+from tutelage.evaluation import evaluate_run
+from tutelage.evaluation.evaluation_result import EvaluateRequest
 from tutelage.main import app
-from tutelage.place_run import PlaceRequest
+from tutelage.runs import place_run
+from tutelage.runs.place_run import PlaceRequest
 
 NOBODY = 65534
 

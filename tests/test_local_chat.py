@@ -28,11 +28,11 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel, Field
 from smoke import NAME, smoke_model
-from tutelage.agents import local_server
-from tutelage.agents.faults import ModelFault, status_of
-from tutelage.agents.local_chat import ChatLocal
-from tutelage.agents.machine_size import MIB, free_memory, size_for_machine, usable_cores
-from tutelage.agents.weights import weights_path
+from tutelage.agents.models import local_server
+from tutelage.agents.models.faults import ModelFault, status_of
+from tutelage.agents.models.local_chat import ChatLocal
+from tutelage.agents.models.machine_size import MIB, free_memory, size_for_machine, usable_cores
+from tutelage.agents.models.weights import weights_path
 
 LONG = "Write a very long story about a cat."
 
@@ -385,7 +385,10 @@ def run_script(body: str, *, interrupt_at: str = "") -> tuple[int, str, str, flo
 
     Returns the exit code, both outputs and the seconds from Ctrl-C (or the start) to the end.
     """
-    head = f"from tutelage.agents.local_chat import ChatLocal\nmodel = ChatLocal(model={NAME!r})\n"
+    head = (
+        "from tutelage.agents.models.local_chat import ChatLocal\n"
+        f"model = ChatLocal(model={NAME!r})\n"
+    )
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", head + body],
         stdout=subprocess.PIPE,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from langchain_core.embeddings import Embeddings
 from smoke import smoke_model
-from tutelage.agents import local_server
 from tutelage.agents.coached import coached
-from tutelage.agents.embedding_models import embedding_model
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.local_embeddings import CONTEXT, LONGEST, LocalEmbeddings
-from tutelage.agents.weights import weights_path
+from tutelage.agents.models import local_server
+from tutelage.agents.models.embedding_models import embedding_model
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.local_embeddings import CONTEXT, LONGEST, LocalEmbeddings
+from tutelage.agents.models.weights import weights_path
 from tutelage.strategy_store import Entry, Index, Library, Provenance, Strategy
 from typer.testing import CliRunner
 
@@ -40,7 +40,7 @@ def test_a_text_has_one_vector_and_different_matters_differ(embeddings):
 @pytest.mark.weights
 def test_what_was_read_is_not_read_again(embeddings, monkeypatch):
     first = embeddings.embed_query("I waited four hours.")
-    monkeypatch.setattr("tutelage.agents.local_embeddings.vector_server", pytest.fail)
+    monkeypatch.setattr("tutelage.agents.models.local_embeddings.vector_server", pytest.fail)
     assert embeddings.embed_query("I waited four hours.") == first
 
 

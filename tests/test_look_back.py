@@ -11,9 +11,9 @@ import pytest
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.look_back import LEAST_NULL
-from tutelage.graphs.rounds import null_pairs
-from tutelage.graphs.run_log import RunLog
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.steps.look_back import LEAST_NULL
+from tutelage.graphs.steps.rounds import null_pairs
 from tutelage.strategy_store import Entry, Provenance, Strategy
 
 OPTIONS = CoachingOptions(

@@ -15,8 +15,7 @@ from commands import in_a_process as tutelage
 from hypothesis import given
 from hypothesis import strategies as st
 from tutelage.environments import load_environment
-from tutelage.graphs.coverage import coverage, possible_meetings
-from tutelage.graphs.events import (
+from tutelage.graphs.log.events import (
     DialogueEnded,
     DialogueJudged,
     DialogueStarted,
@@ -25,11 +24,12 @@ from tutelage.graphs.events import (
     StrategyDecided,
     TurnSpoken,
 )
-from tutelage.graphs.run_log import MemoryLog, RunLog
-from tutelage.graphs.scenario_map import Step, causes_of, read_map, to_teach
-from tutelage.graphs.states import played
+from tutelage.graphs.log.run_log import MemoryLog, RunLog
+from tutelage.graphs.log.states import played
+from tutelage.graphs.map.coverage import coverage, possible_meetings
+from tutelage.graphs.map.scenario_map import Step, causes_of, read_map, to_teach
 
-from tutelage.map_drawing import _HEIGHT, _WIDTH, _places
+from tutelage.reports.map_drawing import _HEIGHT, _WIDTH, _places
 
 GREETING = ["good morning, kindly somebody there", "morning greetings, is somebody kindly there"]
 BROKEN = ["the wardrobe arrived splintered and broken", "my broken wardrobe arrived, splintered"]

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.voice import Voice
 
 

@@ -8,7 +8,7 @@ import world
 import yaml
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
-from tutelage.graphs.states import played
+from tutelage.graphs.log.states import played
 from tutelage.strategy_store import Library
 
 OPTIONS = CoachingOptions(

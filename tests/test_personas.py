@@ -15,8 +15,8 @@ from test_review import editor
 from textual.widgets import Input, OptionList, TextArea
 from tutelage.environments import EnvironmentFault, load_environment
 from tutelage.environments.persona_file import read_persona, read_personas, save_persona
-from tutelage.graphs.events import DialogueEnded, TurnRejected, TurnSpoken
-from tutelage.graphs.rehearsal import ModelFault, check_names, open_rehearsal, scenarios_for
+from tutelage.graphs.log.events import DialogueEnded, TurnRejected, TurnSpoken
+from tutelage.graphs.play.rehearsal import ModelFault, check_names, open_rehearsal, scenarios_for
 from tutelage.tui.dialogs import Writing
 from tutelage.tui.help import Help
 from tutelage.tui.personas.app import PersonasApp

@@ -10,12 +10,12 @@ from tutelage.agents.teacher import Draft
 from tutelage.environments import load_environment
 from tutelage.environments.tau2 import import_tau2
 from tutelage.graphs.coaching import COACHING_STATUSES
-from tutelage.graphs.desk import Retrieval, open_desk
-from tutelage.graphs.dialogue import DialogueRequest, compile_dialogue
-from tutelage.graphs.rollouts import play
-from tutelage.graphs.run_log import MemoryLog
-from tutelage.graphs.states import played, states_of
-from tutelage.graphs.strategy_step import Null, StepOptions, Weak, strategy_step
+from tutelage.graphs.log.run_log import MemoryLog
+from tutelage.graphs.log.states import played, states_of
+from tutelage.graphs.play.desk import Retrieval, open_desk
+from tutelage.graphs.play.dialogue import DialogueRequest, compile_dialogue
+from tutelage.graphs.play.rollouts import play
+from tutelage.graphs.steps.strategy_step import Null, StepOptions, Weak, strategy_step
 from tutelage.strategy_store import Library
 
 pytestmark = pytest.mark.weights

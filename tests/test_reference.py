@@ -9,8 +9,8 @@ from typing import get_args
 from tutelage.graphs.evaluation import Arm
 from typer.main import get_command
 
-from tutelage.coach_run import CoachRequest
 from tutelage.main import app
+from tutelage.runs.coach_run import CoachRequest
 
 ROOT = Path(__file__).parent.parent
 PYTHON = (ROOT / "docs" / "langchain.md").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tutelage.agents.reply_faults import reply_faults
+from tutelage.agents.reading.reply_faults import reply_faults
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 

@@ -15,9 +15,9 @@ from reviewing import CONDOLE, FIRST, SECOND, THIRD, changed, last, listed, open
 from screens import in_sizes, says, stated, still_cursors, text_of, told, until, write
 from shelf import FOREIGN, HOSTILE, WAITED, fill, origin, strategy
 from textual.widgets import Input, OptionList, Static, TextArea
-from tutelage.graphs.events import RunStarted
+from tutelage.graphs.log.events import RunStarted
+from tutelage.graphs.log.run_log import RunLog
 from tutelage.graphs.review import Review, open_review, redoable, undoable
-from tutelage.graphs.run_log import RunLog
 from tutelage.strategy_store import ANY_CUSTOMER, Entry, Library, LibraryFault, Uplift
 from tutelage.strategy_store.entry_document import entry_document, read_entry_document
 from tutelage.tui.dialogs import Question, Writing

@@ -11,13 +11,13 @@ import yaml
 from rich.console import Console
 from tutelage.environments import load_environment
 from tutelage.graphs.evaluation import EvaluationOptions, compile_evaluation, outcomes_of
-from tutelage.graphs.experiment import Outcome
-from tutelage.graphs.rubric_items import items_by_arm
-from tutelage.graphs.states import played
+from tutelage.graphs.log.states import played
+from tutelage.graphs.statistics.experiment import Outcome
+from tutelage.graphs.statistics.rubric_items import items_by_arm
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
-from tutelage.evaluation_result import student_result
-from tutelage.evaluation_tables import items_table
+from tutelage.evaluation.evaluation_result import student_result
+from tutelage.evaluation.evaluation_tables import items_table
 
 
 @pytest.fixture

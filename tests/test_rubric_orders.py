@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tutelage.agents.rubric_orders import check_orders, rubric_orders
+from tutelage.agents.advice.rubric_orders import check_orders, rubric_orders
 from tutelage.environments import load_environment
 from tutelage.strategy_store import vet
 

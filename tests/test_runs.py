@@ -10,11 +10,11 @@ import time
 import pytest
 from commands import tutelage
 from story import OVER, STORY, dialogue, written
-from tutelage.graphs import events as ev
-from tutelage.graphs.run_log import RunFault
-from tutelage.graphs.speech import SILENCE, Speech, last_pulse
+from tutelage.graphs.log import events as ev
+from tutelage.graphs.log.run_log import RunFault
+from tutelage.graphs.log.speech import SILENCE, Speech, last_pulse
 
-from tutelage.runs_list import newest_run, run_line
+from tutelage.runs.runs_list import newest_run, run_line
 
 LONG_AGO = time.time() - 10 * SILENCE
 

@@ -32,13 +32,13 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 from smoke import smoke_model
-from tutelage.agents.chat_models import chat_model
-from tutelage.agents.faults import ModelFault
+from tutelage.agents.models.chat_models import chat_model
+from tutelage.agents.models.faults import ModelFault
 from tutelage.strategy_store import Deployment, Library
 
-from tutelage.proxy import HttpUpstream, Proxy, Served, proxy_app
-from tutelage.proxy_errors import ProxyError
-from tutelage.proxy_model import ModelUpstream
+from tutelage.serving.proxy import HttpUpstream, Proxy, Served, proxy_app
+from tutelage.serving.proxy_errors import ProxyError
+from tutelage.serving.proxy_model import ModelUpstream
 
 TEXT = f"How to answer this message:\n- {ADVICE}"
 ASK = [{"role": "user", "content": QUESTION}]

@@ -9,13 +9,13 @@ import pytest
 from langchain_core.messages import HumanMessage
 from scripted_run import SlowStudent
 from tutelage.agents.customer import _hear_line
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.voice import Voice
 from tutelage.environments import load_environment
-from tutelage.graphs import speech as sp
-from tutelage.graphs.dialogue import compile_dialogue, dialogue_graph
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.speech import Listener, Speech
+from tutelage.graphs.log import speech as sp
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.speech import Listener, Speech
+from tutelage.graphs.play.dialogue import compile_dialogue, dialogue_graph
 from world import ScriptedCustomer, ScriptedJudge, ScriptedStudent, build_firm, seat
 
 

@@ -8,12 +8,12 @@ import pytest
 import world
 import yaml
 from tutelage.environments import EnvironmentFault, load_environment
+from tutelage.graphs.baselines.playbook import grow_playbook
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.generation import gaps_to_fill, train_coverage
-from tutelage.graphs.playbook import grow_playbook
-from tutelage.graphs.rollouts import plan_round
+from tutelage.graphs.play.rollouts import plan_round
 
-from tutelage.simulate_run import SimulateRequest, plan_simulation
+from tutelage.runs.simulate_run import SimulateRequest, plan_simulation
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
-from tutelage.agents.spoken_tools import answer_schema, heard, spoken
+from tutelage.agents.models.spoken_tools import answer_schema, heard, spoken
 
 
 @tool(parse_docstring=True)
@@ -107,8 +107,8 @@ def test_what_is_no_answer_is_a_broken_call(broken):
 @pytest.mark.weights
 async def test_the_smoke_model_is_held_to_the_form():
     from smoke import smoke_model
-    from tutelage.agents.meter import Meter
-    from tutelage.graphs.desk import voice_of
+    from tutelage.agents.models.meter import Meter
+    from tutelage.graphs.play.desk import voice_of
 
     voice = voice_of("student", f"local:{smoke_model()}", Meter())
     said = await voice.act(

@@ -23,7 +23,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from tutelage.environments import load_environment
 from tutelage.graphs import RunLog
-from tutelage.graphs.events import RunEnded, RunStarted
+from tutelage.graphs.log.events import RunEnded, RunStarted
 from tutelage.strategy_store import Library
 from tutelage.tui import export
 from typing_extensions import TypedDict

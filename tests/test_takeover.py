@@ -9,9 +9,8 @@ import time
 
 import pytest
 from tutelage.environments import load_environment
-from tutelage.graphs import inbox as inbox_module
-from tutelage.graphs.dialogue import compile_dialogue
-from tutelage.graphs.events import (
+from tutelage.graphs.log import inbox as inbox_module
+from tutelage.graphs.log.events import (
     DialogueEnded,
     DialogueJudged,
     DialogueStarted,
@@ -19,11 +18,12 @@ from tutelage.graphs.events import (
     RunStarted,
     TurnSpoken,
 )
-from tutelage.graphs.picture import RunPicture
-from tutelage.graphs.rounds import round_sums
-from tutelage.graphs.run_log import RunFault, RunLog
-from tutelage.graphs.states import played, states_of
-from tutelage.graphs.takeover import InboxFault, Seat, person_reply
+from tutelage.graphs.log.picture import RunPicture
+from tutelage.graphs.log.run_log import RunFault, RunLog
+from tutelage.graphs.log.states import played, states_of
+from tutelage.graphs.play.dialogue import compile_dialogue
+from tutelage.graphs.play.takeover import InboxFault, Seat, person_reply
+from tutelage.graphs.steps.rounds import round_sums
 from world import ScriptedStudent, build_firm, seat
 
 REQUEST = {"scenario": "stranded_0", "persona": "anyone", "seed": 1, "dialogue": "d"}
@@ -117,7 +117,7 @@ async def test_a_dead_screen_does_not_hold_a_dialogue(run, monkeypatch):
     monkeypatch.setattr(inbox_module, "LOST_SECONDS", 0.6)
     code = (
         "import asyncio, os\nfrom pathlib import Path\n"
-        "from tutelage.graphs.takeover import Seat\n"
+        "from tutelage.graphs.play.takeover import Seat\n"
         "async def main():\n"
         f"    async with Seat(Path({str(folder)!r}), 'd', 'bea') as me:\n"
         "        await me.take()\n        print('taken', flush=True)\n        os._exit(9)\n"
@@ -204,7 +204,7 @@ async def test_an_inbox_that_breaks_lets_the_student_go_on(run):
 
 
 async def test_logs_without_an_inbox_have_no_takeover():
-    from tutelage.graphs.run_log import MemoryLog
+    from tutelage.graphs.log.run_log import MemoryLog
 
     assert await person_reply(MemoryLog(), "d", 0) is None
     assert await person_reply(None, "d", 0) is None

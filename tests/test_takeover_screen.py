@@ -14,12 +14,12 @@ import pytest
 from screens import listen, says, stated, still_cursors, text_of, told, until, write
 from textual.widgets import Input
 from tutelage.environments import load_environment
-from tutelage.graphs import events as ev
-from tutelage.graphs.dialogue import compile_dialogue
-from tutelage.graphs.run_log import RunFault, RunLog
-from tutelage.graphs.speech import Speech
-from tutelage.graphs.states import played
-from tutelage.graphs.takeover import dialogue_under_way
+from tutelage.graphs.log import events as ev
+from tutelage.graphs.log.run_log import RunFault, RunLog
+from tutelage.graphs.log.speech import Speech
+from tutelage.graphs.log.states import played
+from tutelage.graphs.play.dialogue import compile_dialogue
+from tutelage.graphs.play.takeover import dialogue_under_way
 from tutelage.tui import takeover as takeover_module
 from tutelage.tui.app import WatchApp
 from tutelage.tui.help import Help
@@ -268,7 +268,7 @@ async def test_who_sits_in_a_run_that_was_killed_is_told(tmp_path, monkeypatch):
     folder = await written(tmp_path / "r", [BEGUN, STARTED, FIRST])
     async with opened(folder) as (_, pilot):
         await stated(pilot, "your turn")
-        monkeypatch.setattr("tutelage.graphs.speech.SILENCE", 0.0)
+        monkeypatch.setattr("tutelage.graphs.log.speech.SILENCE", 0.0)
         await stated(pilot, "no sign of life")
         monkeypatch.undo()
         await stated(pilot, "your turn")
@@ -327,7 +327,7 @@ async def test_a_run_that_is_over_offers_none(tmp_path):
 
 async def test_a_run_that_was_killed_offers_none_while_nothing_beats_in_it(tmp_path, monkeypatch):
     folder = await written(tmp_path / "r", [BEGUN, STARTED])
-    monkeypatch.setattr("tutelage.graphs.speech.SILENCE", 0.5)
+    monkeypatch.setattr("tutelage.graphs.log.speech.SILENCE", 0.5)
     async with await RunLog.open(folder) as log:
         await log._connection.execute("UPDATE events SET at = at - 10")
     with pytest.raises(RunFault, match="no sign of life"):

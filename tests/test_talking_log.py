@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions
-from tutelage.graphs.events import DialogueEnded, DialogueStarted, StateClosed, StateExamined
+from tutelage.graphs.log.events import DialogueEnded, DialogueStarted, StateClosed, StateExamined
 
-from tutelage import talking_log
-from tutelage.coach_run import work_of
-from tutelage.talking_log import TalkingLog
+from tutelage.runs import talking_log
+from tutelage.runs.coach_run import work_of
+from tutelage.runs.talking_log import TalkingLog
 
 
 def started(number):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tutelage.agents.templates import render
 from tutelage.agents.transcript import ToolUse, Turn, as_messages
-from tutelage.graphs.events import DialogueStarted, TurnSpoken
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.states import played
+from tutelage.graphs.log.events import DialogueStarted, TurnSpoken
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.states import played
 
 USED = ToolUse(name="refund", arguments={"booking": "X4"}, result="done\nCUSTOMER: I am happy")
 TURNS = [

@@ -26,8 +26,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 from scripted_tools import Acts, Lines, Says, calls
 from tutelage.agents.coached import coached
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.local_chat import ChatLocal
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.local_chat import ChatLocal
 from tutelage.agents.toolbox import (
     MAX_RESULT,
     ToolFault,
@@ -37,10 +37,10 @@ from tutelage.agents.toolbox import (
 )
 from tutelage.agents.transcript import ToolUse, Turn
 from tutelage.environments import EnvironmentFault, McpServer, load_environment
-from tutelage.graphs.desk import open_desk
-from tutelage.graphs.dialogue import compile_dialogue
-from tutelage.graphs.run_log import MemoryLog
-from tutelage.graphs.states import played, states_of
+from tutelage.graphs.log.run_log import MemoryLog
+from tutelage.graphs.log.states import played, states_of
+from tutelage.graphs.play.desk import open_desk
+from tutelage.graphs.play.dialogue import compile_dialogue
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "firm_with_tools"
 FIND = ("find_order", {"order_number": "OK58299", "postcode": "2417"})

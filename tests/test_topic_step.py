@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import world
 import yaml
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.teacher import Description
 from tutelage.environments import load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.evaluation import leaks
-from tutelage.graphs.events import StateClosed
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.selection import complementary, plain_replies, wins
-from tutelage.graphs.states import openings, played
-from tutelage.graphs.summary import summarise
-from tutelage.graphs.topic_step import MOST_OF_TOPIC, topics_to_teach
-from tutelage.graphs.trials import Candidate, Weak, general_entry
+from tutelage.graphs.log.events import StateClosed
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.states import openings, played
+from tutelage.graphs.log.summary import summarise
+from tutelage.graphs.steps.selection import complementary, plain_replies, wins
+from tutelage.graphs.steps.topic_step import MOST_OF_TOPIC, topics_to_teach
+from tutelage.graphs.steps.trials import Candidate, Weak, general_entry
 from tutelage.strategy_store import Entry, Index, Provenance, Strategy
 
-from tutelage.report import write_report
+from tutelage.reports.report import write_report
 
 POLICY = (
     "- R1: A late parcel that tracking promised for Monday earns a ribbon.\n"

@@ -23,14 +23,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from test_serve import client, serving
 from tutelage.agents.app_student import app_student
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.meter import Meter
 from tutelage.environments import load_environment
-from tutelage.graphs.desk import voice_of
+from tutelage.graphs.play.desk import voice_of
 from tutelage.strategy_store import Deployment, Library
 
 import tutelage
-from tutelage.proxy import HttpUpstream, Proxy
+from tutelage.serving.proxy import HttpUpstream, Proxy
 
 SECRET = "sk-verysecret-0123456789abcdef"
 _exporter = InMemorySpanExporter()

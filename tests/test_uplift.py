@@ -13,15 +13,15 @@ import pytest
 import world
 from tutelage.environments import load_environment
 from tutelage.graphs.evaluation import EvaluationOptions, compile_evaluation
-from tutelage.graphs.events import (
+from tutelage.graphs.log.events import (
     DialogueEnded,
     DialogueJudged,
     DialogueStarted,
     StrategyGiven,
     TurnSpoken,
 )
-from tutelage.graphs.states import Played, played
-from tutelage.graphs.uplift import ABLATED, coin_of, is_withheld, uplifts
+from tutelage.graphs.log.states import Played, played
+from tutelage.graphs.statistics.uplift import ABLATED, coin_of, is_withheld, uplifts
 from tutelage.strategy_store import (
     ChangedMeanwhile,
     Entry,
@@ -36,8 +36,8 @@ from tutelage.strategy_store.lint import lint
 from tutelage.strategy_store.wording import same_order
 from typer.testing import CliRunner
 
-from tutelage.evaluation_result import EvaluateRequest
-from tutelage.evaluation_tables import uplift_table
+from tutelage.evaluation.evaluation_result import EvaluateRequest
+from tutelage.evaluation.evaluation_tables import uplift_table
 from tutelage.main import app
 
 

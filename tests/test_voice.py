@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.voice import Voice
 
 PAIR, SCALE, AGREES = ("A", "B"), "12345", ("Yes", "No")

@@ -17,10 +17,10 @@ from screens import in_sizes
 from story import ADVICE, COACHED, OVER, STORY, dialogue, written
 from textual.css.query import NoMatches
 from textual.widgets import DataTable, Input, Static, TabbedContent
-from tutelage.graphs import events as ev
-from tutelage.graphs import picture as pic
-from tutelage.graphs.run_log import Logged, RunFault, RunLog
-from tutelage.graphs.speech import Speech
+from tutelage.graphs.log import events as ev
+from tutelage.graphs.log import picture as pic
+from tutelage.graphs.log.run_log import Logged, RunFault, RunLog
+from tutelage.graphs.log.speech import Speech
 from tutelage.strategy_store.plain_text import clean, one_line
 from tutelage.tui import export, watch
 from tutelage.tui import themes as th

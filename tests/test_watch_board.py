@@ -6,7 +6,7 @@ import pytest
 from screens import says, text_of, until
 from story import STORY, dialogue, written
 from textual.widgets import Static, TabbedContent
-from tutelage.graphs import events as ev
+from tutelage.graphs.log import events as ev
 from tutelage.tui.app import WatchApp
 from tutelage.tui.board import Board
 from tutelage.tui.compare import Compare

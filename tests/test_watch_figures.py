@@ -8,11 +8,11 @@ import time
 import pytest
 from screens import says, text_of, until
 from story import CASE, COACHED, STORY, dialogue, written
-from tutelage.graphs import events as ev
-from tutelage.graphs import picture as pic
-from tutelage.graphs.experiment import Outcome, arm_figures
-from tutelage.graphs.run_log import Logged, RunLog
-from tutelage.graphs.speech import SILENCE
+from tutelage.graphs.log import events as ev
+from tutelage.graphs.log import picture as pic
+from tutelage.graphs.log.run_log import Logged, RunLog
+from tutelage.graphs.log.speech import SILENCE
+from tutelage.graphs.statistics.experiment import Outcome, arm_figures
 from tutelage.tui.app import WatchApp
 from tutelage.tui.cards import Cards
 from tutelage.tui.compare import Compare

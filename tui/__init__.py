@@ -70,7 +70,7 @@ def export(
 
 
 async def _check(run: Path) -> None:
-    from tutelage.graphs.run_log import RunLog
+    from tutelage.graphs.log.run_log import RunLog
 
     async with await RunLog.open(run, create=False) as log:
         await log.read(kinds=("run_started",))

@@ -17,11 +17,11 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import DataTable, Input, Static, TabbedContent, TabPane, Tabs
 from textual.worker import WorkerCancelled, WorkerFailed
-from tutelage.graphs.events import Speaking
-from tutelage.graphs.picture import DialoguePicture
+from tutelage.graphs.log.events import Speaking
+from tutelage.graphs.log.picture import DialoguePicture
+from tutelage.graphs.log.run_log import Logged, RunFault
+from tutelage.graphs.log.speech import SILENCE
 from tutelage.graphs.plain_text import one_line
-from tutelage.graphs.run_log import Logged, RunFault
-from tutelage.graphs.speech import SILENCE
 
 from .board import ORDERS, Board
 from .bubbles import bubbles

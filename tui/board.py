@@ -15,8 +15,8 @@ from textual.events import Resize
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import DataTable
-from tutelage.graphs.events import Speaking
-from tutelage.graphs.picture import VALENCE, DialoguePicture, RunPicture
+from tutelage.graphs.log.events import Speaking
+from tutelage.graphs.log.picture import VALENCE, DialoguePicture, RunPicture
 from tutelage.graphs.plain_text import one_line
 
 from .bubbles import mood_style, score_style, trail

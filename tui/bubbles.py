@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from textual.content import Content
-from tutelage.graphs.events import (
+from tutelage.graphs.log.events import (
     DialogueEnded,
     DialogueJudged,
     Speaking,
@@ -13,7 +13,7 @@ from tutelage.graphs.events import (
     TurnRejected,
     TurnSpoken,
 )
-from tutelage.graphs.picture import VALENCE
+from tutelage.graphs.log.picture import VALENCE
 from tutelage.graphs.plain_text import clean, one_line
 
 from .cards import Card

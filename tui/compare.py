@@ -12,8 +12,8 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
-from tutelage.graphs.events import TurnSpoken
-from tutelage.graphs.picture import DialoguePicture, RunPicture
+from tutelage.graphs.log.events import TurnSpoken
+from tutelage.graphs.log.picture import DialoguePicture, RunPicture
 from tutelage.graphs.plain_text import one_line
 
 from .bubbles import bubbles, mood_style, trail

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from tutelage.graphs.events import DialogueStarted, Speaking, TurnRejected, TurnSpoken
-from tutelage.graphs.picture import RunPicture, add_feelings, outlined
-from tutelage.graphs.run_log import Logged, RunFault, RunLog
-from tutelage.graphs.speech import Listener
+from tutelage.graphs.log.events import DialogueStarted, Speaking, TurnRejected, TurnSpoken
+from tutelage.graphs.log.picture import RunPicture, add_feelings, outlined
+from tutelage.graphs.log.run_log import Logged, RunFault, RunLog
+from tutelage.graphs.log.speech import Listener
 
 Line = TurnSpoken | TurnRejected
 LINE_KINDS = ("turn_spoken", "turn_rejected")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from textual.content import Content
-from tutelage.graphs.picture import RunPicture
+from tutelage.graphs.log.picture import RunPicture
+from tutelage.graphs.log.speech import SILENCE
 from tutelage.graphs.plain_text import one_line
-from tutelage.graphs.speech import SILENCE
 
 from .feed import Feed
 

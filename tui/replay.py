@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
-from tutelage.graphs.events import TurnSpoken
-from tutelage.graphs.picture import VALENCE, DialoguePicture
+from tutelage.graphs.log.events import TurnSpoken
+from tutelage.graphs.log.picture import VALENCE, DialoguePicture
 from tutelage.graphs.plain_text import one_line
 
 from .bubbles import bubbles, mood_style, trail

@@ -15,8 +15,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Sparkline, Static
 from textual_plotext import PlotextPlot
-from tutelage.graphs.events import LibrarySettled, RoundEnded
-from tutelage.graphs.picture import DialoguePicture, RunPicture
+from tutelage.graphs.log.events import LibrarySettled, RoundEnded
+from tutelage.graphs.log.picture import DialoguePicture, RunPicture
 from tutelage.graphs.plain_text import one_line
 
 from .cards import MOVES
@@ -95,12 +95,12 @@ def interval(one: Series) -> tuple[float, float] | None:
     if one.ended is not None:
         return one.ended.csat_ci95
     if one.seed is not None:
-        from tutelage.graphs.experiment import estimate
+        from tutelage.graphs.statistics.experiment import estimate
 
         return estimate(one.means, one.seed).ci95
     if len(one.means) < LEAST_TO_INTERVAL:
         return None
-    from tutelage.graphs.acceptance import SATISFACTION, mean_interval
+    from tutelage.graphs.statistics.acceptance import SATISFACTION, mean_interval
 
     return mean_interval(one.means, SATISFACTION)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tutelage.graphs.run_log import RunFault, RunLog
+from tutelage.graphs.log.run_log import RunFault, RunLog
 
 HTTP_PORT = 80
 """Browsers do not name this port in a request."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tutelage.graphs.events import DialogueStarted
+from tutelage.graphs.log.events import DialogueStarted
 
 
 def student_of(started: DialogueStarted) -> str:

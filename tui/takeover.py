@@ -17,11 +17,11 @@ from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import Input, Static
 from textual.worker import WorkerError
-from tutelage.graphs.events import TurnSpoken
+from tutelage.graphs.log.events import TurnSpoken
+from tutelage.graphs.log.run_log import RunFault
 from tutelage.graphs.plain_text import one_line
+from tutelage.graphs.play.takeover import BEAT_SECONDS, PATIENCE_SECONDS, InboxFault, Seat
 from tutelage.graphs.review import user_name
-from tutelage.graphs.run_log import RunFault
-from tutelage.graphs.takeover import BEAT_SECONDS, PATIENCE_SECONDS, InboxFault, Seat
 
 from .keys import Keys
 from .talk import Talk

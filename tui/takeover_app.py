@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tutelage.graphs.takeover import dialogue_under_way
+from tutelage.graphs.play.takeover import dialogue_under_way
 
 from .shell import Shell
 from .takeover import Takeover

@@ -5,7 +5,13 @@ from __future__ import annotations
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
-from tutelage.graphs.events import DialogueEnded, DialogueStarted, Event, TurnRejected, TurnSpoken
+from tutelage.graphs.log.events import (
+    DialogueEnded,
+    DialogueStarted,
+    Event,
+    TurnRejected,
+    TurnSpoken,
+)
 from tutelage.graphs.plain_text import clean, one_line
 
 

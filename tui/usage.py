@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-from tutelage.graphs.picture import RunPicture
+from tutelage.graphs.log.picture import RunPicture
 from tutelage.graphs.plain_text import clean, one_line
 
 from .headline import clock

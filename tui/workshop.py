@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from textual.content import Content
-from tutelage.graphs.events import EntryNarrowed, StrategyTried
-from tutelage.graphs.picture import Attempt, Case, RunPicture, Trial
+from tutelage.graphs.log.events import EntryNarrowed, StrategyTried
+from tutelage.graphs.log.picture import Attempt, Case, RunPicture, Trial
 from tutelage.graphs.plain_text import clean, one_line
 
 from .cards import Card

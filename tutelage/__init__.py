@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tutelage.agents.app_student import app_student
     from tutelage.agents.coached import coached
-    from tutelage.agents.local_embeddings import LocalEmbeddings
     from tutelage.agents.middleware import StrategyMiddleware
+    from tutelage.agents.models.local_embeddings import LocalEmbeddings
     from tutelage.environments import load_environment
     from tutelage.graphs import (
         CoachingOptions,
@@ -35,7 +35,7 @@ _HOMES = {
     "Retrieval": "tutelage.graphs",
     "StepOptions": "tutelage.graphs",
     "coached": "tutelage.agents.coached",
-    "LocalEmbeddings": "tutelage.agents.local_embeddings",
+    "LocalEmbeddings": "tutelage.agents.models.local_embeddings",
     "StrategyMiddleware": "tutelage.agents.middleware",
     "app_student": "tutelage.agents.app_student",
     "strategies_text": "tutelage.strategy_store",

@@ -9,13 +9,13 @@ from typing import Any, TypedDict
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.utils import convert_to_messages
 
-from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.judge import Judge
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.chat_models import DEFAULT_MODEL
+from tutelage.agents.models.meter import Meter
 from tutelage.agents.transcript import ToolUse, Turn, replies
 from tutelage.blocking import run_blocking
 from tutelage.environments import Environment, Question, Scenario, StateCheck, check_score
-from tutelage.graphs.desk import Model, voice_of
+from tutelage.graphs.play.desk import Model, voice_of
 
 
 class Score(TypedDict):

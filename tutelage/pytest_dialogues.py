@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from tutelage.agents.faults import ModelFault
+from tutelage.agents.models.faults import ModelFault
 from tutelage.agents.transcript import Turn
 from tutelage.blocking import run_blocking
 from tutelage.environments import Environment, Scenario, nearest
-from tutelage.graphs.desk import Desk, fitting_concurrency, open_desk
-from tutelage.graphs.dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
-from tutelage.graphs.rollouts import gather
+from tutelage.graphs.play.desk import Desk, fitting_concurrency, open_desk
+from tutelage.graphs.play.dialogue import MAX_EXCHANGES, DialogueRequest, compile_dialogue
+from tutelage.graphs.play.rollouts import gather
 from tutelage.strategy_store.plain_text import clean
 
 TRIES = 3

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy import stats
-from tutelage.graphs.acceptance import USUAL_CHECKS, Pair, decide, spread
+from tutelage.graphs.statistics.acceptance import USUAL_CHECKS, Pair, decide, spread
 
 PLANTED = {
     "very harmful": (0.6, 0.1),

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tutelage.graphs.acceptance import ALPHA, MIN_GAIN, Pair, decide, gain, spread
-from tutelage.graphs.events import NullCompared, StrategyDecided, StrategyTried
-from tutelage.graphs.rounds import scored
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.sequential import sequential
+from tutelage.graphs.log.events import NullCompared, StrategyDecided, StrategyTried
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.statistics.acceptance import ALPHA, MIN_GAIN, Pair, decide, gain, spread
+from tutelage.graphs.statistics.sequential import sequential
+from tutelage.graphs.steps.rounds import scored
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "coaching" / "result" / "runs"

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from tutelage.environments import load_environment
 from tutelage.graphs.evaluation import outcomes_of
-from tutelage.graphs.experiment import Outcome
-from tutelage.graphs.rubric_items import OWN, ItemFigures, items_by_arm
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.states import played
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.states import played
+from tutelage.graphs.statistics.experiment import Outcome
+from tutelage.graphs.statistics.rubric_items import OWN, ItemFigures, items_by_arm
 
 RESULTS = Path(__file__).resolve().parent / "result"
 FIRMS = ("airline", "broadband", "furniture")

@@ -36,11 +36,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from tutelage.graphs.evaluation import outcomes_of
-from tutelage.graphs.experiment import Metric, Outcome, Paired, arm_figures, paired
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.states import played
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.states import played
+from tutelage.graphs.statistics.experiment import Metric, Outcome, Paired, arm_figures, paired
 
-from tutelage.baseline_run import calls_of
+from tutelage.runs.baseline_run import calls_of
 
 HERE = Path(__file__).resolve().parent
 WORK = Path(os.path.relpath(HERE.parents[1] / "build" / "coaching"))

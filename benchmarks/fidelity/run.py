@@ -14,9 +14,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 from tutelage.agents.customer import known_of, script_of
-from tutelage.agents.fidelity import breaks
+from tutelage.agents.reading.fidelity import breaks
 from tutelage.environments import load_environment
-from tutelage.graphs.calibration import turn_of
+from tutelage.graphs.statistics.calibration import turn_of
 
 HERE = Path(__file__).parent
 FAULTS = (

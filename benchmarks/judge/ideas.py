@@ -17,16 +17,16 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.judge import FAULT_LOGIT, Judge
-from tutelage.agents.meter import Meter
-from tutelage.agents.reply_faults import reply_faults
+from tutelage.agents.models.chat_models import DEFAULT_MODEL
+from tutelage.agents.models.meter import Meter
+from tutelage.agents.reading.reply_faults import reply_faults
 from tutelage.agents.templates import render
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.environments.calibration_set import CalibrationItem, calibrated_firms, calibration_set
-from tutelage.graphs.calibration import turn_of
-from tutelage.graphs.desk import voice_of
+from tutelage.graphs.play.desk import voice_of
+from tutelage.graphs.statistics.calibration import turn_of
 
 HERE = Path(__file__).parent
 PAIR = {

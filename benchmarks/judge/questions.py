@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from run import ahead
-from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.judge import Judge
-from tutelage.agents.meter import Meter
+from tutelage.agents.models.chat_models import DEFAULT_MODEL
+from tutelage.agents.models.meter import Meter
 from tutelage.environments import load_environment
 from tutelage.environments.calibration_set import CalibrationItem, calibrated_firms, calibration_set
-from tutelage.graphs.calibration import turn_of
-from tutelage.graphs.desk import voice_of
+from tutelage.graphs.play.desk import voice_of
+from tutelage.graphs.statistics.calibration import turn_of
 
 READ = Path(__file__).parent / "questions.json"
 QUESTIONS = ("overall", "warm", "expected")

@@ -18,16 +18,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.stats import binomtest
-from tutelage.agents.chat_models import DEFAULT_MODEL
 from tutelage.agents.judge import CHECK_LOGIT, FAULT_LOGIT, Judge, checks_held
-from tutelage.agents.meter import Meter
-from tutelage.agents.reply_faults import reply_faults
+from tutelage.agents.models.chat_models import DEFAULT_MODEL
+from tutelage.agents.models.meter import Meter
+from tutelage.agents.reading.reply_faults import reply_faults
 from tutelage.environments import load_environment
 from tutelage.environments.calibration_set import CalibrationItem, calibrated_firms, calibration_set
-from tutelage.graphs.calibration import Reading, figures_of, read_item, turn_of
-from tutelage.graphs.desk import voice_of
+from tutelage.graphs.play.desk import voice_of
+from tutelage.graphs.statistics.calibration import Reading, figures_of, read_item, turn_of
 
-from tutelage.plots import BAD, GOOD, INK, SOFT, as_svg
+from tutelage.reports.plots import BAD, GOOD, INK, SOFT, as_svg
 
 HERE = Path(__file__).parent
 TARGET = 0.95

@@ -24,18 +24,18 @@ import yaml
 from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
-from tutelage.agents.tactics import fitting_tactics
+from tutelage.agents.advice.tactics import fitting_tactics
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.environments.rubric import RubricItem, check_mean, passes
-from tutelage.graphs.candidates import proposals
-from tutelage.graphs.desk import Desk, Retrieval, open_desk
-from tutelage.graphs.events import StrategyDecided
-from tutelage.graphs.experiment import estimate
-from tutelage.graphs.run_log import MemoryLog
-from tutelage.graphs.states import State
-from tutelage.graphs.strategy_step import Null, StepOptions, strategy_step
-from tutelage.graphs.trials import Candidate, Weak, as_retrieved, entry_of
+from tutelage.graphs.log.events import StrategyDecided
+from tutelage.graphs.log.run_log import MemoryLog
+from tutelage.graphs.log.states import State
+from tutelage.graphs.play.desk import Desk, Retrieval, open_desk
+from tutelage.graphs.statistics.experiment import estimate
+from tutelage.graphs.steps.candidates import proposals
+from tutelage.graphs.steps.strategy_step import Null, StepOptions, strategy_step
+from tutelage.graphs.steps.trials import Candidate, Weak, as_retrieved, entry_of
 from tutelage.strategy_store import Entry, Library, Provenance, Retrieved, Strategy
 
 HERE = Path(__file__).parent

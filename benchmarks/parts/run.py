@@ -33,14 +33,14 @@ import yaml
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from tutelage.agents.chat_models import DEFAULT_MODEL
-from tutelage.agents.expected_orders import expected_orders
-from tutelage.agents.rule_orders import orders_of, rule_orders
-from tutelage.agents.tactics import GENERIC_ADVICE
+from tutelage.agents.advice.expected_orders import expected_orders
+from tutelage.agents.advice.rule_orders import orders_of, rule_orders
+from tutelage.agents.advice.tactics import GENERIC_ADVICE
+from tutelage.agents.models.chat_models import DEFAULT_MODEL
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment, Policy, Scenario, checks_score, load_environment
-from tutelage.graphs.acceptance import mean_interval
-from tutelage.graphs.desk import Desk, open_desk
+from tutelage.graphs.play.desk import Desk, open_desk
+from tutelage.graphs.statistics.acceptance import mean_interval
 from tutelage.strategy_store import (
     Entry,
     Index,

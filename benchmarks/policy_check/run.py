@@ -11,11 +11,11 @@ import json
 from pathlib import Path
 
 import yaml
-from tutelage.agents.chat_models import DEFAULT_MODEL
-from tutelage.agents.meter import Meter
-from tutelage.agents.policy_check import BREAKS_FROM, break_probability, plain_breach
+from tutelage.agents.advice.policy_check import BREAKS_FROM, break_probability, plain_breach
+from tutelage.agents.models.chat_models import DEFAULT_MODEL
+from tutelage.agents.models.meter import Meter
 from tutelage.environments import load_environment
-from tutelage.graphs.desk import voice_of
+from tutelage.graphs.play.desk import voice_of
 
 HERE = Path(__file__).parent
 

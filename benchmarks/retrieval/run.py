@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.table import Table
-from tutelage.agents.embedding_models import embedding_model
+from tutelage.agents.models.embedding_models import embedding_model
 from tutelage.environments import load_environment
 from tutelage.strategy_store import Entry, Index, query_of
 from tutelage.strategy_store.exchange import entries_of

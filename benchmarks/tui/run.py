@@ -27,9 +27,9 @@ import termios
 import time
 from pathlib import Path
 
-from tutelage.graphs import events as ev
-from tutelage.graphs.run_log import RunLog
-from tutelage.graphs.speech import Speech
+from tutelage.graphs.log import events as ev
+from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.speech import Speech
 
 HERE = Path(__file__).parent
 DIALOGUES, TOKENS_A_SECOND, EVENTS = 64, 2000, 100_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from langchain_core.messages import BaseMessage, SystemMessage
-from tutelage.agents.chat_models import chat_model
+from tutelage.agents.models.chat_models import chat_model
 
 SYSTEM = (
     "You answer for an airline. Take up how the customer feels, ask for the booking code where you "

@@ -31,7 +31,7 @@ def personas(
             the screen is taken.
         ScreenFault: where there is no terminal (exit code 2), or the screen broke.
     """
-    from tutelage.graphs.rehearsal import check_names
+    from tutelage.graphs.play.rehearsal import check_names
 
     from .app import PersonasApp
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tutelage.graphs.desk import Model
+from tutelage.graphs.play.desk import Model
 from tutelage.graphs.review import user_name
 
 from ..shell import Shell

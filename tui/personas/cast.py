@@ -17,7 +17,7 @@ from textual.highlight import highlight
 from textual.screen import Screen
 from textual.widgets import Static
 from tutelage.graphs.plain_text import clean, one_line
-from tutelage.graphs.rehearsal import (
+from tutelage.graphs.play.rehearsal import (
     EnvironmentFault,
     PersonaFile,
     check_persona,

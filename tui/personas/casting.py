@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tutelage.graphs.desk import Model
+from tutelage.graphs.play.desk import Model
 
 
 @dataclass(frozen=True, slots=True)

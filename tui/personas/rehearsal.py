@@ -12,9 +12,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
-from tutelage.graphs.events import TurnSpoken
+from tutelage.graphs.log.events import TurnSpoken
 from tutelage.graphs.plain_text import clean, one_line
-from tutelage.graphs.rehearsal import (
+from tutelage.graphs.play.rehearsal import (
     EnvironmentFault,
     ModelFault,
     Rehearsal,

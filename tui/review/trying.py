@@ -13,9 +13,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+from tutelage.graphs.map.text_lookup import Nearby, look_up_text
 from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.review import LibraryFault
-from tutelage.graphs.text_lookup import Nearby, look_up_text
 
 
 class Trying(ModalScreen[str | None]):

@@ -38,9 +38,9 @@ def doctor(
     from importlib import metadata
     from importlib.util import find_spec
 
-    from tutelage.agents.catalogue import CATALOGUE
-    from tutelage.agents.chat_models import redacted
-    from tutelage.agents.weights import is_pulled
+    from tutelage.agents.models.catalogue import CATALOGUE
+    from tutelage.agents.models.chat_models import redacted
+    from tutelage.agents.models.weights import is_pulled
     from tutelage.console import result, result_json
 
     rows: list[dict[str, object]] = [
@@ -93,8 +93,8 @@ def doctor(
 
 def _answer(spec: str) -> tuple[str, bool]:
     """Ask a model for one word; what it said, or what went wrong, and whether it answered."""
-    from tutelage.agents.chat_models import chat_model, fault_of
-    from tutelage.agents.faults import ModelFault
+    from tutelage.agents.models.chat_models import chat_model, fault_of
+    from tutelage.agents.models.faults import ModelFault
 
     try:
         said = chat_model(spec).invoke("Answer with the one word: ready").text

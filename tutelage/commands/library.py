@@ -142,7 +142,7 @@ def show(
     if dialogue is not None:
         if not prompt or id_ is not None:
             raise typer.BadParameter("--dialogue goes with --prompt, and with no id")
-        from tutelage.agents.embedding_models import embedding_model
+        from tutelage.agents.models.embedding_models import embedding_model
         from tutelage.audit import sent_for
 
         with Library.open(library) as opened:
@@ -172,7 +172,7 @@ def show(
 
 def _placement_for(model: str | None, library: Library) -> Placement:
     """Where a deployment to this model puts strategies."""
-    from tutelage.agents.chat_models import chat_model, measured_placement
+    from tutelage.agents.models.chat_models import chat_model, measured_placement
 
     return measured_placement(chat_model(model), library, model) if model else "after"
 
@@ -206,7 +206,7 @@ def find(
 
     Example: `tutelage library find runs/x/library.db --env airline --split validation`
     """
-    from tutelage.find_run import find_firm, find_text, index_of
+    from tutelage.runs.find_run import find_firm, find_text, index_of
 
     if (text is None) == (env is None):
         raise typer.BadParameter("give a text or --env, not both")
@@ -536,7 +536,7 @@ def place(
 
     Example: `tutelage library place runs/x/library.db airline --student openai:gpt-5-mini`
     """
-    from tutelage.place_run import PlaceRequest, place_run
+    from tutelage.runs.place_run import PlaceRequest, place_run
 
     request = PlaceRequest(
         library=str(library), environment=o.firm(env), student=student, customer=customer,

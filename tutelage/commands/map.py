@@ -38,6 +38,6 @@ def map_(
 
     Example: `tutelage map runs/20260512-140000-airline --svg map.svg`
     """
-    from tutelage.map_report import show_map
+    from tutelage.reports.map_report import show_map
 
     show_map(run, firm=env, arm=arm, svg=svg, graphml=graphml, top=top, as_json=json)

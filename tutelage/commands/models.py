@@ -21,8 +21,8 @@ def list_models(
 
     Example: tutelage models list
     """
-    from tutelage.agents.catalogue import CATALOGUE
-    from tutelage.agents.weights import is_pulled, models_dir
+    from tutelage.agents.models.catalogue import CATALOGUE
+    from tutelage.agents.models.weights import is_pulled, models_dir
     from tutelage.console import result_json, result_table
 
     rows = []
@@ -69,7 +69,7 @@ def pull_model(
 
     Example: tutelage models pull qwen2.5-coder-1.5b
     """
-    from tutelage.agents.weights import find_model, pull
+    from tutelage.agents.models.weights import find_model, pull
     from tutelage.console import result, talk
 
     console = talk()
@@ -121,7 +121,7 @@ def model_path(
 
     Example: tutelage models path smollm2-135m
     """
-    from tutelage.agents.weights import weights_path
+    from tutelage.agents.models.weights import weights_path
     from tutelage.console import result
 
     result(str(weights_path(name.removeprefix("local:"))))

@@ -1,0 +1,1 @@
+"""Reading: what code tells of a line that was said, without asking a model."""

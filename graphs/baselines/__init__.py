@@ -1,0 +1,1 @@
+"""Baselines: other ways to learn on as many model calls."""

@@ -1,0 +1,1 @@
+"""Play: who sits at the desk, one dialogue, many of them, and people who step in."""

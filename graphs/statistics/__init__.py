@@ -1,0 +1,1 @@
+"""Statistics: whether a difference is one, asked of pairs, arms, rounds and judges."""

@@ -1,0 +1,1 @@
+"""Evaluation: arms from request to figures, tables and page."""

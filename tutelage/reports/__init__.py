@@ -1,0 +1,1 @@
+"""Reports: what came of a run, as pages, tables and drawings."""

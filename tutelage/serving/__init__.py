@@ -1,0 +1,1 @@
+"""Serving: the proxy that coaches whatever passes through it."""
