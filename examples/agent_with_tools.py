@@ -14,7 +14,6 @@ import os
 import sys
 
 from langchain.agents import create_agent
-from tutelage.agents.models.chat_models import chat_model
 
 import tutelage
 
@@ -36,7 +35,7 @@ def make_agent(library_file: str, spec: str):
         library = tutelage.Library.open(library_file)
         middleware.append(tutelage.StrategyMiddleware(library))
     return create_agent(
-        chat_model(spec),
+        tutelage.chat_model(spec),
         [flight_status, rebook],
         system_prompt="You serve the customers of an airline. Look flights up before you answer.",
         middleware=middleware,

@@ -12,6 +12,8 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
+import tutelage
+
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "environments": set(),
@@ -81,6 +83,15 @@ def test_every_module_says_in_its_first_line_what_it_does():
         for path in (ROOT / floor).rglob("*.py"):
             said = ast.get_docstring(ast.parse(path.read_text()))
             assert said and said.splitlines()[0].endswith((".", "!", "?")), path
+
+
+def test_every_public_name_is_there_and_no_other_is_promised():
+    assert sorted(tutelage.__all__) == sorted([*tutelage._HOMES, *tutelage._MODULES])
+    for name in tutelage.__all__:
+        assert getattr(tutelage, name) is not None
+    assert tutelage.events.RunEnded.__module__ == tutelage.events.__name__
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = tutelage.nothing
 
 
 def test_no_registry_host_and_no_vague_module_names():

@@ -10,15 +10,19 @@ if TYPE_CHECKING:
     from tutelage.agents.app_student import app_student
     from tutelage.agents.coached import coached
     from tutelage.agents.middleware import StrategyMiddleware
+    from tutelage.agents.models.chat_models import chat_model
     from tutelage.agents.models.local_embeddings import LocalEmbeddings
+    from tutelage.agents.models.meter import Meter
     from tutelage.environments import load_environment
     from tutelage.graphs import (
         CoachingOptions,
         Retrieval,
+        RunLog,
         StepOptions,
         coaching_graph,
         dialogue_graph,
     )
+    from tutelage.graphs.log import events
     from tutelage.strategy_store import Library, strategies_text
 
 try:
@@ -34,24 +38,32 @@ _HOMES = {
     "CoachingOptions": "tutelage.graphs",
     "Retrieval": "tutelage.graphs",
     "StepOptions": "tutelage.graphs",
+    "RunLog": "tutelage.graphs",
+    "chat_model": "tutelage.agents.models.chat_models",
+    "Meter": "tutelage.agents.models.meter",
     "coached": "tutelage.agents.coached",
     "LocalEmbeddings": "tutelage.agents.models.local_embeddings",
     "StrategyMiddleware": "tutelage.agents.middleware",
     "app_student": "tutelage.agents.app_student",
     "strategies_text": "tutelage.strategy_store",
 }
+_MODULES = {"events": "tutelage.graphs.log.events"}
 
 __all__ = [
     "CoachingOptions",
     "Library",
     "LocalEmbeddings",
+    "Meter",
     "Retrieval",
+    "RunLog",
     "StepOptions",
     "StrategyMiddleware",
     "app_student",
+    "chat_model",
     "coached",
     "coaching_graph",
     "dialogue_graph",
+    "events",
     "load_environment",
     "strategies_text",
 ]
@@ -61,4 +73,6 @@ def __getattr__(name: str) -> Any:
     # Names come on first use, so that `tutelage --help` need not wait for LangGraph.
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     raise AttributeError(f"module 'tutelage' has no attribute {name!r}")

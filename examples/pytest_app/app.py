@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from langchain_core.messages import BaseMessage, SystemMessage
-from tutelage.agents.models.chat_models import chat_model
+
+import tutelage
 
 SYSTEM = (
     "You answer for an airline. Take up how the customer feels, ask for the booking code where you "
@@ -16,5 +17,5 @@ MODEL = os.environ.get("APP_MODEL", "local:qwen2.5-coder-1.5b")
 
 async def answer(messages: list[BaseMessage]) -> str:
     """The reply to a conversation."""
-    said = await chat_model(MODEL).ainvoke([SystemMessage(SYSTEM), *messages])
+    said = await tutelage.chat_model(MODEL).ainvoke([SystemMessage(SYSTEM), *messages])
     return said.text
