@@ -16,9 +16,9 @@ from commands import tutelage
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tutelage.environments import EnvironmentFault, StateCheck, load_environment
-from tutelage.environments.chat_files import Columns, read_chats
-from tutelage.environments.chats import _LENGTHS, _MOODS, import_chats
-from tutelage.environments.masking import Masker, _common_words, lower_words
+from tutelage.environments.importing.chat_files import Columns, read_chats
+from tutelage.environments.importing.chats import _LENGTHS, _MOODS, import_chats
+from tutelage.environments.importing.masking import Masker, _common_words, lower_words
 from tutelage.graphs.play.dialogue import compile_dialogue
 
 CHAT = [
@@ -353,7 +353,7 @@ def test_the_command_says_what_it_did_and_what_to_do(tmp_path):
 def test_without_presidio_nothing_is_imported(tmp_path, monkeypatch):
     import sys
 
-    from tutelage.environments import masking
+    from tutelage.environments.importing import masking
 
     masking._recognizers.cache_clear()
     monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
@@ -801,7 +801,7 @@ def test_of_two_columns_with_one_name_only_those_that_are_read_matter(tmp_path):
 
 @pytest.mark.parametrize("as_csv", [True, False])
 def test_chats_beyond_the_most_are_not_read_and_that_is_said(tmp_path, monkeypatch, as_csv):
-    monkeypatch.setattr("tutelage.environments.chat_files.MAX_CHATS", 3)
+    monkeypatch.setattr("tutelage.environments.importing.chat_files.MAX_CHATS", 3)
     path = tmp_path / ("c.csv" if as_csv else "c.jsonl")
     lines = [f"{n},user,hello {n}\n" for n in range(5)]
     if not as_csv:

@@ -21,6 +21,7 @@ from tutelage.environments import (
     load_environment,
 )
 from tutelage.environments.firm_folder import add_scenarios
+from tutelage.environments.importing.tau2 import import_tau2
 from tutelage.environments.json_schema import KINDS, committed_text, schema_text
 from tutelage.environments.loading import bundled_path
 from tutelage.environments.notes import LEAST, notes_on
@@ -28,7 +29,6 @@ from tutelage.environments.persona import AgendaAct, Persona
 from tutelage.environments.rubric import Contains, Excludes, Regex, RubricItem, Words, passes
 from tutelage.environments.scaffold import new_environment, new_persona
 from tutelage.environments.scenario import Scenario
-from tutelage.environments.tau2 import import_tau2
 
 ROOT = Path(__file__).parent.parent
 

@@ -119,7 +119,8 @@ def test_the_pytest_plugin_on_an_app(endpoint, tmp_path):
 
 
 @pytest.mark.skipif(
-    find_spec("tutelage.environments.chats") is None, reason="needs tutelage env import chats"
+    find_spec("tutelage.environments.importing.chats") is None,
+    reason="needs tutelage env import chats",
 )
 def test_coaching_an_app_from_its_chat_logs(endpoint, tmp_path):
     firm = tmp_path / "firm"

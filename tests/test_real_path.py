@@ -8,7 +8,7 @@ import pytest
 from smoke import smoke_model
 from tutelage.agents.teacher import Draft
 from tutelage.environments import load_environment
-from tutelage.environments.tau2 import import_tau2
+from tutelage.environments.importing.tau2 import import_tau2
 from tutelage.graphs.coaching import COACHING_STATUSES
 from tutelage.graphs.log.run_log import MemoryLog
 from tutelage.graphs.log.states import played, states_of

@@ -249,7 +249,7 @@ def tau2(
     Example: `tutelage env import tau2 ./tau2/airline --out ./tau2_airline`
     """
     from tutelage.console import result
-    from tutelage.environments.tau2 import import_tau2
+    from tutelage.environments.importing.tau2 import import_tau2
 
     made, notes = import_tau2(folder, out, tools=tools)
     for note in notes:
@@ -309,8 +309,8 @@ def chats(
     """
     from tutelage.console import result, result_json
     from tutelage.environments import load_environment
-    from tutelage.environments.chat_files import Columns
-    from tutelage.environments.chats import import_chats
+    from tutelage.environments.importing.chat_files import Columns
+    from tutelage.environments.importing.chats import import_chats
 
     if format_ not in ("auto", "jsonl", "csv"):
         raise typer.BadParameter(f"{format_!r} is neither jsonl nor csv", param_hint="--format")

@@ -10,13 +10,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from ..environment import Environment
+from ..faults import EnvironmentFault, Problem, fault
+from ..firm_folder import write_firm
+from ..rubric import StateCheck
+from ..scenario import SpokenTurn
 from .chat_files import Chat, Columns, cut, read_chats
-from .environment import Environment
-from .faults import EnvironmentFault, Problem, fault
-from .firm_folder import write_firm
 from .masking import PLACEHOLDER, Masker, bare, lower_words, normal, words
-from .rubric import StateCheck
-from .scenario import SpokenTurn
 
 _TAKEN_OUT = "## Data taken out"
 _PLACEHOLDERS = (

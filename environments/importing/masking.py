@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import regex
 
-from .faults import EnvironmentFault, Problem
+from ..faults import EnvironmentFault, Problem
 
 if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from .faults import EnvironmentFault, Problem, fault
-from .loading import nearest
+from ..faults import EnvironmentFault, Problem, fault
+from ..loading import nearest
+from ..scenario import SpokenTurn
 from .masking import normal
-from .scenario import SpokenTurn
 
 MAX_LINE_BYTES = 1_000_000
 MAX_CHATS = 100_000

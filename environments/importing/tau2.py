@@ -9,9 +9,9 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
-from .faults import EnvironmentFault, Problem, fault
-from .firm_folder import write_firm
-from .loading import read_text
+from ..faults import EnvironmentFault, Problem, fault
+from ..firm_folder import write_firm
+from ..loading import read_text
 from .tau2_tools import Action, changes, state_checks, tools_text
 
 MAX_TASKS = 5000
