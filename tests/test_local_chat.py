@@ -441,7 +441,7 @@ def test_a_process_that_ends_in_mid_sentence_ends_cleanly() -> None:
 def test_ctrl_c_while_a_process_waits_for_its_last_word_ends_it_at_once() -> None:
     code, _, err, seconds = run_script(
         "import threading, time\n"
-        "from tutelage.agents import local_server\n"
+        "from tutelage.agents.models import local_server\n"
         "slow = local_server._Generation(lambda _: None)\n"
         "slow.thread = threading.Thread(target=time.sleep, args=[8], daemon=True)\n"
         "slow.thread.start()\n"
