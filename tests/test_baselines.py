@@ -22,9 +22,9 @@ from tutelage.graphs.log.states import played
 from tutelage.strategy_store import Library
 
 from tutelage.console import FileFault
-from tutelage.evaluation.evaluate_run import _refuse_leaks
-from tutelage.evaluation.evaluation_result import EvaluateRequest, arm_costs
-from tutelage.runs.baseline_run import BaselineRequest, baseline_run, resumed_request
+from tutelage.evaluation.result import EvaluateRequest, arm_costs
+from tutelage.evaluation.run import _refuse_leaks
+from tutelage.runs.baseline import BaselineRequest, baseline_run, resumed_request
 
 CURES = [cure for cure, _ in world.TROUBLES.values()]
 

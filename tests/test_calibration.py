@@ -27,7 +27,7 @@ from tutelage.environments.calibration_set import (
 from tutelage.graphs.play.desk import voice_of
 from tutelage.graphs.statistics.calibration import calibrate, warnings_of
 
-from tutelage.runs.judge_run import JudgeFault, human_agreement, read_verdicts, remember, remembered
+from tutelage.runs.judge import JudgeFault, human_agreement, read_verdicts, remember, remembered
 
 SAYS = {trouble: says for trouble, (_, says) in world.TROUBLES.items()}
 CURES = {trouble: cure for trouble, (cure, _) in world.TROUBLES.items()}
@@ -106,7 +106,7 @@ async def test_a_judge_that_padding_wins_is_found_out(tmp_path):
 
 
 async def test_figures_are_remembered(tmp_path, monkeypatch):
-    monkeypatch.setattr("tutelage.runs.judge_run.user_data_path", lambda _: tmp_path)
+    monkeypatch.setattr("tutelage.runs.judge.user_data_path", lambda _: tmp_path)
     found = await calibration_of(tmp_path, "honest")
     assert remembered(found.judge) is None
     remember(found)
@@ -120,7 +120,7 @@ async def test_figures_are_remembered(tmp_path, monkeypatch):
 
 async def test_figures_that_cannot_be_kept_cost_no_result(tmp_path, monkeypatch, capsys):
     (tmp_path / "data").write_text("a file where a folder should be")
-    monkeypatch.setattr("tutelage.runs.judge_run.user_data_path", lambda _: tmp_path / "data")
+    monkeypatch.setattr("tutelage.runs.judge.user_data_path", lambda _: tmp_path / "data")
     found = await calibration_of(tmp_path, "honest")
     remember(found)
     assert "figures are not remembered" in capsys.readouterr().err
@@ -131,12 +131,12 @@ async def test_figures_that_cannot_be_kept_cost_no_result(tmp_path, monkeypatch,
 async def test_figures_hold_for_the_way_of_judging_they_were_found_with(
     tmp_path, monkeypatch, changed
 ):
-    monkeypatch.setattr("tutelage.runs.judge_run.user_data_path", lambda _: tmp_path / "data")
+    monkeypatch.setattr("tutelage.runs.judge.user_data_path", lambda _: tmp_path / "data")
     found = await calibration_of(tmp_path, "honest")
     remember(found)
     other = tmp_path / "agents"
     shutil.copytree(resources.files("tutelage.agents"), other)
-    monkeypatch.setattr("tutelage.runs.judge_run.resources.files", lambda _: other)
+    monkeypatch.setattr("tutelage.runs.judge.resources.files", lambda _: other)
     assert remembered(found.judge) == found.figures
     with (other / changed).open("a", encoding="utf-8") as file:
         file.write("\n")

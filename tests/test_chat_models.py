@@ -29,8 +29,8 @@ from tutelage.agents.models.meter import Meter
 from tutelage.agents.voice import Voice
 from tutelage.strategy_store import Library
 
+from tutelage.serving.model import ModelUpstream
 from tutelage.serving.proxy import HttpUpstream
-from tutelage.serving.proxy_model import ModelUpstream
 
 SECRET = "sk-verysecret-0123456789abcdef"
 

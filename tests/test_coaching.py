@@ -35,7 +35,7 @@ from tutelage.graphs.steps.rounds import decided_in, no_use, null_pairs
 from tutelage.graphs.steps.trials import Null
 from tutelage.strategy_store import Library
 
-from tutelage.runs.coach_run import CoachRequest, resumed_request
+from tutelage.runs.coach import CoachRequest, resumed_request
 
 OPTIONS = CoachingOptions(
     rounds=4, dialogues=6, validation_dialogues=6, states_per_round=6, concurrency=4,

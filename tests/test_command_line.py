@@ -26,7 +26,7 @@ from tutelage.main import app
 from tutelage.pytest_dialogues import PlayedOnce
 from tutelage.reports.report import coach_table
 from tutelage.runs import session
-from tutelage.runs.simulate_run import _as_text
+from tutelage.runs.simulate import _as_text
 
 NOBODY = "openai:m@http://127.0.0.1:9/v1"
 WRONG = [

@@ -11,10 +11,12 @@ from tutelage.graphs.log.run_log import RunFault
 from tutelage.tui.serve import _server_class, is_loopback
 from typer.testing import CliRunner
 
-from tutelage.evaluation import evaluate_run
-from tutelage.evaluation.evaluation_result import EvaluateRequest
+from tutelage.evaluation import run as evaluate_run
+from tutelage.evaluation.result import EvaluateRequest
 from tutelage.main import app
-from tutelage.runs import coach_run, detached, simulate_run
+from tutelage.runs import coach as coach_run
+from tutelage.runs import detached
+from tutelage.runs import simulate as simulate_run
 from tutelage.runs.detached import arguments_of, run_detached
 
 REQUESTS = {

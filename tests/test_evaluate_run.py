@@ -22,8 +22,8 @@ from tutelage.graphs.log.states import played
 from tutelage.graphs.statistics.calibration import Figures
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
-from tutelage.evaluation import evaluate_run
-from tutelage.evaluation.evaluation_result import EvaluateRequest, student_result
+from tutelage.evaluation import run as evaluate_run
+from tutelage.evaluation.result import EvaluateRequest, student_result
 
 
 class Deaf(world.ScriptedStudent):

@@ -39,10 +39,9 @@ from tutelage.strategy_store import (
     strategies_text,
 )
 
-from tutelage.evaluation import evaluate_run
-from tutelage.evaluation.evaluate_run import _refuse_another
-from tutelage.evaluation.evaluation_report import sides, write_evaluation
-from tutelage.evaluation.evaluation_result import (
+from tutelage.evaluation import run as evaluate_run
+from tutelage.evaluation.page import sides, write_evaluation
+from tutelage.evaluation.result import (
     ArmCost,
     EvaluateRequest,
     Evaluation,
@@ -50,7 +49,8 @@ from tutelage.evaluation.evaluation_result import (
     as_document,
     student_result,
 )
-from tutelage.evaluation.evaluation_tables import arms_table, cost_table, students_table
+from tutelage.evaluation.run import _refuse_another
+from tutelage.evaluation.tables import arms_table, cost_table, students_table
 from tutelage.reports.plots import BAD, GOOD, curves, intervals
 from tutelage.runs.session import under_way
 from tutelage.runs.talking_log import TalkingLog

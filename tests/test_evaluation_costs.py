@@ -25,8 +25,8 @@ from tutelage.graphs.statistics.calibration import Figures
 from tutelage.graphs.statistics.uplift import ABLATED
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy, Uplift
 
-from tutelage.evaluation.evaluation_report import write_evaluation
-from tutelage.evaluation.evaluation_result import (
+from tutelage.evaluation.page import write_evaluation
+from tutelage.evaluation.result import (
     EvaluateRequest,
     Evaluation,
     arm_costs,
@@ -34,7 +34,7 @@ from tutelage.evaluation.evaluation_result import (
     learning_calls,
     student_result,
 )
-from tutelage.evaluation.evaluation_tables import cost_table
+from tutelage.evaluation.tables import cost_table
 
 
 async def coached(folder, *, run="coached", source="teacher"):

@@ -291,9 +291,9 @@ def test_export_faults_are_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("words", "home"),
     [
-        (("simulate",), "tutelage.runs.simulate_run.simulate_run"),
-        (("library", "place", "l.db"), "tutelage.runs.place_run.place_run"),
-        (("env", "generate"), "tutelage.runs.generate_run.generate_run"),
+        (("simulate",), "tutelage.runs.simulate.simulate_run"),
+        (("library", "place", "l.db"), "tutelage.runs.place.place_run"),
+        (("env", "generate"), "tutelage.runs.generate.generate_run"),
     ],
 )
 def test_a_runs_log_names_its_firm_for_whoever_reads_it_from_elsewhere(

@@ -24,7 +24,7 @@ from tutelage.graphs.generation import (
 from tutelage.graphs.log.events import ScenarioGenerated
 
 from tutelage.console import result_table
-from tutelage.runs import generate_run
+from tutelage.runs import generate as generate_run
 from tutelage.runs.session import Stopped
 
 SAYS = world.TROUBLES["broken"][1]

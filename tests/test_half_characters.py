@@ -28,8 +28,8 @@ from tutelage.graphs.play.dialogue import compile_dialogue
 from tutelage.strategy_store import Deployment
 
 from tutelage.audit import sent_for
+from tutelage.serving.model import ModelUpstream
 from tutelage.serving.proxy import HttpUpstream, Proxy, proxy_app
-from tutelage.serving.proxy_model import ModelUpstream
 
 HALF = "Of course \ud83d"
 WHOLE = "Of course \ufffd"

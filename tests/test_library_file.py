@@ -20,11 +20,11 @@ from tutelage.strategy_store import Entry, Library, LibraryFault, Provenance, St
 from typer.testing import CliRunner
 from world import build_firm, seat
 
-from tutelage.evaluation import evaluate_run
-from tutelage.evaluation.evaluation_result import EvaluateRequest
+from tutelage.evaluation import run as evaluate_run
+from tutelage.evaluation.result import EvaluateRequest
 from tutelage.main import app
-from tutelage.runs import place_run
-from tutelage.runs.place_run import PlaceRequest
+from tutelage.runs import place as place_run
+from tutelage.runs.place import PlaceRequest
 
 NOBODY = 65534
 

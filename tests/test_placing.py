@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import tutelage
 from tutelage.main import app
-from tutelage.runs.place_run import PlaceRequest, place_run
+from tutelage.runs.place import PlaceRequest, place_run
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_what_was_never_paired_has_no_error(tmp_path, monkeypatch, capsys, as_js
         work.close()
         return "openai:x", Placing(tried, "after", complete=True)
 
-    monkeypatch.setattr("tutelage.runs.place_run.run_until_done", measured_so)
+    monkeypatch.setattr("tutelage.runs.place.run_until_done", measured_so)
     place_run(PlaceRequest(library="l", environment="airline"), tmp_path / "r", as_json=as_json)
     said = capsys.readouterr().out
     assert "inf" not in said.casefold()
@@ -153,7 +153,7 @@ def seated(monkeypatch):
         asked.update(options)
         return world.seat(environment, library, meter=meter, student=ReadsNotes())
 
-    monkeypatch.setattr("tutelage.runs.place_run.open_desk", seat)
+    monkeypatch.setattr("tutelage.runs.place.open_desk", seat)
     return asked
 
 

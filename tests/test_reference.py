@@ -10,7 +10,7 @@ from tutelage.graphs.evaluation import Arm
 from typer.main import get_command
 
 from tutelage.main import app
-from tutelage.runs.coach_run import CoachRequest
+from tutelage.runs.coach import CoachRequest
 
 ROOT = Path(__file__).parent.parent
 PYTHON = (ROOT / "docs" / "langchain.md").read_text(encoding="utf-8")

@@ -16,8 +16,8 @@ from tutelage.graphs.statistics.experiment import Outcome
 from tutelage.graphs.statistics.rubric_items import items_by_arm
 from tutelage.strategy_store import Entry, Library, Provenance, Strategy
 
-from tutelage.evaluation.evaluation_result import student_result
-from tutelage.evaluation.evaluation_tables import items_table
+from tutelage.evaluation.result import student_result
+from tutelage.evaluation.tables import items_table
 
 
 @pytest.fixture

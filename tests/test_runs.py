@@ -14,7 +14,7 @@ from tutelage.graphs.log import events as ev
 from tutelage.graphs.log.run_log import RunFault
 from tutelage.graphs.log.speech import SILENCE, Speech, last_pulse
 
-from tutelage.runs.runs_list import newest_run, run_line
+from tutelage.runs.listing import newest_run, run_line
 
 LONG_AGO = time.time() - 10 * SILENCE
 

@@ -36,9 +36,9 @@ from tutelage.agents.models.chat_models import chat_model
 from tutelage.agents.models.faults import ModelFault
 from tutelage.strategy_store import Deployment, Library
 
+from tutelage.serving.errors import ProxyError
+from tutelage.serving.model import ModelUpstream
 from tutelage.serving.proxy import HttpUpstream, Proxy, Served, proxy_app
-from tutelage.serving.proxy_errors import ProxyError
-from tutelage.serving.proxy_model import ModelUpstream
 
 TEXT = f"How to answer this message:\n- {ADVICE}"
 ASK = [{"role": "user", "content": QUESTION}]

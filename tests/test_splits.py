@@ -13,7 +13,7 @@ from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.generation import gaps_to_fill, train_coverage
 from tutelage.graphs.play.rollouts import plan_round
 
-from tutelage.runs.simulate_run import SimulateRequest, plan_simulation
+from tutelage.runs.simulate import SimulateRequest, plan_simulation
 
 
 @pytest.fixture

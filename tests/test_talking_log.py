@@ -13,7 +13,7 @@ from tutelage.graphs.coaching import CoachingOptions
 from tutelage.graphs.log.events import DialogueEnded, DialogueStarted, StateClosed, StateExamined
 
 from tutelage.runs import talking_log
-from tutelage.runs.coach_run import work_of
+from tutelage.runs.coach import work_of
 from tutelage.runs.talking_log import TalkingLog
 
 

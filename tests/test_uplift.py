@@ -36,8 +36,8 @@ from tutelage.strategy_store.lint import lint
 from tutelage.strategy_store.wording import same_order
 from typer.testing import CliRunner
 
-from tutelage.evaluation.evaluation_result import EvaluateRequest
-from tutelage.evaluation.evaluation_tables import uplift_table
+from tutelage.evaluation.result import EvaluateRequest
+from tutelage.evaluation.tables import uplift_table
 from tutelage.main import app
 
 

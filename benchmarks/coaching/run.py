@@ -40,7 +40,7 @@ from tutelage.graphs.log.run_log import RunLog
 from tutelage.graphs.log.states import played
 from tutelage.graphs.statistics.experiment import Metric, Outcome, Paired, arm_figures, paired
 
-from tutelage.runs.baseline_run import calls_of
+from tutelage.runs.baseline import calls_of
 
 HERE = Path(__file__).resolve().parent
 WORK = Path(os.path.relpath(HERE.parents[1] / "build" / "coaching"))

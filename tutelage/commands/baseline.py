@@ -51,7 +51,7 @@ def baseline(
 
     Example: `tutelage baseline playbook airline --like runs/x --out playbook.json`
     """
-    from tutelage.runs.baseline_run import BaselineRequest, baseline_run
+    from tutelage.runs.baseline import BaselineRequest, baseline_run
 
     o.run_to_resume(resume, run)
     o.file_to_write(out, "--out")

@@ -74,7 +74,7 @@ def coach(
 
     Example: `tutelage coach airline --rounds 2 --dialogues 6 --watch`
     """
-    from tutelage.runs.coach_run import CoachRequest, coach_run, resumed_request, watch_coaching
+    from tutelage.runs.coach import CoachRequest, coach_run, resumed_request, watch_coaching
 
     o.screen_or_json(watch, json)
     o.run_to_resume(resume, run)

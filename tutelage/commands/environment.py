@@ -206,7 +206,7 @@ def generate(
     Example: `tutelage env generate airline --from runs/20260512-140000-airline --out ./airline_plus`
     """
     from tutelage.environments.loading import refuse_bundled
-    from tutelage.runs.generate_run import GenerateRequest, generate_run
+    from tutelage.runs.generate import GenerateRequest, generate_run
 
     if out is not None:
         refuse_bundled(out)

@@ -84,8 +84,8 @@ def evaluate(
 
     Example: `tutelage evaluate airline --library runs/x/library.db --dialogues 8 --repeats 2`
     """
-    from tutelage.evaluation.evaluate_run import evaluate_run, watch_evaluation
-    from tutelage.evaluation.evaluation_result import EvaluateRequest
+    from tutelage.evaluation.result import EvaluateRequest
+    from tutelage.evaluation.run import evaluate_run, watch_evaluation
 
     o.screen_or_json(watch, json)
     o.run_to_resume(resume, run)

@@ -42,7 +42,7 @@ def dataset(
     Example: `tutelage export dataset runs/x --out replies.jsonl`, then in Python
     `client.create_examples(dataset_id=..., examples=[json.loads(line) for line in file])`
     """
-    from tutelage.runs.export_run import export_dataset
+    from tutelage.runs.export import export_dataset
 
     if of not in ("replies", "dialogues"):
         raise typer.BadParameter(f"{of!r} is neither replies nor dialogues", param_hint="--of")
@@ -67,6 +67,6 @@ def finetune(
 
     Example: `tutelage export finetune runs/x --out train.jsonl`
     """
-    from tutelage.runs.export_run import export_finetuning
+    from tutelage.runs.export import export_finetuning
 
     export_finetuning(run, env, out, min_csat, min_turn, min_preference)

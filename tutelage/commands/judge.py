@@ -43,7 +43,7 @@ def calibrate(
 
     Example: `tutelage judge calibrate openai:gpt-5-mini --plot judge.svg`
     """
-    from tutelage.runs.judge_run import judge_calibrate
+    from tutelage.runs.judge import judge_calibrate
 
     o.file_to_write(plot, "--plot")
     judge_calibrate(spec, firm or [], items, plot=plot, human=human, as_json=json)

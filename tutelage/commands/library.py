@@ -206,7 +206,7 @@ def find(
 
     Example: `tutelage library find runs/x/library.db --env airline --split validation`
     """
-    from tutelage.runs.find_run import find_firm, find_text, index_of
+    from tutelage.runs.find import find_firm, find_text, index_of
 
     if (text is None) == (env is None):
         raise typer.BadParameter("give a text or --env, not both")
@@ -536,7 +536,7 @@ def place(
 
     Example: `tutelage library place runs/x/library.db airline --student openai:gpt-5-mini`
     """
-    from tutelage.runs.place_run import PlaceRequest, place_run
+    from tutelage.runs.place import PlaceRequest, place_run
 
     request = PlaceRequest(
         library=str(library), environment=o.firm(env), student=student, customer=customer,

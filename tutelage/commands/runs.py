@@ -22,6 +22,6 @@ def runs(
 
     Example: `tutelage runs --json | jq -r '.[] | select(.state == "broken off") | .run'`
     """
-    from tutelage.runs.runs_list import list_runs
+    from tutelage.runs.listing import list_runs
 
     list_runs(folder, as_json=json)

@@ -33,7 +33,7 @@ def serve(
 
     Then: `OPENAI_BASE_URL=http://127.0.0.1:8377/v1 node app.js`
     """
-    from tutelage.serving.serve_run import serve_run
+    from tutelage.serving.serve import serve_run
 
     serve_run(
         library, model, host, port, placement, top=top, threshold=threshold, embeddings=embeddings

@@ -39,7 +39,7 @@ def simulate(
 
     Example: `tutelage simulate airline --persona grieving --dialogues 2`
     """
-    from tutelage.runs.simulate_run import SimulateRequest, simulate_run, watch_simulation
+    from tutelage.runs.simulate import SimulateRequest, simulate_run, watch_simulation
 
     o.screen_or_json(watch, json)
     request = SimulateRequest(

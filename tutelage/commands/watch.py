@@ -59,7 +59,7 @@ def watch(
     Example: `tutelage watch runs/20260512-140000-airline --export run.svg --view rounds`
     """
     from tutelage.environments import is_none
-    from tutelage.runs.runs_list import newest_run
+    from tutelage.runs.listing import newest_run
     from tutelage.tui.themes import is_theme, theme_names
 
     if theme is not None and not is_theme(theme):

@@ -31,8 +31,8 @@ from starlette.routing import Route
 from tutelage.agents.models.chat_models import clean_url, named_at, redacted
 from tutelage.agents.models.faults import ModelFault
 from tutelage.environments.surrogates import mended
-from tutelage.serving.proxy_errors import ProxyError, fault_error
-from tutelage.serving.proxy_model import ModelUpstream
+from tutelage.serving.errors import ProxyError, fault_error
+from tutelage.serving.model import ModelUpstream
 from tutelage.strategy_store import Deployment, LibraryFault, coach_wire
 
 MAX_BODY = 32_000_000

@@ -67,8 +67,8 @@ def serve_run(
         )
     import uvicorn
 
+    from tutelage.serving.model import ModelUpstream
     from tutelage.serving.proxy import HttpUpstream, Proxy, Served, proxy_app
-    from tutelage.serving.proxy_model import ModelUpstream
 
     if forwarded := HttpUpstream.of_spec(spec):
         _refuse_no_address(forwarded[1].base_url)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from tutelage.evaluation.evaluation_result import Evaluation, StudentResult
+from tutelage.evaluation.result import Evaluation, StudentResult
 from tutelage.graphs.log.states import Played
 from tutelage.graphs.statistics.calibration import warnings_of
 from tutelage.reports.plots import intervals

@@ -24,7 +24,7 @@ from tutelage.agents.models.chat_models import as_taken, fault_of, token_logprob
 from tutelage.agents.models.faults import status_of
 from tutelage.agents.models.surrogates import mended_message
 from tutelage.environments.surrogates import mended
-from tutelage.serving.proxy_errors import ProxyError, fault_error
+from tutelage.serving.errors import ProxyError, fault_error
 
 _FIELDS = (
     "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logprobs",

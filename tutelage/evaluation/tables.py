@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from tutelage.evaluation.evaluation_result import ArmCost, StudentResult
+from tutelage.evaluation.result import ArmCost, StudentResult
 from tutelage.strategy_store import Uplift
 
 

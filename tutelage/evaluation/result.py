@@ -27,7 +27,7 @@ from tutelage.graphs.statistics.calibration import Figures, warnings_of
 from tutelage.graphs.statistics.experiment import ArmFigures, Outcome, Paired, arm_figures, paired
 from tutelage.graphs.statistics.rubric_items import ItemFigures
 from tutelage.graphs.statistics.uplift import ABLATED
-from tutelage.runs.baseline_run import calls_of
+from tutelage.runs.baseline import calls_of
 from tutelage.strategy_store import Library, Uplift
 from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN
 

@@ -18,8 +18,8 @@ from tutelage.agents.models.meter import Meter
 from tutelage.console import result, result_json, result_table, talk
 from tutelage.environments import Environment, load_environment
 from tutelage.environments.calibration_set import calibrated_firms
-from tutelage.evaluation.evaluation_report import write_evaluation
-from tutelage.evaluation.evaluation_result import (
+from tutelage.evaluation.page import write_evaluation
+from tutelage.evaluation.result import (
     EvaluateRequest,
     Evaluation,
     arm_costs,
@@ -27,7 +27,7 @@ from tutelage.evaluation.evaluation_result import (
     learning_calls,
     student_result,
 )
-from tutelage.evaluation.evaluation_tables import (
+from tutelage.evaluation.tables import (
     arms_table,
     cost_table,
     items_table,
@@ -57,7 +57,7 @@ from tutelage.graphs.statistics.calibration import Figures
 from tutelage.graphs.statistics.rubric_items import items_by_arm
 from tutelage.graphs.statistics.uplift import ABLATED, uplifts
 from tutelage.runs.detached import arguments_of, run_detached
-from tutelage.runs.judge_run import calibrated, chosen_items, remember, remembered, trust_line
+from tutelage.runs.judge import calibrated, chosen_items, remember, remembered, trust_line
 from tutelage.runs.session import TalkingLog, new_run_folder, request_of, run_until_done, under_way
 from tutelage.strategy_store import Entry, Library, LibraryFault, Status, Uplift
 
