@@ -6,15 +6,18 @@ import asyncio
 import json
 import sqlite3
 import time
+from io import StringIO
+from pathlib import Path
 
 import pytest
 from commands import tutelage
+from rich.console import Console
 from story import OVER, STORY, dialogue, written
 from tutelage.graphs.log import events as ev
 from tutelage.graphs.log.run_log import RunFault
 from tutelage.graphs.log.speech import SILENCE, Speech, last_pulse
 
-from tutelage.runs.listing import newest_run, run_line
+from tutelage.runs.listing import _table, newest_run, run_line
 
 LONG_AGO = time.time() - 10 * SILENCE
 
@@ -83,3 +86,23 @@ def test_the_table_is_newest_first_and_says_how_to_go_on(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunFault, match="no run under"):
         newest_run(tmp_path / "empty")
+
+
+def test_a_table_of_runs_that_were_given_no_name_fits_a_terminal(tmp_path):
+    name = "20261127-072144-airline"
+    made = asyncio.run(written(tmp_path / "runs" / name, [*STORY, OVER]))
+    line = asyncio.run(run_line(made))
+    many = line.model_copy(
+        update={
+            "tokens": 9_908_388,
+            "decided": 18,
+            "kept": 14,
+            "run": name,
+            "usd": 0.0,
+            "faults": 0,
+        }
+    )
+    console = Console(file=StringIO(), width=80)
+    console.print(_table([many], Path()))
+    (row,) = [row for row in console.file.getvalue().splitlines() if name in row]
+    assert row.rstrip().endswith("14 of 18 9,908k") and len(row) <= 80

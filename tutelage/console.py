@@ -64,10 +64,13 @@ def result(text: str, *, exact: bool = False) -> None:
 
 
 def result_table(table: RenderableType) -> None:
-    """Write a table to stdout, as plain text of 100 columns where nobody watches."""
+    """Write a table to stdout, as plain text where nobody watches: of 100 columns, and more where it
+    would be cut.
+    """
     console = Console(file=_stdout(), highlight=False, markup=False)
     if not console.is_terminal:
         console.width = 100
+        console.width = max(100, console.measure(table).minimum)
     console.print(table)
 
 

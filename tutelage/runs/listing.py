@@ -17,7 +17,8 @@ from tutelage.graphs.log.run_log import FILE_NAME, RunFault, RunLog, log_path
 from tutelage.graphs.log.speech import silent
 from tutelage.strategy_store.plain_text import clean
 
-_NAME_WIDTH = 40
+_NAME_WIDTH = 23
+"""Of a run that was given no name of its own."""
 State = Literal["under way", "broken off", "over", "not begun", "unreadable"]
 
 
@@ -125,22 +126,23 @@ async def _read(runs: list[Path]) -> list[RunLine]:
 def _table(lines: list[RunLine], folder: Path) -> Table:
     paid, faulty = any(line.usd for line in lines), any(line.faults for line in lines)
     names = [clean(str(Path(line.run).relative_to(folder))) for line in lines]
-    table = Table(box=None, pad_edge=False)
-    # A name is there to be copied.
-    whole = min(max(map(len, names)), _NAME_WIDTH)
-    table.add_column(Text(f"in {clean(str(folder))}"), overflow="fold", min_width=whole)
-    for heading in ("command", "firm", "began", "state"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "began")
-    for heading in ("dialogues", "kept", "tokens", *["usd"] * paid, *["faults"] * faulty):
-        table.add_column(heading, justify="right")
+    title = Text(f"in {clean(str(folder))}")
+    table = Table(box=None, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    # In 80 columns it all fits, and no digit of a figure may be missing.
+    table.add_column("run", overflow="fold", no_wrap=max(map(len, names)) <= _NAME_WIDTH)
+    table.add_column("command", overflow="fold")
+    table.add_column("began", no_wrap=True)
+    table.add_column("state", overflow="fold")
+    for heading in ("played", "kept", "tokens", *["usd"] * paid, *["faults"] * faulty):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, line in zip(names, lines, strict=True):
         began = f"{datetime.fromtimestamp(line.began):%d %b %H:%M}" if line.began else ""
         of = f"{line.ended} of {line.dialogues}" if line.ended < line.dialogues else f"{line.ended}"
         state = line.why if line.state == "over" else f"{line.state}: {line.why}".rstrip(": ")
         table.add_row(
-            Text(name), Text(clean(line.command)), Text(clean(line.firm)), began,
+            Text(name), Text(clean(f"{line.command} {line.firm}".strip())), began,
             Text(clean(state)), of, f"{line.kept} of {line.decided}" if line.decided else "-",
-            f"{line.tokens:,}", *[f"{line.usd:.2f}"] * paid, *[str(line.faults)] * faulty,
+            f"{line.tokens / 1000:,.0f}k", *[f"{line.usd:.2f}"] * paid, *[str(line.faults)] * faulty,
         )  # fmt: skip
     return table
 
