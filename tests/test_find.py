@@ -128,7 +128,10 @@ def test_a_firm_is_told_scenario_by_scenario(library):
     told = tutelage("library", "find", library, "--env", "airline", "--split", "test")
     lines = told.stdout.splitlines()
     tests = [one.id for one in load_environment("airline").split("test")]
-    assert [line.split()[0] for line in lines[1 : len(tests) + 1]] == tests
+    assert [line.split()[0] for line in lines if line.split() and line.split()[0] in tests] == tests
+    assert "note: by words alone" in told.stderr
+    table = lines[: lines.index(f"of {len(tests)} scenarios:")]
+    assert max(len(line.rstrip()) for line in table) <= 80
     found = json.loads(
         tutelage("library", "find", library, "--env", "airline", "--split", "test", "--json").stdout
     )

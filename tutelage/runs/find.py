@@ -19,6 +19,8 @@ from tutelage.strategy_store import Index, Library, LibraryFault, Near, Status
 from tutelage.strategy_store.plain_text import one_line
 from tutelage.strategy_store.retrieval import TOP
 
+_TOPIC_WIDTH = 24
+
 
 def index_of(library: Path, proposed: bool, embeddings: str | None) -> Index:
     """The search index of a library's file.
@@ -104,6 +106,8 @@ def find_firm(
     """
     environment = load_environment(firm)
     asked = environment.split(split) if split else list(environment.scenarios.values())
+    if index.embeddings is None:
+        talk().print("note: by words alone; name the --embeddings that production uses, if any")
     looking = look_up(environment, index, asked, threshold)
     found = list(
         track(looking, "looking up", len(asked), console=talk(), transient=True,
@@ -115,16 +119,15 @@ def find_firm(
         result_json({"counts": told, "scenarios": [_looked(one) for one in found]})
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("scenario", "topic", "", "given", "learned for", "nearest of its topic"):
-        # What may be copied stays on one line.
-        whole = name in ("scenario", "given", "nearest of its topic")
-        table.add_column(name, overflow="fold", no_wrap=whole)
+    # What may be copied stays on one line, and all of it within 80 columns.
+    for name in ("scenario\nits topic", "", "given\nlearned for", "passed by,\nof its topic"):
+        table.add_column(name, no_wrap=True)
     for one in found:
         learned = topics_of(environment, one.given.entry) if one.given else []
         passed = one.own if one.verdict in ("another", "missed") else None
         table.add_row(
-            one.scenario, Text(one_line(one.topic)), one.verdict, _short(one.given),
-            Text(one_line(", ".join(learned))), _short(passed),
+            Text(f"{one.scenario}\n{one_line(one.topic, _TOPIC_WIDTH)}"), one.verdict,
+            Text(f"{_short(one.given)}\n{one_line(', '.join(learned), _TOPIC_WIDTH)}"), _short(passed),
         )  # fmt: skip
     result_table(table)
     result(f"\nof {len(found)} scenarios:")
