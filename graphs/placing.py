@@ -56,8 +56,10 @@ class Placing:
 
     @property
     def tells(self) -> bool:
-        """Whether every placement has pairs enough to say that it is better, or that it is not."""
-        return all(one.step.n >= FEWEST for one in self.tried)
+        """Whether it is complete, and every placement has pairs enough to say that it is better, or that
+        it is not.
+        """
+        return self.complete and all(one.step.n >= FEWEST for one in self.tried)
 
     @property
     def measured(self) -> str:
@@ -141,6 +143,6 @@ async def measure_placements(
     complete = len(begun) == len(every) * len(plan)
     measured = Placing(tried, usual, complete)
     better = [one for one in tried if one.step.up and one.csat is not None]
-    if not (better and complete and measured.tells):
+    if not (better and measured.tells):
         return measured
     return replace(measured, best=max(better, key=lambda one: one.csat or 0.0).placement)

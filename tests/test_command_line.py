@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from commands import in_a_process, tutelage
 from endpoint import recording
+from rich.table import Table
 from story import HOSTILE, written
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
@@ -21,7 +22,7 @@ from tutelage.strategy_store import Entry, Evidence, Library, Provenance, Strate
 from typer.testing import CliRunner
 
 from tutelage import __version__
-from tutelage.console import write_file
+from tutelage.console import result_table, write_file
 from tutelage.main import app
 from tutelage.pytest_dialogues import PlayedOnce
 from tutelage.reports.report import coach_table
@@ -238,6 +239,19 @@ def test_firms_can_be_listed_made_and_checked(tmp_path):
     broken = tutelage("env", "validate", "bakery", "--json", cwd=tmp_path)
     assert broken.returncode == 1
     assert any("policy.md" in p for p in json.loads(broken.stdout)["problems"])
+
+
+def test_where_nobody_watches_no_table_is_cut(capsys):
+    narrow, wide = Table(box=None), Table(box=None)
+    narrow.add_column("said")
+    narrow.add_row("word " * 60)
+    for _ in range(3):
+        wide.add_column("name", no_wrap=True)
+    wide.add_row("a" * 60, "b" * 60, "c" * 60)
+    result_table(narrow)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
+    result_table(wide)
+    assert "c" * 60 in capsys.readouterr().out
 
 
 def test_a_library_is_read_approved_and_rolled_back(tmp_path):

@@ -63,14 +63,18 @@ def result(text: str, *, exact: bool = False) -> None:
     _write(_stdout(), (text if exact else clean(text)) + "\n")
 
 
+_ROOM = 10_000
+
+
 def result_table(table: RenderableType) -> None:
     """Write a table to stdout, as plain text where nobody watches: of 100 columns, and more where it
     would be cut.
     """
     console = Console(file=_stdout(), highlight=False, markup=False)
     if not console.is_terminal:
-        console.width = 100
-        console.width = max(100, console.measure(table).minimum)
+        # Measured with room for all: within fewer columns no table says that it needs more.
+        needed = console.measure(table, options=console.options.update(width=_ROOM)).minimum
+        console.width = max(100, needed)
     console.print(table)
 
 

@@ -2,7 +2,7 @@
 
 Reads the runs that lie beside the results; plays nothing.
 
-python benchmarks/coaching/by_item.py            # a table a firm; half a minute
+python benchmarks/coaching/by_item.py            # a table a firm; seconds
 """
 
 from __future__ import annotations

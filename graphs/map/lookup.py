@@ -25,15 +25,17 @@ VERDICTS: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What one scenario would be given for the first thing that its customer says."""
+    """What one scenario would be given for the first thing that its customer says: the entry `given`
+    with the topics that it was `learned` for, and the nearest of its `own` topic, given or not.
+    """
 
     scenario: str
     split: Split | None
     topic: str
     text: str
     given: Near | None
+    learned: list[str]
     own: Near | None
-    """The nearest entry that was learned for its topic, given or not."""
     verdict: Verdict
 
 
@@ -70,9 +72,8 @@ def look_up(
         own = next((one for one in near if topic in topics[one.entry.id]), None)
         learned = topics[given.entry.id] if given else []
         verdict = _verdict(topic, given, own, learned)
-        yield Lookup(
-            scenario.id, environment.split_of(scenario.id), topic, text, given, own, verdict
-        )
+        split = environment.split_of(scenario.id)
+        yield Lookup(scenario.id, split, topic, text, given, learned, own, verdict)
 
 
 def _verdict(topic: str, given: Near | None, own: Near | None, learned: list[str]) -> Verdict:

@@ -13,7 +13,7 @@ from rich.text import Text
 from tutelage.agents.models.embedding_models import embedding_model
 from tutelage.console import result, result_json, result_table, talk
 from tutelage.environments import Split, load_environment
-from tutelage.graphs.map.lookup import VERDICTS, Lookup, look_up, topics_of
+from tutelage.graphs.map.lookup import VERDICTS, Lookup, look_up
 from tutelage.graphs.map.text_lookup import NEAREST, Nearby, nearby
 from tutelage.strategy_store import Index, Library, LibraryFault, Near, Status
 from tutelage.strategy_store.plain_text import one_line
@@ -102,7 +102,7 @@ def find_firm(
         as_json: prints one JSON document.
 
     Raises:
-        EnvironmentFault: where the firm cannot be read, or has no scenario in that split.
+        EnvironmentFault: where the firm cannot be read.
     """
     environment = load_environment(firm)
     asked = environment.split(split) if split else list(environment.scenarios.values())
@@ -123,11 +123,11 @@ def find_firm(
     for name in ("scenario\nits topic", "", "given\nlearned for", "passed by,\nof its topic"):
         table.add_column(name, no_wrap=True)
     for one in found:
-        learned = topics_of(environment, one.given.entry) if one.given else []
         passed = one.own if one.verdict in ("another", "missed") else None
+        learned = one_line(", ".join(one.learned), _TOPIC_WIDTH)
         table.add_row(
             Text(f"{one.scenario}\n{one_line(one.topic, _TOPIC_WIDTH)}"), one.verdict,
-            Text(f"{_short(one.given)}\n{one_line(', '.join(learned), _TOPIC_WIDTH)}"), _short(passed),
+            Text(f"{_short(one.given)}\n{learned}"), _short(passed),
         )  # fmt: skip
     result_table(table)
     result(f"\nof {len(found)} scenarios:")

@@ -70,7 +70,7 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
             {
                 "run": str(folder),
                 "student": student,
-                "placement": placing.best if placing.complete and placing.tells else None,
+                "placement": placing.best if placing.tells else None,
                 "tried": [
                     {
                         "placement": p.placement,
@@ -94,7 +94,7 @@ def place_run(request: PlaceRequest, run: Path | None, *, as_json: bool = False)
             f"{one.step.mean:+.2f}", f"{one.step.error:.2f}" if isfinite(one.step.error) else "-",
         )  # fmt: skip
     result_table(table)
-    if placing.complete and placing.tells:
+    if placing.tells:
         result(f"{student} gets strategies as `{placing.best}` from now on ({request.library})")
 
 
@@ -131,7 +131,7 @@ async def _place(
                 max_exchanges=request.exchanges, concurrency=request.concurrency,
             )  # fmt: skip
             ending.reason = "the budget is spent" if desk.meter.spent else "done"
-    if placing.complete and placing.tells:
+    if placing.tells:
         await asyncio.to_thread(
             library.set_placement, student, placing.best, f"run {folder.name}", placing.measured
         )
