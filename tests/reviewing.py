@@ -21,6 +21,9 @@ async def opened(path, size=(160, 48), by="bea"):
             await until(pilot, lambda: app.screen._loaded and app.screen.rows)
             await pilot.pause()
             yield app, pilot
+            if app.is_running:
+                # A screen that was opened last may not be there yet.
+                await pilot.pause()
 
 
 def stored(path):

@@ -7,10 +7,15 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import networkx as nx
 import pytest
+import tutelage.tui
+from textual.screen import Screen
+from tutelage.tui.ending import EndsWorkFirst
 
 import tutelage
 
@@ -83,6 +88,19 @@ def test_every_module_says_in_its_first_line_what_it_does():
         for path in (ROOT / floor).rglob("*.py"):
             said = ast.get_docstring(ast.parse(path.read_text()))
             assert said and said.splitlines()[0].endswith((".", "!", "?")), path
+
+
+def test_every_screen_that_works_ends_its_work_before_its_widgets():
+    for module in walk_packages(tutelage.tui.__path__, "tutelage.tui."):
+        import_module(module.name)
+    screens, found = [Screen], set()
+    while screens:
+        subclasses = screens.pop().__subclasses__()
+        screens += subclasses
+        found |= {one for one in subclasses if one.__module__.startswith("tutelage.")}
+    assert found
+    for one in found:
+        assert issubclass(one, EndsWorkFirst), one.__name__
 
 
 def test_every_public_name_is_there_and_no_other_is_promised():

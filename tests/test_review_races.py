@@ -92,6 +92,36 @@ async def test_who_leaves_at_once_has_rolled_back_all_the_same(path, monkeypatch
     assert last(path).action == "rolled back to version 2"
 
 
+@pytest.mark.parametrize("ending", ["the app", "the screen"])
+async def test_what_is_found_while_a_screen_goes_is_shown_on_no_widget(path, monkeypatch, ending):
+    async with opened(path) as (app, pilot):
+        found = asyncio.Event()
+
+        async def late(*_):
+            await found.wait()
+            return found_at_last
+
+        if ending == "the screen":
+            await pilot.press("h")
+            await until(pilot, lambda: isinstance(app.screen, History) and app.screen._versions)
+            found_at_last = []
+            monkeypatch.setattr(app.screen._review, "versions", late)
+            app.screen.read()
+            staying = app.screen.query_one("#difference")
+        else:
+            found_at_last = {"an-id": []}
+            monkeypatch.setattr(app.screen.review, "findings", late)
+            app.screen._lint()
+            staying = app.screen.query_one("#card")
+        # One widget that takes its time to go, while the table beside it is gone already.
+        staying.call_later(asyncio.sleep, 0.6)
+        asyncio.get_running_loop().call_later(0.3, found.set)
+        if ending == "the screen":
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.screen, Board))
+    assert found.is_set()
+
+
 async def test_marks_that_a_filter_hides_are_not_acted_on(path):
     async with opened(path) as (app, pilot):
         await pilot.press("j", "space")

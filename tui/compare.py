@@ -18,6 +18,7 @@ from tutelage.graphs.plain_text import one_line
 
 from .bubbles import bubbles, mood_style, trail
 from .cards import Cards
+from .ending import EndsWorkFirst
 from .feed import Feed, Line
 from .students import arm_of, student_of
 
@@ -56,7 +57,7 @@ def differing(left: Sequence[Line], right: Sequence[Line]) -> list[int]:
     return [turn for turn in turns if replies[0].get(turn) != replies[1].get(turn)]
 
 
-class Compare(Screen[None]):
+class Compare(EndsWorkFirst, Screen[None]):
     """Two transcripts that scroll together."""
 
     HELP_TEXT = (

@@ -12,8 +12,10 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from .ending import EndsWorkFirst
 
-class Help(ModalScreen[None]):
+
+class Help(EndsWorkFirst, ModalScreen[None]):
     """What a view shows and its keys; any of escape, q, ? leaves it."""
 
     CSS = """

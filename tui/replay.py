@@ -17,6 +17,7 @@ from tutelage.graphs.plain_text import one_line
 
 from .bubbles import bubbles, mood_style, trail
 from .cards import Cards
+from .ending import EndsWorkFirst
 from .feed import Line
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -41,7 +42,7 @@ def falls(lines: Sequence[Line]) -> list[int]:
     return [position for _, position in sorted(found)]
 
 
-class Replay(Screen[None]):
+class Replay(EndsWorkFirst, Screen[None]):
     """Shows the lines up to where it stands; playing types the next."""
 
     HELP_TEXT = (

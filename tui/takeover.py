@@ -23,13 +23,14 @@ from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.play.takeover import BEAT_SECONDS, PATIENCE_SECONDS, InboxFault, Seat
 from tutelage.graphs.review import user_name
 
+from .ending import EndsWorkFirst
 from .keys import Keys
 from .talk import Talk
 
 EVERY = 0.2
 
 
-class Takeover(Screen[None]):
+class Takeover(EndsWorkFirst, Screen[None]):
     """One dialogue, with a line to speak in the student's place.
 
     Push it from any app: `app.push_screen(Takeover(run, dialogue))`. Leaving it hands back; if the

@@ -11,8 +11,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from ..ending import EndsWorkFirst
 
-class Question(ModalScreen[bool]):
+
+class Question(EndsWorkFirst, ModalScreen[bool]):
     """Ends with whether the person agreed."""
 
     DEFAULT_CSS = """
@@ -31,6 +33,8 @@ class Question(ModalScreen[bool]):
     Question.-low Horizontal { margin-top: 0; }
     Question.-low Button { min-width: 0; }
     """
+    AUTO_FOCUS = "#no"
+    """Enter does no harm: it says no."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes"),
         Binding("n,escape", "answer(False)", "No"),
@@ -59,10 +63,6 @@ class Question(ModalScreen[bool]):
             with Horizontal():
                 yield Button(f"{self._no} (n)", id="no", compact=True)
                 yield Button(f"{self._yes} (y)", id="yes", variant="warning", compact=True)
-
-    def on_mount(self) -> None:
-        """Enter does no harm: it says no."""
-        self.query_one("#no").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """A click or Enter on a button answers."""

@@ -10,10 +10,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from ..ending import EndsWorkFirst
 from ..shell import WRITE
 
 
-class Saving(ModalScreen[bool]):
+class Saving(EndsWorkFirst, ModalScreen[bool]):
     """Ends with whether it was saved. What is refused stays on the screen with the reason; while a
     save is under way, neither another one nor leaving is taken. A subclass overrides `save`.
     """
@@ -76,7 +77,7 @@ class Saving(ModalScreen[bool]):
             self._finish(True)
             return
         self._busy = False
-        if self.is_attached:
+        if not self.going:
             self.say(problem)
 
     def action_leave(self) -> None:

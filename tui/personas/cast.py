@@ -31,6 +31,7 @@ from tutelage.graphs.play.rehearsal import (
 )
 
 from ..dialogs import Save, Writing
+from ..ending import EndsWorkFirst
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
 from ..shell import WRITE
@@ -45,7 +46,7 @@ MOST_LINES = 5
 """Of what others changed, in the window of who writes."""
 
 
-class Cast(Screen[None]):
+class Cast(EndsWorkFirst, Screen[None]):
     """Reads and changes a firm's personas; a broken one is shown with what is wrong in it."""
 
     CSS_PATH = "personas.tcss"

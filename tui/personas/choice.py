@@ -14,8 +14,10 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 from tutelage.graphs.plain_text import one_line
 
+from ..ending import EndsWorkFirst
 
-class Choice(ModalScreen[str | None]):
+
+class Choice(EndsWorkFirst, ModalScreen[str | None]):
     """Ends with the id chosen, None where nothing was; typing narrows the choice."""
 
     DEFAULT_CSS = """

@@ -23,13 +23,14 @@ from tutelage.graphs.play.rehearsal import (
     scenarios_for,
 )
 
+from ..ending import EndsWorkFirst
 from ..keys import Keys
 from ..talk import Talk
 from .casting import Casting
 from .choice import Choice
 
 
-class RehearsalScreen(Screen[None]):
+class RehearsalScreen(EndsWorkFirst, Screen[None]):
     """One talk; the desk beside it shows what the student would have before it."""
 
     CSS_PATH = "personas.tcss"

@@ -37,6 +37,7 @@ from tutelage.graphs.review import (
 )
 
 from ..dialogs import Question, Save, Writing
+from ..ending import EndsWorkFirst
 from ..external import EditorFault, edit_outside
 from ..keys import Keys
 from ..shell import WRITE
@@ -60,7 +61,7 @@ _TOLD = 6
 """Strategies whose words stand over the reason against them."""
 
 
-class Board(Screen[None]):
+class Board(EndsWorkFirst, Screen[None]):
     """Reads and changes a library. What others change meanwhile is shown, and never overwritten."""
 
     CSS_PATH = "review.tcss"

@@ -20,6 +20,7 @@ from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.review import Change, LibraryFault, Review, Version
 
 from ..dialogs import Question
+from ..ending import EndsWorkFirst
 from ..keys import Keys
 from ..shell import WRITE
 from ..table import RowTable
@@ -29,7 +30,7 @@ from .rows import MARKS
 EVERY = 1.0
 
 
-class History(Screen[None]):
+class History(EndsWorkFirst, Screen[None]):
     """Versions, newest first, and the difference between the one under the cursor and its base."""
 
     CSS_PATH = "history.tcss"
@@ -204,7 +205,7 @@ class History(Screen[None]):
             await self._review.rollback(version, last, entry)
         except LibraryFault as error:
             self._refuse(error)
-        if self.is_attached:
+        if not self.going:
             self.read()
 
     def action_leave(self) -> None:

@@ -17,8 +17,10 @@ from tutelage.graphs.map.text_lookup import Nearby, look_up_text
 from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.review import LibraryFault
 
+from ..ending import EndsWorkFirst
 
-class Trying(ModalScreen[str | None]):
+
+class Trying(EndsWorkFirst, ModalScreen[str | None]):
     """Ends with the id of the entry to go to, None where the person only looked."""
 
     DEFAULT_CSS = """

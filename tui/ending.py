@@ -1,0 +1,22 @@
+"""How a screen of ours ends: its work before its widgets."""
+
+from __future__ import annotations
+
+from textual.screen import Screen
+
+
+class EndsWorkFirst:
+    """What every screen of ours is besides: its workers end before its widgets go.
+
+    Textual ends them after (its issue 6361): a worker that came back in between would draw on a
+    widget that is no more, and break the app.
+    """
+
+    going = False
+    """Whether the screen is on its way out: nothing is to be drawn on it, or begun for it."""
+
+    def on_prune(self) -> None:
+        """The screen goes, with its app or alone; Textual asks this before any of its widgets."""
+        assert isinstance(self, Screen)
+        self.going = True
+        self.workers.cancel_node(self)
