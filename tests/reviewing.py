@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 
 from screens import listen, until
 from textual.events import Key
@@ -57,3 +58,11 @@ def at_once(app, *keys):
     """Keys that arrive together, as from a slow line or a held key."""
     for key in keys:
         app.post_message(Key(key, key if len(key) == 1 else None))
+
+
+def editor(tmp_path, body) -> str:
+    """An editor that is a script."""
+    script = tmp_path / "editor.sh"
+    script.write_text(f"#!/bin/sh\n{body}\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return str(script)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.messages import Prune
 from textual.screen import Screen
 
 
@@ -15,7 +16,7 @@ class EndsWorkFirst:
     going = False
     """Whether the screen is on its way out: nothing is to be drawn on it, or begun for it."""
 
-    def on_prune(self) -> None:
+    async def on_prune(self, event: Prune) -> None:
         """The screen goes, with its app or alone; Textual asks this before any of its widgets."""
         assert isinstance(self, Screen)
         self.going = True

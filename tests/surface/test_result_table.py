@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).parent.parent / "benchmarks" / "coaching" / "run.py"
+RUN = Path(__file__).parents[2] / "benchmarks" / "coaching" / "run.py"
 
 
 @pytest.fixture

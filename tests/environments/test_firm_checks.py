@@ -11,7 +11,7 @@ import yaml
 from tutelage.environments import bundled_names, check_score, load_environment
 from tutelage.environments.rubric import Question, RubricItem, StateCheck
 
-REPLIES = Path(__file__).parent / "replies"
+REPLIES = Path(__file__).parents[1] / "replies"
 """For every scenario, handlings that a reader called right, and wrong ones with what they miss."""
 
 

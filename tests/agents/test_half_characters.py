@@ -33,7 +33,7 @@ from tutelage.serving.proxy import HttpUpstream, Proxy, proxy_app
 
 HALF = "Of course \ud83d"
 WHOLE = "Of course \ufffd"
-EXAMPLE = Path(__file__).parent.parent / "examples" / "firm_with_tools"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "firm_with_tools"
 BODY = {"messages": [{"role": "user", "content": "Hello"}]}
 
 

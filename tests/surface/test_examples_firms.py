@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from endpoint import USAGE, Endpoint, recording
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 LINES = ["Nobody has told me anything so far, please help me.", "Lovely, many thanks to you."]
 SORRY = "Say that you are sorry for the wait before you name any time."

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from commands import tutelage
 from endpoint import ADVICE, QUESTION, REJECTED, UNAPPROVED, fill, recording
-from test_serve import command
+from proxying import command
 from tutelage.strategy_store import Library
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
 

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
-from test_serve import client, serving
+from proxying import client, serving
 from tutelage.agents.app_student import app_student
 from tutelage.agents.models.faults import ModelFault
 from tutelage.agents.models.meter import Meter
@@ -174,7 +174,7 @@ _DIALOGUE = """
 def _played(tmp_path, **env) -> list[str]:
     """Every address that a process reached for while it played a dialogue."""
     code = textwrap.dedent(_DIALOGUE).format(
-        tests=str(Path(__file__).parent), folder=str(tmp_path / "world")
+        tests=str(Path(__file__).parents[1]), folder=str(tmp_path / "world")
     )
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("LANG", "OTEL"))}
     done = subprocess.run(

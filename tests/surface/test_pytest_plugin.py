@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 EXAMPLE = HERE.parent / "examples" / "firm_with_tools"
 # With "=": pytest takes a folder that stands alone for one of tests, and its ini file for ours.
 FIRM = f"--tutelage-env={EXAMPLE}"

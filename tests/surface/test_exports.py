@@ -41,7 +41,7 @@ from world import build_firm, seat
 from tutelage import evaluators
 from tutelage.main import app
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "firm_with_tools"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "firm_with_tools"
 
 
 def dialogue(id_, *, purpose="train", csat=4.5, turn_scores=(4.6, 2.0), checks=1.0, valid=True):

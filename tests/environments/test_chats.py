@@ -536,7 +536,7 @@ STATE_ITEMS: list = [StateCheck(id="s", kind="state", path="done.x", equals=1)]
 
 
 def test_a_firm_with_tools_lends_its_rubric_without_what_only_tools_change(tmp_path):
-    lender = load_environment(Path(__file__).parent.parent / "examples" / "firm_with_tools")
+    lender = load_environment(Path(__file__).parents[2] / "examples" / "firm_with_tools")
     source = jsonl(tmp_path / "c.jsonl", [("user", "my parcel is late")])
     kinds = {item.kind for item in lender.config.rubric}
     with_state = replace(

@@ -42,7 +42,7 @@ from tutelage.graphs.log.states import played, states_of
 from tutelage.graphs.play.desk import open_desk
 from tutelage.graphs.play.dialogue import compile_dialogue
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "firm_with_tools"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "firm_with_tools"
 FIND = ("find_order", {"order_number": "OK58299", "postcode": "2417"})
 MOVE = ("move_slot", {"order_number": "OK58299", "day": "2026-10-16"})
 

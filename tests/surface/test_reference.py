@@ -12,7 +12,7 @@ from typer.main import get_command
 from tutelage.main import app
 from tutelage.runs.coach import CoachRequest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PYTHON = (ROOT / "docs" / "langchain.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 ROLES = {f"TUTELAGE_{role}" for role in ("STUDENT", "CUSTOMER", "JUDGE", "TEACHER")}

@@ -30,7 +30,7 @@ from typing_extensions import TypedDict
 
 import tutelage
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import time
 
 import pytest
-from reviewing import CONDOLE, FIRST, SECOND, THIRD, changed, last, listed, opened, stored
+from reviewing import CONDOLE, FIRST, SECOND, THIRD, changed, editor, last, listed, opened, stored
 from screens import in_sizes, says, stated, still_cursors, text_of, told, until, write
 from shelf import FOREIGN, HOSTILE, WAITED, fill, origin, strategy
 from textual.widgets import Input, OptionList, Static, TextArea
@@ -584,14 +583,6 @@ async def test_an_empty_library_says_so(tmp_path):
             await says(pilot, "the library holds nothing yet")
             await pilot.press(*"axersmuUfolOj", "space", "asterisk", "escape", "d", "E", "h")
             await until(pilot, lambda: isinstance(app.screen, History))
-
-
-def editor(tmp_path, body) -> str:
-    """An editor that is a script."""
-    script = tmp_path / "editor.sh"
-    script.write_text(f"#!/bin/sh\n{body}\n")
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    return str(script)
 
 
 async def test_the_entry_in_the_persons_own_editor(path, tmp_path, monkeypatch):

@@ -9,9 +9,8 @@ import time
 
 import pytest
 from commands import in_a_process as tutelage
-from reviewing import at_once
+from reviewing import at_once, editor
 from screens import in_sizes, listen, says, stated, still_cursors, text_of, told, until, write
-from test_review import editor
 from textual.widgets import Input, OptionList, TextArea
 from tutelage.environments import EnvironmentFault, load_environment
 from tutelage.environments.persona_file import read_persona, read_personas, save_persona

@@ -27,7 +27,7 @@ from tutelage.graphs.statistics.acceptance import (
 )
 from tutelage.graphs.statistics.sequential import e_value
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks" / "acceptance"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "acceptance"))
 from planted import World, by_betting, by_fixed_t_test, table
 
 PLANNED = 24

@@ -14,8 +14,8 @@ from endpoint import ADVICE, EXCHANGE, QUESTION, REJECTED, UNAPPROVED, fill, rec
 from langchain.agents import create_agent
 from langchain_core.messages import SystemMessage, convert_to_messages
 from langchain_openai import ChatOpenAI
+from proxying import command, serving
 from pydantic import SecretStr
-from test_serve import command, serving
 from tutelage.agents.models.chat_models import chat_model
 from tutelage.agents.student import desk_text
 from tutelage.agents.transcript import Turn, as_messages

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import json
 import os
@@ -23,13 +22,13 @@ from urllib.parse import urlsplit
 import httpx
 import openai
 import pytest
-import uvicorn
 from endpoint import ADVICE, QUESTION, UNAPPROVED, fill, recording
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
+from proxying import client, command, serving
 from pydantic import SecretStr
 from smoke import smoke_model
 from tutelage.agents.models.chat_models import chat_model
@@ -38,7 +37,7 @@ from tutelage.strategy_store import Deployment, Library
 
 from tutelage.serving.errors import ProxyError
 from tutelage.serving.model import ModelUpstream
-from tutelage.serving.proxy import HttpUpstream, Proxy, Served, proxy_app
+from tutelage.serving.proxy import HttpUpstream, Proxy, Served
 
 TEXT = f"How to answer this message:\n- {ADVICE}"
 ASK = [{"role": "user", "content": QUESTION}]
@@ -57,28 +56,6 @@ def endpoint():
         yield started
 
 
-@contextlib.contextmanager
-def serving(proxy: Proxy):
-    """The proxy on a real socket; gives its base URL."""
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(proxy_app(proxy), log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    for _ in range(3000):
-        if server.started:
-            break
-        assert thread.is_alive(), "the server ended before it began"
-        time.sleep(0.01)
-    assert server.started, "the server did not start within 30 s"
-    try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        bound.close()
-
-
 @pytest.fixture
 def proxy(endpoint, library):
     return Proxy(Deployment(library), "recorder", HttpUpstream(endpoint.url))
@@ -88,10 +65,6 @@ def proxy(endpoint, library):
 def url(proxy):
     with serving(proxy) as address:
         yield address
-
-
-def client(url, key="client-key"):
-    return openai.OpenAI(base_url=url, api_key=key, max_retries=0)
 
 
 def test_the_real_client_gets_its_answer_and_the_upstream_the_advice(url, endpoint):
@@ -859,21 +832,6 @@ def test_a_query_of_the_upstreams_address_is_asked_with(proxy, monkeypatch, addr
 
 
 # The command
-
-
-@contextlib.contextmanager
-def command(library, *args, **env):
-    """The real command in a process of its own; gives its address, then stops it by Ctrl-C."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tutelage", "serve", str(library.path), "--port", "0", *args],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env},
-    )  # fmt: skip
-    try:
-        yield process, process.stdout.readline().strip()
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        process.talk = process.communicate(timeout=20)[1]
 
 
 def test_the_command_serves_curl_and_keeps_keys_off_the_screen(library, endpoint):

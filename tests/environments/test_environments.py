@@ -30,7 +30,7 @@ from tutelage.environments.rubric import Contains, Excludes, Regex, RubricItem, 
 from tutelage.environments.scaffold import new_environment, new_persona
 from tutelage.environments.scenario import Scenario
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def problems(folder) -> str:
