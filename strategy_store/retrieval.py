@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TOP, TOKEN_BUDGET = 1, 160
 """What every door looks up unless told otherwise: entries and tokens at most."""
-BY_WORDS, BY_MEANING = 0.5, 0.55
+BY_WORDS, BY_MEANING = 0.5, 0.58
 """Similarity from which an entry fits unless told otherwise, without and with embeddings. Vectors find
 something near for any customer: in benchmarks/retrieval small libraries give half as much where nothing
 fits at 0.55 as at 0.5 (196, 371 of 740), and a sixth less where something does (193, 231 of 300)."""
@@ -134,7 +134,7 @@ class Index:
         self.general = [entry for entry in entries if entry.general]
         self.entries = [entry for entry in entries if not entry.general]
         self.embeddings = embeddings
-        texts = [[entry.scenario, *entry.cues, _document(entry)] for entry in self.entries]
+        texts = [_texts(entry) for entry in self.entries]
         texts += [entry.unless for entry in self.entries]
         # Of each entry its own texts, then of each its counter-examples.
         self._terms = [[terms_of(text) for text in own] for own in texts]
@@ -286,8 +286,12 @@ def query_of(messages: Sequence[BaseMessage] | str) -> str:
     return mask(" ".join(map(without_note, lines[-2:]))[-MAX_QUERY:])
 
 
-def _document(entry: Entry) -> str:
-    return " ".join([entry.scenario, entry.wants, entry.feels, *entry.cues])
+def _texts(entry: Entry) -> list[str]:
+    """What an entry is found by. What its strategies say tells its case in the policy's words, where
+    its scenario may be told in few.
+    """
+    whole = " ".join([entry.scenario, entry.wants, entry.feels, *entry.cues])
+    return [entry.scenario, *entry.cues, whole, *(strategy.text for strategy in entry.strategies)]
 
 
 def terms_of(text: str) -> set[str]:

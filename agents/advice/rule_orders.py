@@ -88,7 +88,7 @@ def orders_of(rule: Rule, policy: Policy) -> list[str]:
             parts += [whole] if fits else clauses
     return [
         f"{'Say what holds for' if _HEADED.match(part) else 'Say that'} "
-        f"{_mid_sentence(part, policy.text)}."
+        f"{mid_sentence(part, policy.text)}."
         for part in parts
         if len(part.split()) >= SHORTEST and not _NEEDS_MORE.match(part)
     ]
@@ -111,7 +111,7 @@ def of_the_policy(text: str, policy: Policy) -> bool:
     return bool(rules_said(text, policy))
 
 
-def _mid_sentence(clause: str, policy: str) -> str:
+def mid_sentence(clause: str, policy: str) -> str:
     """A clause as it goes on after other words: a capital stays where the policy keeps it there."""
     first = clause.split()[0].strip(",:")
     if first[1:].lower() != first[1:] or re.search(rf"[a-z,]\s{re.escape(first)}\b", policy):

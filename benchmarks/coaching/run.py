@@ -2,9 +2,10 @@
 
 For each firm, stage by stage: play the test split without strategies; coach on the train split; play
 the same cells with what was learned, and with what of it no handbook gave; play them with generic
-advice, by the teacher, and with strategies that a person wrote (`by_hand/`), which show what student,
-retrieval and judge make of good advice; learn each baseline on as many calls as coaching took,
-and play it. Libraries are retrieved from by meaning as well as by words, and what was written by hand
+advice, by the teacher, with strategies that a person wrote (`by_hand/`), which show what student,
+retrieval and judge make of good advice, and with the policy itself, rule by rule; learn each baseline
+on as many calls as coaching took, and play it.
+Libraries are retrieved from by meaning as well as by words, and what was written by hand
 once more by words alone. Every step is a command that users have. A stage that was cut off goes on, and
 the result file grows with each: one that is in it already is not played again, so that a table of many
 hours can be made in several sittings with the same options. The logs of its runs are kept beside the
@@ -26,7 +27,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -52,8 +53,8 @@ RUNS = RESULTS / "runs"
 SIDE_BY_SIDE = ("none", "library", "invented", "generic", "teacher")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
-WRITTEN = {"hand": "by hand", "words": "by hand, by words"}
-"""Stages that play the arm library with what a person wrote, by their name in the table."""
+WRITTEN = {"hand": "by hand", "words": "by hand, by words", "draft": "the policy, rule by rule"}
+"""Stages that play the arm library with what was never learned, by their name in the table."""
 LEARNED = ("coach", "library", "invented", *BASELINES)
 OF_PLAY = ("exchanges", "cases", "repeats")
 OF_COACHING = ("rounds", "dialogues", "topics", "states", "validation", "pairs", "refinements")
@@ -158,22 +159,32 @@ def baseline(
     return evaluated(firm, asked, run, [method], f"--{method}", found), outcomes(run)
 
 
-def hand(
-    name: str, given: Sequence[str],
+def drafted(firm: str, work: Path) -> Path:
+    """The library of what a firm's policy gives, rule by rule."""
+    library = work / "draft.db"
+    if not library.exists():
+        tutelage("library", "draft", library, firm)
+        tutelage("library", "approve", library, "--all", "--by", "benchmark")
+    return library
+
+
+def written(
+    name: str, library: Callable[[str, Path], Path], given: Sequence[object],
     firm: str, asked: argparse.Namespace, work: Path, _: Stages,
 ) -> Stage:  # fmt: skip
-    """What a person wrote: what student, retrieval and judge make of good advice."""
+    """What a person or the policy wrote: what student, retrieval and judge make of such advice."""
     run = work / f"evaluate_{name}"
-    told = evaluated(firm, asked, run, ["library"], "--library", by_hand(firm, work), *given)
+    told = evaluated(firm, asked, run, ["library"], "--library", library(firm, work), *given)
     return told, [one.model_copy(update={"arm": WRITTEN[name]}) for one in outcomes(run)]
 
 
 STAGES = {
     "none": partial(arm, "none"), "coach": coach, "library": partial(arm, "library"),
     **{name: partial(arm, name) for name in ("invented", "generic", "teacher")},
-    "hand": partial(hand, "hand", ("--embeddings", EMBEDDINGS)),
+    "hand": partial(written, "hand", by_hand, ("--embeddings", EMBEDDINGS)),
+    "draft": partial(written, "draft", drafted, ("--top", 3, "--embeddings", EMBEDDINGS)),
     **{name: partial(baseline, name) for name in BASELINES},
-    "words": partial(hand, "words", ()),
+    "words": partial(written, "words", by_hand, ()),
 }  # fmt: skip
 
 
@@ -271,9 +282,9 @@ def costs(firms: Mapping[str, Stages]) -> dict[str, tuple[str, str]]:
         calls = [one["learning_calls"] for one in own]
         if name in ("library", "invented"):
             calls = [stages["coach"]["told"]["calls"] for stages in played_in]
-        learned = "by a person" if name in WRITTEN else f"{sum(calls):,}"
+        learned = {"hand": "by a person", "words": "by a person", "draft": "0"}.get(name)
         tokens = fmean(one["tokens_a_turn"] for one in own)
-        found[WRITTEN.get(name, name)] = learned, f"{tokens:.0f}"
+        found[WRITTEN.get(name, name)] = learned or f"{sum(calls):,}", f"{tokens:.0f}"
     return found
 
 

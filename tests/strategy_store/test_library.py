@@ -874,6 +874,25 @@ def test_retrieval_tells_kinds_apart_even_in_a_library_of_one():
     assert not one.search("")
 
 
+def test_an_entry_is_found_by_what_its_approved_strategies_say(library):
+    refund = "Say that after the death of a relative any fare is refunded."
+    for said in (
+        entry("a customer whose matter is hardship", refund, "Ask gently for the certificate."),
+        entry("a customer whose matter is bags", "Say that a late suitcase is delivered home."),
+    ):
+        library.add(said, "me")
+    hardship, bags = library.entries()
+    library.approve([hardship.strategies[0].id, bags.strategies[0].id], "me")
+    for query, told in (
+        ("There was a death, will the fare be refunded?", refund),
+        ("When is my late suitcase delivered?", "Say that a late suitcase is delivered home."),
+    ):
+        (found,) = library.index().search(query)
+        assert [one.text for one in found.strategies] == [told]
+    assert library.index().search("Which certificate do you ask for?") == [], "nobody approved it"
+    assert library.index().search("May I bring a dog?") == []
+
+
 @pytest.mark.parametrize("query", ["", " \n"])
 def test_what_says_nothing_is_not_searched_for_and_is_given_what_is_general(query):
     class Refuses(Embeddings):

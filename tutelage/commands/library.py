@@ -13,6 +13,7 @@ from . import options as o
 if TYPE_CHECKING:
     from tutelage.strategy_store import Entry, Library, Placement
     from tutelage.strategy_store.compression import Size
+    from tutelage.strategy_store.library import Added
 
 app = typer.Typer(no_args_is_help=True)
 _SENT = ("prompt", "static")
@@ -37,6 +38,16 @@ def _user() -> str:
 
 def _count(number: int, one: str, more: str) -> str:
     return f"{number} {one if number == 1 else more}"
+
+
+def _came_in(added: Added) -> str:
+    """What came in, and what was there already."""
+    told = f"added {_entries(added.entries)} and {_strategies(added.strategies)}"
+    if added.there:
+        told += f"; already there: {_strategies(added.there)}"
+    if added.another_status:
+        told += f" ({added.another_status} of another status, which was left as it was)"
+    return told
 
 
 def _entries(number: int) -> str:
@@ -581,6 +592,35 @@ def export_library(
         result(str(out))
 
 
+@app.command()
+def draft(
+    library: Annotated[
+        Path, typer.Argument(metavar="LIBRARY", help="The library; made where it is missing.")
+    ],
+    env: o.Env,
+    by: By = "",
+) -> None:
+    """Begin a library with what the policy gives: an entry for every rule, its sentences as orders to
+    say them. No model is asked and nothing is tested; all come in as proposed.
+
+    A case mostly rests on several rules, so give more than one entry at a time: `--top 3`.
+
+    Example: `tutelage library draft mine.db airline`
+    """
+    from tutelage.agents.advice.drafting import policy_entries
+    from tutelage.console import result
+    from tutelage.environments import load_environment
+    from tutelage.strategy_store import Library, LibraryFault
+
+    entries, silent = policy_entries(load_environment(o.firm(env)))
+    if not entries:
+        raise LibraryFault(f"{env}: no rule of its policy gives anything to say to a customer", 2)
+    with Library.open(library, create=True) as opened:
+        result(_came_in(opened.add_all(entries, by or _user())))
+    if silent:
+        result(f"nothing to say to a customer in {', '.join(silent)}")
+
+
 @app.command("import")
 def import_library(
     library: File,
@@ -606,12 +646,7 @@ def import_library(
     entries = entries_of(file, keep_status=keep_status)
     with Library.open(library, create=True) as opened:
         added = opened.add_all(entries, by or _user())
-    told = f"added {_entries(added.entries)} and {_strategies(added.strategies)}"
-    if added.there:
-        told += f"; already there: {_strategies(added.there)}"
-    if added.another_status:
-        told += f" ({added.another_status} of another status, which was left as it was)"
-    result(told)
+    result(_came_in(added))
     if added.not_taken:
         read = "reads" if len(added.not_taken) == 1 else "read"
         parts = "; ".join(f"{id_}: {', '.join(names)}" for id_, names in added.not_taken.items())

@@ -77,7 +77,7 @@ Threshold = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Similarity from which an entry fits; else 0.5, or 0.55 with --embeddings.",
+        help="Similarity from which an entry fits; else 0.5, or 0.58 with --embeddings.",
     ),
 ]
 Embeddings = Annotated[

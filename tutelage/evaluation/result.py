@@ -46,6 +46,8 @@ class EvaluateRequest(BaseModel):
     customer: str | None = None
     judge: str | None = None
     embeddings: str | None = None
+    top: int | None = None
+    threshold: float | None = None
     exchanges: int = 6
     concurrency: int | None = None
     budget_tokens: int | None = None

@@ -60,6 +60,7 @@ from tutelage.runs.detached import arguments_of, run_detached
 from tutelage.runs.judge import calibrated, chosen_items, remember, remembered, trust_line
 from tutelage.runs.session import TalkingLog, new_run_folder, request_of, run_until_done, under_way
 from tutelage.strategy_store import Entry, Library, LibraryFault, Status, Uplift
+from tutelage.strategy_store.retrieval import TOP
 
 QUICK_ITEMS = 14
 """Calibration items put to a judge that was never calibrated, two a flaw."""
@@ -68,7 +69,7 @@ _ALIKE = (
 )  # fmt: skip
 """What all sittings of a run must have been asked for alike."""
 _ALIKE_WITH = {
-    FROM_LIBRARY: ("library", "proposed", "embeddings"),
+    FROM_LIBRARY: ("library", "proposed", "embeddings", "top", "threshold"),
     frozenset({"teacher"}): ("teacher",),
     frozenset({"playbook"}): ("playbook",),
     frozenset({"global"}): ("global_",),
@@ -165,6 +166,7 @@ async def _evaluate(
     meter = Meter(request.budget_tokens, request.budget_usd)
     # Before a folder is made for the run.
     await asyncio.to_thread(refuse_unfit_library, library, statuses, environment, options)
+    retrieval = Retrieval(request.top or TOP, request.threshold, statuses=statuses)
     specs = request.students or [DEFAULT_MODEL]
     desks: dict[str, Desk] = {}
     for spec in specs:
@@ -177,7 +179,7 @@ async def _evaluate(
             embeddings=request.embeddings,
             teacher=request.teacher or (None if "teacher" in options.arms else spec),
             library=library,
-            retrieval=Retrieval(statuses=statuses),
+            retrieval=retrieval,
             meter=meter,
         )
     first = next(iter(desks.values()))

@@ -16,7 +16,7 @@ from tutelage.graphs.log.events import RunStarted
 from tutelage.graphs.log.speech import Speech
 from tutelage.graphs.log.states import Played
 from tutelage.graphs.log.summary import summarise
-from tutelage.graphs.play.desk import fitting_concurrency, open_desk
+from tutelage.graphs.play.desk import Retrieval, fitting_concurrency, open_desk
 from tutelage.graphs.play.dialogue import DialogueRequest, compile_dialogue
 from tutelage.graphs.play.known_names import check_known
 from tutelage.graphs.play.rollouts import play
@@ -24,6 +24,7 @@ from tutelage.runs.detached import arguments_of, run_detached
 from tutelage.runs.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library
 from tutelage.strategy_store.plain_text import clean
+from tutelage.strategy_store.retrieval import TOP
 
 
 class SimulateRequest(BaseModel):
@@ -38,6 +39,8 @@ class SimulateRequest(BaseModel):
     customer: str | None = None
     judge: str | None = None
     embeddings: str | None = None
+    top: int | None = None
+    threshold: float | None = None
     library: str | None = None
     exchanges: int = 6
     concurrency: int | None = None
@@ -130,6 +133,7 @@ async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> No
             embeddings=request.embeddings,
             teacher=request.judge,
             library=library,
+            retrieval=Retrieval(request.top or TOP, request.threshold),
             meter=Meter(request.budget_tokens, request.budget_usd),
         )
     )

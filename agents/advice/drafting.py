@@ -1,0 +1,45 @@
+"""Drafting: what a firm's policy gives, as entries of a library that nobody had to learn."""
+
+from __future__ import annotations
+
+from tutelage.environments import Environment, Policy, Rule
+from tutelage.strategy_store import Entry, Provenance, Strategy, vet
+from tutelage.strategy_store.wording import sentences
+
+from .rule_orders import mid_sentence, orders_of
+
+
+def policy_entries(environment: Environment) -> tuple[list[Entry], list[str]]:
+    """An entry for every rule of a firm's policy: its sentences, as orders to say them to a customer
+    whom they concern. It is found by these words and by the rule's section. No model is asked, and
+    nothing is tested.
+
+    Args:
+        environment: the firm.
+
+    Returns:
+        The entries, all proposed, in the policy's order; and the ids of the rules that give none: what
+        speaks to the agent alone, or of other rules.
+    """
+    policy = environment.policy
+    entries: list[Entry] = []
+    silent: list[str] = []
+    for rule in policy.rules.values():
+        orders = [order for order in orders_of(rule, policy) if not vet(order)]
+        if not orders:
+            silent.append(rule.id)
+            continue
+        origin = Provenance(source="policy", environment=environment.name)
+        strategies = [Strategy.new(order, origin) for order in orders]
+        cues = [rule.section] if rule.section else []
+        entries.append(
+            Entry.new(_scenario(rule, policy), rules=[rule.id], cues=cues, strategies=strategies)
+        )
+    return entries, silent
+
+
+def _scenario(rule: Rule, policy: Policy) -> str:
+    """The rule's section and how the rule begins: what a person tells entries apart by."""
+    begins = mid_sentence(sentences(rule.text)[0].split("; ")[0].rstrip(".!?"), policy.text)
+    section = f"{mid_sentence(rule.section, policy.text)}: " if rule.section else ""
+    return f"a customer whose matter is {section}{begins}"

@@ -1,0 +1,58 @@
+"""Drafting: every rule that has something to say to a customer becomes an entry, and no other."""
+
+from __future__ import annotations
+
+import pytest
+from tutelage.agents.advice import drafting
+from tutelage.agents.advice.drafting import policy_entries
+from tutelage.agents.advice.rule_orders import of_the_policy
+from tutelage.environments import load_environment
+from tutelage.strategy_store import Library, LibraryFault, vet
+from typer.testing import CliRunner
+
+from tutelage.main import app
+
+
+@pytest.mark.parametrize("firm", ["airline", "broadband", "furniture"])
+def test_every_rule_gives_an_entry_of_its_own_words_or_is_named(firm):
+    environment = load_environment(firm)
+    entries, silent = policy_entries(environment)
+    told = [id_ for entry in entries for id_ in entry.rules]
+    assert sorted([*told, *silent]) == sorted(environment.policy.rules)
+    assert len({entry.id for entry in entries}) == len(entries)
+    for entry in entries:
+        for strategy in entry.strategies:
+            assert of_the_policy(strategy.text, environment.policy) and not vet(strategy.text)
+            assert strategy.status == "proposed" and strategy.provenance.source == "policy"
+            assert not strategy.provenance.learned_in, "it was learned in no scenario"
+
+
+def test_a_draft_finds_the_rule_that_a_customer_is_about(tmp_path):
+    with Library.open(tmp_path / "library.db", create=True) as library:
+        library.add_all(policy_entries(load_environment("airline"))[0], "me")
+        assert library.index().search("My bag is late.", top=3) == [], "nobody approved it"
+        library.approve(None, "me")
+        for said, rule in (("My bag is late, is it delivered home?", "R20"),
+                           ("My mother died, a close relative.", "R16")):  # fmt: skip
+            found = library.index().search(said, top=3)
+            assert rule in {id_ for one in found for id_ in one.entry.rules}
+
+
+def test_the_command_begins_a_library_and_adds_nothing_twice(tmp_path):
+    path = str(tmp_path / "library.db")
+    first = CliRunner().invoke(app, ["library", "draft", path, "airline", "--by", "bea"])
+    assert first.exit_code == 0 and first.output.startswith("added 29 entries and 31 strategies")
+    assert "nothing to say to a customer in R1, R2, R22, R31, R34" in first.output
+    again = CliRunner().invoke(app, ["library", "draft", path, "airline"])
+    assert again.output.startswith("added 0 entries and 0 strategies; already there: 31")
+    with Library.open(path) as library:
+        assert library.versions()[0].author == "bea"
+        assert {s.status for e in library.entries() for s in e.strategies} == {"proposed"}
+
+
+def test_a_policy_that_says_nothing_to_customers_begins_no_library(tmp_path, monkeypatch):
+    monkeypatch.setattr(drafting, "orders_of", lambda *_: [])
+    path = tmp_path / "library.db"
+    with pytest.raises(LibraryFault, match="no rule of its policy"):
+        CliRunner().invoke(app, ["library", "draft", str(path), "airline"], catch_exceptions=False)
+    assert not path.exists()
