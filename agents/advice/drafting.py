@@ -1,12 +1,13 @@
-"""Drafting: what a firm's policy gives, as entries of a library that nobody had to learn."""
+"""Drafting: a library that nobody had to learn, of what a firm's policy gives and advice for any firm."""
 
 from __future__ import annotations
 
 from tutelage.environments import Environment, Policy, Rule
-from tutelage.strategy_store import Entry, Provenance, Strategy, vet
+from tutelage.strategy_store import ANY_CUSTOMER, Entry, Provenance, Strategy, vet
 from tutelage.strategy_store.wording import sentences
 
 from .rule_orders import mid_sentence, orders_of
+from .tactics import GENERIC_ADVICE
 
 
 def policy_entries(environment: Environment) -> tuple[list[Entry], list[str]]:
@@ -36,6 +37,12 @@ def policy_entries(environment: Environment) -> tuple[list[Entry], list[str]]:
             Entry.new(_scenario(rule, policy), rules=[rule.id], cues=cues, strategies=strategies)
         )
     return entries, silent
+
+
+def generic_entry() -> Entry:
+    """GENERIC_ADVICE as an entry that is given to every customer; proposed."""
+    advice = Strategy.new(GENERIC_ADVICE, Provenance(source="generic"))
+    return Entry.new(ANY_CUSTOMER, general=True, strategies=[advice])
 
 
 def _scenario(rule: Rule, policy: Policy) -> str:

@@ -114,7 +114,7 @@ def small_libraries(
 def main() -> None:
     """Count, print the table, write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.45, 0.5, 0.55, 0.6])
+    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.45, 0.5, 0.55, 0.58, 0.6])
     parser.add_argument("--embeddings", help="A spec: search by meaning as well.")
     given = parser.parse_args()
     embeddings = embedding_model(given.embeddings)

@@ -41,13 +41,23 @@ def test_a_draft_finds_the_rule_that_a_customer_is_about(tmp_path):
 def test_the_command_begins_a_library_and_adds_nothing_twice(tmp_path):
     path = str(tmp_path / "library.db")
     first = CliRunner().invoke(app, ["library", "draft", path, "airline", "--by", "bea"])
-    assert first.exit_code == 0 and first.output.startswith("added 29 entries and 31 strategies")
+    assert first.exit_code == 0 and first.output.startswith("added 30 entries and 32 strategies")
     assert "nothing to say to a customer in R1, R2, R22, R31, R34" in first.output
     again = CliRunner().invoke(app, ["library", "draft", path, "airline"])
-    assert again.output.startswith("added 0 entries and 0 strategies; already there: 31")
+    assert again.output.startswith("added 0 entries and 0 strategies; already there: 32")
     with Library.open(path) as library:
         assert library.versions()[0].author == "bea"
+        (general,) = [entry for entry in library.entries() if entry.general]
+        assert [one.provenance.source for one in general.strategies] == ["generic"]
         assert {s.status for e in library.entries() for s in e.strategies} == {"proposed"}
+
+
+def test_advice_for_every_customer_is_left_out_where_it_is_not_wanted(tmp_path):
+    path = str(tmp_path / "library.db")
+    done = CliRunner().invoke(app, ["library", "draft", path, "airline", "--no-general"])
+    assert done.output.startswith("added 29 entries and 31 strategies")
+    with Library.open(path) as library:
+        assert not any(entry.general for entry in library.entries())
 
 
 def test_a_policy_that_says_nothing_to_customers_begins_no_library(tmp_path, monkeypatch):

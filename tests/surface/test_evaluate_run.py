@@ -115,6 +115,24 @@ def test_the_rubric_is_told_item_by_item(asked, firm, library, tmp_path, capsys)
     assert tail and "<figure>" not in tail, "one arm is compared with nothing"
 
 
+def test_as_many_entries_are_given_as_were_asked_for(asked, firm, library):
+    origin = Provenance(source="person", environment="world")
+    with Library.open(library) as opened:
+        for trouble, (_, says) in world.TROUBLES.items():
+            another = Strategy.new(f"Be kind about {trouble}.", origin)
+            opened.add(Entry.new(f"somebody who says {says}", strategies=[another]), "t")
+        opened.approve(None, "a person")
+
+    def given(run, **options):
+        return asked(run, dialogues=6, **options)["costs"]["library"]["texts_a_turn"]
+
+    one, two = given("one"), given("two", top=2)
+    assert 0 < one <= 1 < two
+    assert given("none", threshold=1.0) == 0
+    with pytest.raises(RunFault, match="was played with top 2, not None"):
+        asked("two", resume=True, dialogues=6)
+
+
 def test_names_that_differ_stay_as_they_were():
     assert evaluate_run._names(["local:a", "local:b"]) == {
         "local:a": "local_a",

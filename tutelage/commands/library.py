@@ -598,6 +598,9 @@ def draft(
         Path, typer.Argument(metavar="LIBRARY", help="The library; made where it is missing.")
     ],
     env: o.Env,
+    general: Annotated[
+        bool, typer.Option(help="Also one piece of advice for every customer of any firm.")
+    ] = True,
     by: By = "",
 ) -> None:
     """Begin a library with what the policy gives: an entry for every rule, its sentences as orders to
@@ -607,7 +610,7 @@ def draft(
 
     Example: `tutelage library draft mine.db airline`
     """
-    from tutelage.agents.advice.drafting import policy_entries
+    from tutelage.agents.advice.drafting import generic_entry, policy_entries
     from tutelage.console import result
     from tutelage.environments import load_environment
     from tutelage.strategy_store import Library, LibraryFault
@@ -615,6 +618,7 @@ def draft(
     entries, silent = policy_entries(load_environment(o.firm(env)))
     if not entries:
         raise LibraryFault(f"{env}: no rule of its policy gives anything to say to a customer", 2)
+    entries += [generic_entry()] if general else []
     with Library.open(library, create=True) as opened:
         result(_came_in(opened.add_all(entries, by or _user())))
     if silent:
