@@ -1,4 +1,4 @@
-"""Drafting: a library that nobody had to learn, of what a firm's policy gives and advice for any firm."""
+"""Drafting: a library that nobody had to learn, of what a policy gives and advice for any firm."""
 
 from __future__ import annotations
 
