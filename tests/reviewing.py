@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import stat
 
-from screens import listen, until
+from screens import at_rest, listen, until
 from textual.events import Key
 from tutelage.graphs.review import open_review
 from tutelage.strategy_store import Library
@@ -22,9 +22,7 @@ async def opened(path, size=(160, 48), by="bea"):
             await until(pilot, lambda: app.screen._loaded and app.screen.rows)
             await pilot.pause()
             yield app, pilot
-            if app.is_running:
-                # A screen that was opened last may not be there yet.
-                await pilot.pause()
+            await at_rest(pilot)
 
 
 def stored(path):

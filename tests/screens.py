@@ -35,6 +35,12 @@ async def says(pilot, *words: str, seconds: float = 30.0) -> str:
     )  # fmt: skip
 
 
+async def at_rest(pilot) -> None:
+    """Wait, before the app is left, for a screen that was opened last: it may not be there yet."""
+    if pilot.app.is_running:
+        await pilot.pause()
+
+
 async def still_cursors(pilot) -> None:
     """Leave every cursor of the screen on top shown, so that pictures of it are the same."""
     for cursor in (*pilot.app.screen.query(Input), *pilot.app.screen.query(TextArea)):

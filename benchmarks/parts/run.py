@@ -4,7 +4,8 @@ The student answers the opening line without advice, with one generic piece of a
 that a person wrote (found by the library, and once more handed to it where an entry fits, so that
 retrieval cannot fail): in general words as they were first written, and as orders that carry what the
 policy gives. Then with what coaching learned, where `benchmarks/coaching` has a result, and with what a
-library that nobody learned would give: every rule as orders, what the authors of the training
+library that nobody learned would give: the policy rule by rule, three entries at a time, by itself
+and with generic advice (which is `tutelage library draft`), what the authors of the training
 scenarios say a good agent does there, as orders, and what the rules of a topic's training scenarios
 give, each found by meaning. Then with the rules that
 decide the case said once more, with the same rules as orders to say them, with orders that a person
@@ -33,12 +34,13 @@ import yaml
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from tutelage.agents.advice.drafting import policy_entries
 from tutelage.agents.advice.expected_orders import expected_orders
 from tutelage.agents.advice.rule_orders import orders_of, rule_orders
 from tutelage.agents.advice.tactics import GENERIC_ADVICE
 from tutelage.agents.models.chat_models import DEFAULT_MODEL
 from tutelage.agents.transcript import Turn
-from tutelage.environments import Environment, Policy, Scenario, checks_score, load_environment
+from tutelage.environments import Environment, Scenario, checks_score, load_environment
 from tutelage.graphs.play.desk import Desk, open_desk
 from tutelage.graphs.statistics.acceptance import mean_interval
 from tutelage.strategy_store import (
@@ -52,7 +54,7 @@ from tutelage.strategy_store import (
     vet,
 )
 from tutelage.strategy_store.exchange import entries_of
-from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
+from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET, TOP
 from tutelage.strategy_store.wording import too_special
 
 HERE = Path(__file__).parent
@@ -64,17 +66,6 @@ ORDERS = HERE / "orders.yaml"
 RIGHT = HERE.parent / "retrieval" / "right.yaml"
 FIRMS = ("airline", "broadband", "furniture")
 Answer = Callable[[Scenario, list[Turn], int], Awaitable[str]]
-
-
-def unlearned(policy: Policy) -> list[Entry]:
-    """A library that nobody learned: an entry a rule, with its orders."""
-    origin = Provenance(source="policy")
-    orders = {rule.text: orders_of(rule, policy) for rule in policy.rules.values()}
-    return [
-        Entry.new(text, strategies=[Strategy.new(order, origin) for order in found])
-        for text, found in orders.items()
-        if found
-    ]
 
 
 def authored(environment: Environment) -> list[Entry]:
@@ -136,10 +127,12 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         return Index(entries, embeddings)
 
     async def found(
-        name: str, scenario: Scenario, turns: list[Turn], seed: int, besides: Sequence[str] = ()
-    ) -> str:
+        name: str, scenario: Scenario, turns: list[Turn], seed: int,
+        besides: Sequence[str] = (), top: int = TOP,
+    ) -> str:  # fmt: skip
         index = await asyncio.to_thread(index_of, name)
-        advice = await index.asearch(query_of(scenario.opening), top=1)
+        query = query_of(scenario.opening)
+        advice = await index.asearch(query, top=top, token_budget=TOKEN_BUDGET)
         return await student(scenario, turns, seed, [*advice, *always(besides)])
 
     def handed(entries: list[Entry], scenario: Scenario) -> list:
@@ -156,7 +149,7 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "in general": (general, None),
         "as orders": (by_hand, None),
         "by meaning": (by_hand, desk.embeddings),
-        "every rule": (unlearned(policy), desk.embeddings),
+        "draft": (policy_entries(desk.environment)[0], desk.embeddings),
         "authored": (authored(desk.environment), desk.embeddings),
         "topics": (by_topic(desk.environment), desk.embeddings),
     }
@@ -173,7 +166,10 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "as orders, found by meaning": partial(found, "by meaning"),
         "the same, and generic advice": partial(found, "by meaning", besides=[GENERIC_ADVICE]),
         "as orders, handed over": lambda s, t, n: student(s, t, n, handed(by_hand, s)),
-        "every rule as orders, found by meaning": partial(found, "every rule"),
+        "the policy rule by rule, found by meaning": partial(found, "draft", top=3),
+        "the same rules found, and generic advice": partial(
+            found, "draft", besides=[GENERIC_ADVICE], top=3
+        ),
         "training scenarios as orders, found by meaning": partial(found, "authored"),
         "the rules of a topic as orders, found by meaning": partial(found, "topics"),
         "the rules that decide, again": lambda s, t, n: student(s, t, n, list(always(rules(s)))),

@@ -10,7 +10,18 @@ import time
 import pytest
 from commands import in_a_process as tutelage
 from reviewing import at_once, editor
-from screens import in_sizes, listen, says, stated, still_cursors, text_of, told, until, write
+from screens import (
+    at_rest,
+    in_sizes,
+    listen,
+    says,
+    stated,
+    still_cursors,
+    text_of,
+    told,
+    until,
+    write,
+)
 from textual.widgets import Input, OptionList, TextArea
 from tutelage.environments import EnvironmentFault, load_environment
 from tutelage.environments.persona_file import read_persona, read_personas, save_persona
@@ -67,6 +78,7 @@ async def opened(firm, name=None, size=(160, 48), customer=None, **options):
         if name is None:
             await until(pilot, lambda: app.screen.files)
         yield app, pilot
+        await at_rest(pilot)
 
 
 async def test_a_person_as_the_agent_hears_the_persona(firm):
@@ -412,7 +424,9 @@ async def test_a_key_does_not_close_the_window_of_the_one_before(firm, monkeypat
     async with opened(firm) as (app, pilot):
         at_once(app, "E", "n")
         await until(pilot, lambda: len(app.screen_stack) == 4)
-        texts = [window.query_one(TextArea).text for window in app.screen_stack[2:]]
+        windows = app.screen_stack[2:]
+        await until(pilot, lambda: all(window.query(TextArea) for window in windows))
+        texts = [window.query_one(TextArea).text for window in windows]
         assert "" in texts and any("patience: x" in text for text in texts)
 
 

@@ -483,7 +483,8 @@ async def test_a_text_that_is_tried_tells_what_is_given_and_why_the_rest_is_not(
         ]
         assert lines[0] == f"1.00  ✓ given  {WAITED}"
         assert f"1.00 like a line that it is kept away from  {apart}" in lines[1]
-        assert "0.00  below 0.50  a customer in grief must change a booking for a funeral" in lines
+        grieving = "below 0.50  a customer in grief must change a booking for a funeral"
+        assert any(line.endswith(grieving) for line in lines)
         assert "0.00  not approved  a customer asks for what the policy forbids" in lines
         assert lines[-1] == f" any  ✓ given  {ANY_CUSTOMER}"
         await write(pilot, "x")
