@@ -15,6 +15,7 @@ from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
+from run import WRITTEN
 from tutelage.environments import load_environment
 from tutelage.graphs.evaluation import outcomes_of
 from tutelage.graphs.log.run_log import RunLog
@@ -24,19 +25,18 @@ from tutelage.graphs.statistics.rubric_items import OWN, ItemFigures, items_by_a
 
 RESULTS = Path(__file__).resolve().parent / "result"
 FIRMS = ("airline", "broadband", "furniture")
-BY_HAND = "evaluate_hand"
 
 
 async def outcomes_in(archive: Path) -> list[Outcome]:
-    """Every ended dialogue of the evaluation that an archive holds; those with a library written by a
-    person as an arm of their own.
+    """Every ended dialogue of the evaluation that an archive holds; those with a library that was not
+    learned as an arm of their own.
     """
     with tempfile.TemporaryDirectory() as folder:
         shutil.unpack_archive(archive, folder, filter="data")
         async with await RunLog.open(Path(folder), create=False) as log:
             found = outcomes_of(await played(log))
-    arm = "by hand" if BY_HAND in archive.name else ""
-    return [one.model_copy(update={"arm": arm or one.arm}) for one in found]
+    stage = archive.name.removesuffix(".tar.xz").rpartition("evaluate_")[2]
+    return [one.model_copy(update={"arm": WRITTEN.get(stage, one.arm)}) for one in found]
 
 
 def items_of(firm: str) -> list[ItemFigures]:

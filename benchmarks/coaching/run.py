@@ -4,13 +4,12 @@ For each firm, stage by stage: play the test split without strategies; coach on 
 the same cells with what was learned, and with what of it no handbook gave; play them with generic
 advice, by the teacher, with strategies that a person wrote (`by_hand/`), which show what student,
 retrieval and judge make of good advice, and with the policy itself, rule by rule; learn each baseline
-on as many calls as coaching took, and play it.
-Libraries are retrieved from by meaning as well as by words, and what was written by hand
-once more by words alone. Every step is a command that users have. A stage that was cut off goes on, and
-the result file grows with each: one that is in it already is not played again, so that a table of many
-hours can be made in several sittings with the same options. The logs of its runs are kept beside the
-results, also of what was cut off: a fresh checkout goes on with them, and a reader can watch them
-(`tutelage watch` on the folder that an archive holds).
+on as many calls as coaching took, and play it. Libraries are retrieved from by meaning as well as by
+words, and what was written by hand once more by words alone. Every step is a command that users have. A
+stage that was cut off goes on, and the result file grows with each: one that is in it already is not
+played again, so that a table of many hours can be made in several sittings with the same options. The
+logs of its runs are kept beside the results, also of what was cut off: a fresh checkout goes on with
+them, and a reader can watch them (`tutelage watch` on the folder that an archive holds).
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
@@ -53,7 +52,7 @@ RUNS = RESULTS / "runs"
 SIDE_BY_SIDE = ("none", "library", "invented", "generic", "teacher")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
-WRITTEN = {"hand": "by hand", "words": "by hand, by words", "draft": "the policy, rule by rule"}
+WRITTEN = {"hand": "by hand", "words": "by hand, by words", "draft": "drafted"}
 """Stages that play the arm library with what was never learned, by their name in the table."""
 LEARNED = ("coach", "library", "invented", *BASELINES)
 OF_PLAY = ("exchanges", "cases", "repeats")
