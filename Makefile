@@ -18,9 +18,9 @@ LOWEST := .venv-lowest
 
 # What touches others' APIs, one file for each. Left out is what would only prove the same once more:
 # files on our own logic, on the embedded model, and examples and commands that start many processes.
-LOWEST_TESTS := $(addprefix tests/,$(addsuffix .py,\
+LOWEST_TESTS := $(addprefix tests/,$(addsuffix .py,environments/test_chats tui/test_watch \
 	$(addprefix agents/test_,app_student chat_models coached tool_use tools tracing) \
-	$(addprefix graphs/test_,baselines map) $(addprefix surface/test_,exports serve studio) tui/test_watch))
+	$(addprefix graphs/test_,baselines map) $(addprefix surface/test_,exports serve studio)))
 
 # Of these, what takes longest and calls nothing that the others do not.
 LOWEST_QUICK := not (keys_move or every_view or themes or filter_and_order or long_run or cursor_stays or \
