@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from endpoint import recording
 from tutelage.environments import load_environment
 from tutelage.environments.scaffold import new_environment
 from tutelage.strategy_store import Library
@@ -52,3 +53,10 @@ def library(tmp_path: Path):
     """A library that holds nothing yet."""
     with Library.open(tmp_path / "l.db", create=True) as opened:
         yield opened
+
+
+@pytest.fixture
+def endpoint():
+    """An endpoint that keeps what it is sent."""
+    with recording() as started:
+        yield started

@@ -97,13 +97,17 @@ def evaluated(
     )  # fmt: skip
 
 
-def by_hand(firm: str, work: Path) -> Path:
-    """The library that a person wrote for a firm."""
-    library = work / "by_hand.db"
+def approved(library: Path, how: str, source: object) -> Path:
+    """A library that a command makes of a source, all of it approved."""
     if not library.exists():
-        tutelage("library", "import", library, HERE / "by_hand" / f"{firm}.yaml")
+        tutelage("library", how, library, source)
         tutelage("library", "approve", library, "--all", "--by", "benchmark")
     return library
+
+
+def by_hand(firm: str, work: Path) -> Path:
+    """The library that a person wrote for a firm."""
+    return approved(work / "by_hand.db", "import", HERE / "by_hand" / f"{firm}.yaml")
 
 
 def arm(name: str, firm: str, asked: argparse.Namespace, work: Path, before: Stages) -> Stage:
@@ -160,11 +164,7 @@ def baseline(
 
 def drafted(firm: str, work: Path) -> Path:
     """The library of what a firm's policy gives, rule by rule."""
-    library = work / "draft.db"
-    if not library.exists():
-        tutelage("library", "draft", library, firm)
-        tutelage("library", "approve", library, "--all", "--by", "benchmark")
-    return library
+    return approved(work / "draft.db", "draft", firm)
 
 
 def written(

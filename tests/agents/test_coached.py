@@ -6,7 +6,7 @@ import contextlib
 
 import anthropic
 import pytest
-from endpoint import ADVICE, EXCHANGE, QUESTION, REJECTED, UNAPPROVED, fill, recording
+from endpoint import ADVICE, EXCHANGE, QUESTION, REJECTED, UNAPPROVED, fill
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
 from langchain_core.embeddings import DeterministicFakeEmbedding
@@ -27,7 +27,6 @@ from tutelage.strategy_store import (
     PLACEMENTS,
     Deployment,
     Entry,
-    Library,
     LibraryFault,
     Provenance,
     Strategy,
@@ -43,15 +42,8 @@ TEXT = f"How to answer this message:\n- {ADVICE}"
 
 
 @pytest.fixture
-def library(tmp_path):
-    with Library.open(tmp_path / "library.db", create=True) as opened:
-        yield fill(opened)
-
-
-@pytest.fixture
-def endpoint():
-    with recording() as started:
-        yield started
+def library(library):
+    return fill(library)
 
 
 @pytest.fixture

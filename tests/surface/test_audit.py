@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import world
-from endpoint import ADVICE, EXCHANGE, QUESTION, REJECTED, UNAPPROVED, fill, recording
+from endpoint import ADVICE, EXCHANGE, QUESTION, REJECTED, UNAPPROVED, fill
 from langchain.agents import create_agent
 from langchain_core.messages import SystemMessage, convert_to_messages
 from langchain_openai import ChatOpenAI
@@ -52,15 +52,8 @@ PLACEMENTS = ("after", "note", "system", "example")
 
 
 @pytest.fixture
-def library(tmp_path):
-    with Library.open(tmp_path / "library.db", create=True) as opened:
-        yield fill(opened)
-
-
-@pytest.fixture
-def endpoint():
-    with recording() as started:
-        yield started
+def library(library):
+    return fill(library)
 
 
 def audited(library, dialogue, placement, tmp_path, option="--placement") -> str:

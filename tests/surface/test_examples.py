@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from commands import tutelage
-from endpoint import ADVICE, QUESTION, REJECTED, UNAPPROVED, fill, recording
+from endpoint import ADVICE, QUESTION, REJECTED, UNAPPROVED, fill
 from proxying import command
 from tutelage.strategy_store import Library
 
@@ -21,18 +21,16 @@ EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture
-def library(tmp_path):
-    with Library.open(tmp_path / "library.db", create=True) as opened:
-        yield fill(opened)
+def library(library):
+    return fill(library)
 
 
 @pytest.fixture
-def endpoint():
-    with recording() as started:
-        yield started
-    if not started.bodies:
+def endpoint(endpoint):
+    yield endpoint
+    if not endpoint.bodies:
         return  # skipped
-    sent = json.dumps(started.bodies)
+    sent = json.dumps(endpoint.bodies)
     assert ADVICE in sent, "the example was not coached"
     assert UNAPPROVED not in sent and REJECTED not in sent
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint import USAGE, Endpoint, recording
+from endpoint import USAGE, Endpoint
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -66,10 +66,9 @@ def sure(answer: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def endpoint():
-    with recording() as made:
-        made.answers = [stage]
-        yield made
+def endpoint(endpoint):
+    endpoint.answers = [stage]
+    return endpoint
 
 
 def run(endpoint: Endpoint, *command: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 import openai
 import pytest
-from endpoint import ADVICE, QUESTION, UNAPPROVED, fill, recording
+from endpoint import ADVICE, QUESTION, UNAPPROVED, fill
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -33,7 +33,7 @@ from pydantic import SecretStr
 from smoke import smoke_model
 from tutelage.agents.models.chat_models import chat_model
 from tutelage.agents.models.faults import ModelFault
-from tutelage.strategy_store import Deployment, Library
+from tutelage.strategy_store import Deployment
 
 from tutelage.serving.errors import ProxyError
 from tutelage.serving.model import ModelUpstream
@@ -45,15 +45,8 @@ SECRET = "sk-verysecret-0123456789abcdef"
 
 
 @pytest.fixture
-def library(tmp_path):
-    with Library.open(tmp_path / "library.db", create=True) as opened:
-        yield fill(opened)
-
-
-@pytest.fixture
-def endpoint():
-    with recording() as started:
-        yield started
+def library(library):
+    return fill(library)
 
 
 @pytest.fixture
