@@ -158,6 +158,7 @@ class Index:
         token_budget: int = 200,
         exclude_scenarios: Sequence[str] = (),
         exclude_sources: Sequence[str] = (),
+        trying: Entry | None = None,
     ) -> list[Retrieved]:
         """The entries nearest to a query, best first; then the general ones, which fit any.
 
@@ -172,22 +173,33 @@ class Index:
             exclude_scenarios: ids of the firm's scenarios; strategies learned from them are left
                 out, so that an evaluation does not meet its own lessons.
             exclude_sources: see `entry.Source`; what came from there is left out.
+            trying: an entry that is given as well, whether these hold it or not, and whatever it is
+                found by: as the nearest, in one of the places, or last of the general ones.
 
         Raises:
             LibraryFault: where the threshold is no finite number.
         """
         if top < 1:
             return []
-        fitting = [one for one in self.near(query, threshold) if not one.kept_out]
         room = Room(token_budget * CHARS_PER_TOKEN, exclude_scenarios, exclude_sources)
         found: list[Retrieved] = []
-        for one in fitting:
+        if trying is not None and not trying.general:
+            found.append(Retrieved(trying, room.take(trying), 1.0, 1.0, None))
+        # The vector of a query is not asked for where no place is left.
+        near = self.near(query, threshold) if len(found) < top else []
+        for one in near:
             if len(found) >= top:
                 break
+            if one.kept_out or (trying is not None and one.entry.id == trying.id):
+                continue
             if given := room.take(one.entry):
                 found.append(Retrieved(one.entry, given, one.similarity, one.lexical, one.dense))
-        general = self._general(room)
-        return [*_with_room(found, room.left), *general]
+        last = [trying] if trying is not None and trying.general else []
+        general = [(entry, room.take(entry)) for entry in [*self.general, *last]]
+        return [
+            *_with_room([one for one in found if one.strategies], room.left),
+            *(Retrieved(entry, given, 1.0, 1.0, None) for entry, given in general if given),
+        ]
 
     def near(self, query: str, threshold: float | None = None) -> list[Near]:
         """How near each entry is to a query, the nearest first; general ones are near to any, and are
@@ -226,21 +238,6 @@ class Index:
             key=lambda one: -one.similarity,
         )  # fmt: skip
 
-    def beside(
-        self,
-        given: Sequence[Strategy],
-        token_budget: int = TOKEN_BUDGET,
-        exclude_scenarios: Sequence[str] = (),
-        exclude_sources: Sequence[str] = (),
-    ) -> list[Retrieved]:
-        """The general entries that `search` would give after these strategies; nothing is searched."""
-        left = token_budget * CHARS_PER_TOKEN - sum(len(one.text) for one in given)
-        return self._general(Room(left, exclude_scenarios, exclude_sources))
-
-    def _general(self, room: Room) -> list[Retrieved]:
-        taken = [(entry, room.take(entry)) for entry in self.general]
-        return [Retrieved(entry, given, 1.0, 1.0, None) for entry, given in taken if given]
-
     async def asearch(
         self,
         query: str,
@@ -249,11 +246,13 @@ class Index:
         token_budget: int = 200,
         exclude_scenarios: Sequence[str] = (),
         exclude_sources: Sequence[str] = (),
+        trying: Entry | None = None,
     ) -> list[Retrieved]:
         """The same, without blocking the event loop."""
         return await asyncio.to_thread(
-            self.search, query, top, threshold, token_budget, exclude_scenarios, exclude_sources
-        )
+            self.search, query, top, threshold, token_budget, exclude_scenarios, exclude_sources,
+            trying,
+        )  # fmt: skip
 
     def _cosines(self, query: str) -> list[float] | None:
         if self._vectors is None or self.embeddings is None:

@@ -10,6 +10,16 @@ from .rule_orders import mid_sentence, orders_of
 from .tactics import GENERIC_ADVICE
 
 
+def drafted_entries(
+    environment: Environment, general: bool = True
+) -> tuple[list[Entry], list[str]]:
+    """All that a library is begun with: what the policy gives and, where `general`, advice for every
+    customer of any firm. See `policy_entries`.
+    """
+    entries, silent = policy_entries(environment)
+    return [*entries, *([generic_entry()] if general else [])], silent
+
+
 def policy_entries(environment: Environment) -> tuple[list[Entry], list[str]]:
     """An entry for every rule of a firm's policy: its sentences, as orders to say them to a customer
     whom they concern. It is found by these words and by the rule's section. No model is asked, and

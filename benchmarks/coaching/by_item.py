@@ -15,7 +15,7 @@ from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
-from run import WRITTEN
+from run import OTHERS
 from tutelage.environments import load_environment
 from tutelage.graphs.evaluation import outcomes_of
 from tutelage.graphs.log.run_log import RunLog
@@ -36,7 +36,7 @@ async def outcomes_in(archive: Path) -> list[Outcome]:
         async with await RunLog.open(Path(folder), create=False) as log:
             found = outcomes_of(await played(log))
     stage = archive.name.removesuffix(".tar.xz").rpartition("evaluate_")[2]
-    return [one.model_copy(update={"arm": WRITTEN.get(stage, one.arm)}) for one in found]
+    return [one.model_copy(update={"arm": OTHERS.get(stage, one.arm)}) for one in found]
 
 
 def items_of(firm: str) -> list[ItemFigures]:

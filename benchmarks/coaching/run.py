@@ -3,13 +3,14 @@
 For each firm, stage by stage: play the test split without strategies; coach on the train split; play
 the same cells with what was learned, and with what of it no handbook gave; play them with generic
 advice, by the teacher, with strategies that a person wrote (`by_hand/`), which show what student,
-retrieval and judge make of good advice, and with the policy itself, rule by rule; learn each baseline
-on as many calls as coaching took, and play it. Libraries are retrieved from by meaning as well as by
-words, and what was written by hand once more by words alone. Every step is a command that users have. A
-stage that was cut off goes on, and the result file grows with each: one that is in it already is not
-played again, so that a table of many hours can be made in several sittings with the same options. The
-logs of its runs are kept beside the results, also of what was cut off: a fresh checkout goes on with
-them, and a reader can watch them (`tutelage watch` on the folder that an archive holds).
+retrieval and judge make of good advice, and with the policy itself, rule by rule; coach from there, and
+play what came of it; learn each baseline on as many calls as coaching took, and play it. Libraries are
+retrieved from by meaning as well as by words, and what was written by hand once more by words alone.
+Every step is a command that users have. A stage that was cut off goes on, and the result file grows
+with each: one that is in it already is not played again, so that a table of many hours can be made in
+several sittings with the same options. The logs of its runs are kept beside the results, also of what
+was cut off: a fresh checkout goes on with them, and a reader can watch them (`tutelage watch` on the
+folder that an archive holds).
 
 python benchmarks/coaching/run.py airline           # plays, writes result/airline.json
 python benchmarks/coaching/run.py --table           # the table over all firms with a result
@@ -52,9 +53,17 @@ RUNS = RESULTS / "runs"
 SIDE_BY_SIDE = ("none", "library", "invented", "generic", "teacher")
 EMBEDDINGS = "local:qwen2.5-coder-1.5b"
 BASELINES = ("playbook", "global")
-WRITTEN = {"hand": "by hand", "words": "by hand, by words", "draft": "drafted"}
-"""Stages that play the arm library with what was never learned, by their name in the table."""
-LEARNED = ("coach", "library", "invented", *BASELINES)
+SEVERAL = ("--top", 3)
+"""What a draft is given with: a case mostly rests on several rules."""
+OTHERS = {
+    "hand": "by hand", "words": "by hand, by words", "draft": "drafted", "further": "drafted, coached"
+}  # fmt: skip
+"""Stages that play the arm library with another one than was coached from nothing, by their name in the
+table.
+"""
+COACHED = {"library": "coach", "invented": "coach", "further": "coach_draft"}
+"""The stage that coached what a stage plays."""
+LEARNED = (*COACHED, *COACHED.values(), *BASELINES)
 OF_PLAY = ("exchanges", "cases", "repeats")
 OF_COACHING = ("rounds", "dialogues", "topics", "states", "validation", "pairs", "refinements")
 FIRMS = ("airline", "broadband", "furniture")
@@ -120,31 +129,39 @@ def arm(name: str, firm: str, asked: argparse.Namespace, work: Path, before: Sta
     page = f"{firm}.html" if there >= before.keys() & set(SIDE_BY_SIDE) else f"{firm}.{name}.html"
     given: list[object] = []
     if there & {"library", "invented"}:
-        given = ["--library", learned(firm, work), "--proposed", "--embeddings", EMBEDDINGS]
+        library = learned("coach", firm, work)
+        given = ["--library", library, "--proposed", "--embeddings", EMBEDDINGS]
     arms = [one for one in SIDE_BY_SIDE if one in there]
     told = evaluated(firm, asked, run, arms, *given, "--report", RESULTS / page)
     return told, [one for one in outcomes(run) if one.arm == name]
 
 
-def coach(firm: str, asked: argparse.Namespace, work: Path, _: Stages) -> Stage:
+def coach(
+    name: str, given: Sequence[object], firm: str, asked: argparse.Namespace, work: Path, _: Stages
+) -> Stage:
     """Coach on the train split; what was learned is written down beside the result."""
-    run = work / "coach"
+    run = work / name
     told = tutelage(
         "coach", firm, "--rounds", asked.rounds, "--dialogues", asked.dialogues, "--topics",
         asked.topics, "--states", asked.states, "--validation", asked.validation, "--exchanges",
         asked.exchanges,
         "--pairs", asked.pairs, "--refinements", asked.refinements,
-        "--embeddings", EMBEDDINGS, "--run", run, *resumed(run), *teacher(asked), "--json",
+        "--embeddings", EMBEDDINGS, *given, "--run", run, *resumed(run), *teacher(asked), "--json",
     )  # fmt: skip
-    tutelage("library", "export", run / "library.db", "--out", RESULTS / f"{firm}.library.yaml")
+    tutelage("library", "export", run / "library.db", "--out", learned_file(name, firm))
     return {"calls": asyncio.run(calls_of(run)), "coach": json.loads(told)}, []
 
 
-def learned(firm: str, work: Path) -> Path:
-    """The library that coaching left: what was written down of it, so that a fresh checkout does."""
-    library = work / "learned.db"
+def learned_file(name: str, firm: str) -> Path:
+    """Where what a stage of coaching left is written down, so that a fresh checkout goes on with it."""
+    return RESULTS / f"{firm}.{name.replace('coach', 'library')}.yaml"
+
+
+def learned(name: str, firm: str, work: Path) -> Path:
+    """The library that a stage of coaching left."""
+    library = work / f"learned.{name}.db"
     if not library.exists():
-        tutelage("library", "import", library, RESULTS / f"{firm}.library.yaml")
+        tutelage("library", "import", library, learned_file(name, firm))
     return library
 
 
@@ -171,17 +188,24 @@ def written(
     name: str, library: Callable[[str, Path], Path], given: Sequence[object],
     firm: str, asked: argparse.Namespace, work: Path, _: Stages,
 ) -> Stage:  # fmt: skip
-    """What a person or the policy wrote: what student, retrieval and judge make of such advice."""
+    """What a person or the policy wrote, or was coached from there: what student, retrieval and judge
+    make of such advice.
+    """
     run = work / f"evaluate_{name}"
     told = evaluated(firm, asked, run, ["library"], "--library", library(firm, work), *given)
-    return told, [one.model_copy(update={"arm": WRITTEN[name]}) for one in outcomes(run)]
+    return told, [one.model_copy(update={"arm": OTHERS[name]}) for one in outcomes(run)]
 
 
 STAGES = {
-    "none": partial(arm, "none"), "coach": coach, "library": partial(arm, "library"),
-    **{name: partial(arm, name) for name in ("invented", "generic", "teacher")},
+    "none": partial(arm, "none"), "coach": partial(coach, "coach", ()),
+    **{name: partial(arm, name) for name in ("library", "invented", "generic", "teacher")},
     "hand": partial(written, "hand", by_hand, ("--embeddings", EMBEDDINGS)),
-    "draft": partial(written, "draft", drafted, ("--top", 3, "--embeddings", EMBEDDINGS)),
+    "draft": partial(written, "draft", drafted, (*SEVERAL, "--embeddings", EMBEDDINGS)),
+    "coach_draft": partial(coach, "coach_draft", ("--draft", *SEVERAL)),
+    "further": partial(
+        written, "further", partial(learned, "coach_draft"),
+        ("--proposed", *SEVERAL, "--embeddings", EMBEDDINGS),
+    ),
     **{name: partial(baseline, name) for name in BASELINES},
     "words": partial(written, "words", by_hand, ()),
 }  # fmt: skip
@@ -273,17 +297,17 @@ def costs(firms: Mapping[str, Stages]) -> dict[str, tuple[str, str]]:
     """What each arm cost: model calls to learn it, of all firms together, and tokens added a turn."""
     found: dict[str, tuple[str, str]] = {}
     for name in STAGES:
-        played_in = [stages for stages in firms.values() if name in stages and name != "coach"]
-        if not played_in:
+        played_in = [stages for stages in firms.values() if name in stages]
+        if not played_in or name in COACHED.values():
             continue
-        arm = "library" if name in WRITTEN else name
+        arm = "library" if name in OTHERS else name
         own = [stages[name]["told"]["costs"][arm] for stages in played_in]
         calls = [one["learning_calls"] for one in own]
-        if name in ("library", "invented"):
-            calls = [stages["coach"]["told"]["calls"] for stages in played_in]
+        if coached := COACHED.get(name):
+            calls = [stages[coached]["told"]["calls"] for stages in played_in]
         learned = {"hand": "by a person", "words": "by a person", "draft": "0"}.get(name)
         tokens = fmean(one["tokens_a_turn"] for one in own)
-        found[WRITTEN.get(name, name)] = learned or f"{sum(calls):,}", f"{tokens:.0f}"
+        found[OTHERS.get(name, name)] = learned or f"{sum(calls):,}", f"{tokens:.0f}"
     return found
 
 

@@ -29,7 +29,7 @@ from tutelage.agents.toolbox import check_tools
 from tutelage.agents.transcript import Turn, as_messages
 from tutelage.agents.voice import Hear, Voice
 from tutelage.environments import Environment
-from tutelage.strategy_store import Library, Placement, Retrieved, Status, query_of
+from tutelage.strategy_store import Entry, Index, Library, Placement, Retrieved, Status, query_of
 from tutelage.strategy_store.retrieval import TOKEN_BUDGET, TOP
 
 from ..log.events import (
@@ -164,37 +164,30 @@ class Desk:
             self._gate = (loop, asyncio.Semaphore(self.at_once))
         return self._gate[1]
 
-    async def retrieve(self, turns: Sequence[Turn], scenario_id: str) -> list[Retrieved] | None:
-        """The strategies for the state that the dialogue is in; None without a library, which
-        leaves a student that is coached already to its own.
+    async def retrieve(
+        self, turns: Sequence[Turn], scenario_id: str, trying: Entry | None = None
+    ) -> list[Retrieved] | None:
+        """The strategies for the state that the dialogue is in, with an entry that is tried among them
+        (see `Index.search`); None without a library and a trial, which leaves a student that is coached
+        already to its own.
         """
         if self.fixed is not None:
             return list(self.fixed)
-        if self.library is None:
+        if self.library is not None:
+            index = await self.library.aindex(self.retrieval.statuses, self.embeddings)
+        elif trying is not None:
+            index = Index([])
+        else:
             return None
-        index = await self.library.aindex(self.retrieval.statuses, self.embeddings)
         return await index.asearch(
             query_of(as_messages(turns)),
             top=self.retrieval.top,
             threshold=self.retrieval.threshold,
-            **self._limits(scenario_id),
+            token_budget=self.retrieval.token_budget,
+            exclude_scenarios=(scenario_id,) if self.retrieval.leave_out_own else (),
+            exclude_sources=self.retrieval.leave_out_sources,
+            trying=trying,
         )
-
-    async def general_beside(self, given: Retrieved, scenario_id: str) -> list[Retrieved]:
-        """The general strategies that are given after this entry; nothing is searched for."""
-        if self.fixed is not None:
-            return [one for one in self.fixed if one.entry.general]
-        if self.library is None or not self.retrieval.top:
-            return []
-        index = await self.library.aindex(self.retrieval.statuses, self.embeddings)
-        return index.beside(given.strategies, **self._limits(scenario_id))
-
-    def _limits(self, scenario_id: str) -> dict[str, Any]:
-        return {
-            "token_budget": self.retrieval.token_budget,
-            "exclude_scenarios": (scenario_id,) if self.retrieval.leave_out_own else (),
-            "exclude_sources": self.retrieval.leave_out_sources,
-        }
 
 
 def _stream(event: Event | Speaking) -> None:

@@ -72,7 +72,11 @@ async def tries(
 
 
 def vetted(
-    desk: Desk, weak: Weak, offered: Sequence[Proposal], refused_before: Sequence[str] = ()
+    desk: Desk,
+    weak: Weak,
+    offered: Sequence[Proposal],
+    refused_before: Sequence[str] = (),
+    given: Sequence[str] = (),
 ) -> tuple[list[Candidate], list[str]]:
     """The candidates worth trying, and what code refused, with the reason.
 
@@ -82,7 +86,7 @@ def vetted(
     all of either together, as a case with two sides needs them. What orders the same is tried once.
     """
     offers = [*written(weak, offered), *told(desk.environment, weak.state)]
-    candidates, refused = screened(desk, offers, refused_before)
+    candidates, refused = screened(desk, offers, refused_before, given)
     for source in ("policy", "scenario"):
         whole = tuple(one.texts[0] for one in candidates if one.source == source)
         if len(whole) > 1 and sum(map(len, whole)) <= TOKEN_BUDGET * CHARS_PER_TOKEN:
@@ -122,7 +126,10 @@ def checked_for(states: Sequence[State]) -> list[Candidate]:
 
 
 def screened(
-    desk: Desk, offers: Sequence[Candidate], refused_before: Sequence[str] = ()
+    desk: Desk,
+    offers: Sequence[Candidate],
+    refused_before: Sequence[str] = (),
+    given: Sequence[str] = (),
 ) -> tuple[list[Candidate], list[str]]:
     """Those of several candidates of one text each that code lets through, and what it refused, with
     the reason. Of those that order the same the first stands.
@@ -132,6 +139,8 @@ def screened(
         offers: the candidates.
         refused_before: what was rejected or retired where they would stand: no library takes it in
             again.
+        given: what stands beside them whichever is tried (see `trials.given_beside`): to order it
+            once more is no news.
     """
     policy = desk.environment.policy
     rules = [rule.text for rule in policy.rules.values()]
@@ -145,6 +154,8 @@ def screened(
             reasons.append("repeats a rule of the policy")
         if any(same_order(text, other) for other in refused_before):
             reasons.append("was rejected or retired in this library")
+        if any(same_order(text, other) for other in given):
+            reasons.append("is given there already")
         if _NO_SENTENCE.search(text):
             reasons.append("is no sentence to a person")
         if named := policy.named_in(text):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from tutelage.agents.transcript import as_messages
-from tutelage.strategy_store import Entry, Retrieved, query_of
+from tutelage.strategy_store import Entry, query_of
 
 from ..log.states import State
 from ..play.desk import Desk
 from ..statistics.acceptance import Pair, gain, null_threshold
-from .trials import as_retrieved, compare, draw, reached, similarities
+from .trials import compare, draw, reached, similarities
 
 GATE_SEED = 3000
 RETESTS = 3
@@ -70,7 +70,6 @@ async def generalise(
         most: states at most, at least 5 to mean much.
         seed: the run's seed.
     """
-    given = as_retrieved(entry)
     all_near = await reached(desk, entry, home, others)
     near = _spread_out(all_near, most)
     if not near:
@@ -78,7 +77,7 @@ async def generalise(
 
     pairs: list[Pair] = await desk.side_by_side(
         list(enumerate(near)),
-        lambda item: _tried(desk, name, given, item[1], seed + GATE_SEED + item[0]),
+        lambda item: _tried(desk, name, entry, item[1], seed + GATE_SEED + item[0]),
     )
     gains = [gain(pair, unit) for pair in pairs]
     mean = float(np.mean(gains))
@@ -121,14 +120,13 @@ async def harmed_among(
     seed: int,
 ) -> tuple[list[int], list[Pair]]:
     """Which of several states, by number, an entry harms, by RETESTS fresh pairs at each; the pairs."""
-    given = as_retrieved(entry)
     again = [
         (place, seed + GATE_SEED + 100 * (number + 1) + place)
         for place in suspects
         for number in range(RETESTS)
     ]
     pairs = await desk.side_by_side(
-        again, lambda item: _tried(desk, name, given, suspects[item[0]], item[1])
+        again, lambda item: _tried(desk, name, entry, suspects[item[0]], item[1])
     )
     by_place: dict[int, list[float]] = {}
     for (place, _), pair in zip(again, pairs, strict=True):
@@ -137,8 +135,8 @@ async def harmed_among(
     return (_harmed(means, null, unit) if means else []), pairs
 
 
-async def _tried(desk: Desk, name: str, given: Retrieved, state: State, seed: int) -> Pair:
-    return await compare(desk, name, "elsewhere", await draw(desk, state, seed, given))
+async def _tried(desk: Desk, name: str, entry: Entry, state: State, seed: int) -> Pair:
+    return await compare(desk, name, "elsewhere", await draw(desk, state, seed, entry))
 
 
 async def told_apart(

@@ -8,14 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from tutelage.agents.transcript import as_messages
 from tutelage.strategy_store import (
     Entry,
     Evidence,
     Library,
     LibraryFault,
     Provenance,
-    query_of,
 )
 from tutelage.strategy_store.reshaping import worded_also
 from tutelage.strategy_store.wording import same_order
@@ -24,7 +22,7 @@ from ..log.states import State
 from ..play.desk import Desk
 from ..statistics.acceptance import Decision, Pair, check_means, example_of, gain, null_threshold
 from .generalisation import Gate
-from .trials import Candidate, as_retrieved, compare, draw
+from .trials import Candidate, compare, draw
 
 MERGE_SEED = 4000
 MERGE_PAIRS = 4
@@ -126,16 +124,15 @@ async def keep(
     """
     by = f"run {run}".strip()
     home = where[0]
-    rival = await _rival(desk, library, home)
-    if rival is not None and rival.id not in known:
+    rival = await _rival(desk, home, known)
+    if rival is not None:
         told = _worded_alike(rival, entry)
         if not told:
-            given = as_retrieved(entry)
             pairs: list[Pair] = []
             for number in range(MERGE_PAIRS):
                 state = where[number % len(where)]
                 # The plain reply of `draw` is one with the library as it is now: with the rival.
-                drawn = await draw(desk, state, seed + MERGE_SEED + number, given)
+                drawn = await draw(desk, state, seed + MERGE_SEED + number, entry)
                 pairs.append(await compare(desk, name, "elsewhere", drawn))
             gains = [gain(pair, unit) for pair in pairs]
             if np.mean(gains) <= null_threshold(null, unit, len(gains)):
@@ -149,12 +146,11 @@ async def keep(
     return Kept([strategy.id for strategy in entry.strategies])
 
 
-async def _rival(desk: Desk, library: Library, home: State) -> Entry | None:
-    """The entry that the library gives at a state now."""
-    index = await library.aindex(("proposed", "approved"), desk.embeddings)
-    query = query_of(as_messages(home.turns))
-    found = await index.asearch(query, top=1, threshold=desk.retrieval.threshold)
-    return next((one.entry for one in found if not one.entry.general), None)
+async def _rival(desk: Desk, home: State, known: Collection[str]) -> Entry | None:
+    """The nearest of the entries that are given at a state now and were not known."""
+    found = await desk.retrieve(home.turns, home.scenario) or []
+    new = (one.entry for one in found if not one.entry.general and one.entry.id not in known)
+    return next(new, None)
 
 
 def _worded_alike(rival: Entry, entry: Entry) -> str:

@@ -17,7 +17,7 @@ from ..log.states import Played, State, states_of
 from ..play.desk import Desk
 from ..statistics.acceptance import gain, spread
 from .generalisation import told_apart
-from .trials import Drawn, Null, compare, extend_null, reached, reply
+from .trials import Drawn, Null, compare, extend_null, reply, similarities
 
 BACK_SEED = 6000
 LEAST_NULL = 4
@@ -84,10 +84,12 @@ async def look_back(
         if not gains or np.mean(gains) > 0:
             continue
         entry = held[id_]
-        learned_in = set[str]().union(*(s.provenance.learned_in for s in entry.strategies))
-        home = _home(entry, met, learned_in)
-        siblings = [state for state in met if state.scenario in {home.scenario, *learned_in}]
-        own = [one for _, one in await reached(desk, entry, home, siblings)]
+        at_home_in = _at_home_in(entry, desk.environment)
+        likeness = await similarities(desk, entry, met)
+        near = [state for state, near_by in zip(met, likeness, strict=True) if near_by]
+        home = _home(entry, near, at_home_in)
+        siblings = [state for state in near if state.scenario in {home.scenario, *at_home_in}]
+        own = [state for state in siblings if state.dialogue != home.dialogue]
         found = await told_apart(desk, entry, home, own, [one.state for one in drawn])
         if found is None:
             continue
@@ -120,17 +122,27 @@ def _gifts(
             said = spoken[state.turn]
             for id_ in dict.fromkeys(given.entry for given in said.strategies):
                 entry = held.get(id_)
-                if entry is not None and _may_narrow(entry, state.scenario):
+                if entry is not None and _may_narrow(entry, state.scenario, environment):
                     spoke = Reply(said.text, said.tools)
                     gifts.append(_Gift(id_, state, spoke, seed + 2 * len(gifts)))
     return gifts
 
 
-def _may_narrow(entry: Entry, scenario: str) -> bool:
-    return not entry.general and all(
-        strategy.status == "proposed" and scenario not in strategy.provenance.learned_in
-        for strategy in entry.strategies
+def _may_narrow(entry: Entry, scenario: str, environment: Environment) -> bool:
+    if entry.general or scenario in _at_home_in(entry, environment):
+        return False
+    return all(strategy.status == "proposed" for strategy in entry.strategies)
+
+
+def _at_home_in(entry: Entry, environment: Environment) -> set[str]:
+    """Ids of the scenarios that an entry was learned in; of one that nobody learned, as a drafted one,
+    of those that its rules decide.
+    """
+    learned_in = set[str]().union(*(s.provenance.learned_in for s in entry.strategies))
+    decided = (
+        s.id for s in environment.scenarios.values() if not {*entry.rules}.isdisjoint(s.rules)
     )
+    return learned_in or {*decided}
 
 
 async def _without(desk: Desk, gift: _Gift) -> Drawn | None:
@@ -144,17 +156,17 @@ async def _without(desk: Desk, gift: _Gift) -> Drawn | None:
     return Drawn(gift.state, gift.seed, before, gift.reply)
 
 
-def _home(entry: Entry, met: Sequence[State], learned_in: Collection[str]) -> State:
-    """The state that an entry was learned at; of one learned in several scenarios, an opening of one of
-    these; of one that no dialogue of this run tells of, a state in which the customer says what it is
-    found by.
+def _home(entry: Entry, near: Sequence[State], at_home_in: Collection[str]) -> State:
+    """Of the states that would retrieve an entry the one that it was learned at; of one learned in
+    several scenarios, or in none, an opening of one that it is at home in; of one that no dialogue of
+    this run tells of, a state in which the customer says what it is found by.
     """
     origins = {(s.provenance.dialogue, s.provenance.turn) for s in entry.strategies}
-    for state in met:
+    for state in near:
         if (state.dialogue, state.turn) in origins:
             return state
-    for state in met:
-        if state.scenario in learned_in and len(state.turns) == 1:
+    for state in near:
+        if state.scenario in at_home_in and len(state.turns) == 1:
             return state
     line = entry.cues[0] if entry.cues else entry.scenario
     return State(

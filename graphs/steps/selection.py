@@ -18,7 +18,7 @@ from ..play.desk import Desk
 from ..statistics.acceptance import Decision, Pair, decide, example_of, merit
 from .candidates import together
 from .generalisation import Gate
-from .trials import Candidate, Drawn, as_retrieved, compare, draw, reply
+from .trials import Candidate, Drawn, compare, draw, reply
 
 CHOOSE_SEED, ACCEPT_SEED, ATTEMPT_SEED = 1000, 2000, 10_000
 """Seeds of choosing, of accepting and of further attempts never meet."""
@@ -77,8 +77,7 @@ async def choose(
     for number, before in enumerate(plain):
 
         async def drawn(place: int, before: Plain = before) -> Drawn:
-            given = as_retrieved(as_entry(candidates[place]))
-            after = await reply(desk, before.state, before.seed, given)
+            after = await reply(desk, before.state, before.seed, as_entry(candidates[place]))
             return Drawn(before.state, before.seed, before.reply, after)
 
         async def judged(one: Drawn) -> Pair:
@@ -146,7 +145,7 @@ async def wins(
         candidate, before = item
         if desk.meter.spent:
             return None
-        after = await reply(desk, before.state, before.seed, as_retrieved(as_entry(candidate)))
+        after = await reply(desk, before.state, before.seed, as_entry(candidate))
         return Drawn(before.state, before.seed, before.reply, after)
 
     tries = [(candidate, before) for candidate in candidates for before in plain]
@@ -229,7 +228,6 @@ async def accept(
     Of a student that answers a state in the same words whatever the seed, a second pair there is no
     further evidence: it counts once, and the test ends with a lap of such pairs.
     """
-    given = as_retrieved(entry)
     pairs: list[Pair] = []
     waiting: list[Drawn] = []
     many = len({state.scenario for state in where})
@@ -248,7 +246,7 @@ async def accept(
             waiting = await desk.side_by_side(
                 range(drawn, drawn + fresh),
                 lambda number: draw(
-                    desk, where[(number + 1) % len(where)], seed + ACCEPT_SEED + number, given
+                    desk, where[(number + 1) % len(where)], seed + ACCEPT_SEED + number, entry
                 ),
             )
             drawn += fresh

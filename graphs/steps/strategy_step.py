@@ -24,6 +24,7 @@ from .trials import (
     entry_of,
     extend_null,
     fresh_states,
+    given_beside,
     reached,
     rules_at_stake,
 )
@@ -83,6 +84,7 @@ async def strategy_step(
     own_id = Entry.new(mask(weak.description.scenario)).id
     own_texts = [one for entry in held if entry.id == own_id for one in entry.strategies]
     rejected = [strategy.text for strategy in own_texts if strategy.out_of_use]
+    given = await given_beside(desk, [state])
     # All replies are drawn before any is judged, here and below: an endpoint that holds the
     # student's prompt then need not read it anew after each of the judge's.
     plain = await plain_replies(desk, [state] * options.choose_pairs, seed)
@@ -95,7 +97,7 @@ async def strategy_step(
             desk, name, state.dialogue, state.turn, weak.description.scenario, state.customer_says
         )
         offered = await proposals(desk, weak, failures, options.alternatives, seed + 17 * attempt)
-        candidates, refused = vetted(desk, weak, offered, rejected)
+        candidates, refused = vetted(desk, weak, offered, rejected, given)
         texts = list(dict.fromkeys(text for one in offered for text in one.strategies))
         await desk.record(
             StrategyProposed(

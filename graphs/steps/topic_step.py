@@ -29,6 +29,7 @@ from .trials import (
     Weak,
     extend_null,
     fresh_states,
+    given_beside,
     rules_at_stake,
     similarities,
 )
@@ -136,7 +137,8 @@ async def topic_step(
     name = topic_name(round_number, topic)
     tried = Attempt(desk, name, name, 0, found_by.scenario)
     offers = await _offers(desk, weak, places, options.alternatives, at)
-    candidates, refused = screened(desk, [*checked_for(known), *offers])
+    given = await given_beside(desk, places)
+    candidates, refused = screened(desk, [*checked_for(known), *offers], given=given)
     candidates = candidates[:_TRIED]
     await desk.record(
         StrategyProposed(

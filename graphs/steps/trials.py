@@ -19,7 +19,6 @@ from tutelage.strategy_store import (
     Entry,
     Index,
     Provenance,
-    Retrieved,
     Source,
     Strategy,
     mask,
@@ -70,23 +69,29 @@ class Drawn:
     after: Reply
 
 
-async def reply(desk: Desk, state: State, seed: int, given: Retrieved | None = None) -> Reply:
-    """What the student answers with the library as it is, or with an entry given: a general one beside
-    what is retrieved, another in the place of what is nearest.
+async def reply(desk: Desk, state: State, seed: int, trying: Entry | None = None) -> Reply:
+    """What the student answers with the library as it is, or with an entry that is tried as well: as
+    the nearest of those that are given at a time, or, where it is general, beside them.
     """
     scenario = desk.environment.scenarios[state.scenario]
-    if given is None or given.entry.general:
-        retrieved = await desk.retrieve(state.turns, state.scenario)
-        retrieved = retrieved if given is None else [*(retrieved or []), given]
-    else:
-        retrieved = [given, *await desk.general_beside(given, state.scenario)]
+    retrieved = await desk.retrieve(state.turns, state.scenario, trying)
     return await desk.student.reply(scenario, state.turns, retrieved, seed)
 
 
-async def draw(desk: Desk, state: State, seed: int, given: Retrieved) -> Drawn:
+async def given_beside(desk: Desk, states: Sequence[State]) -> list[str]:
+    """The strategies that the library gives in all of these states beside an entry that is tried."""
+    nothing = Entry.new("what is tried")
+    found = [await desk.retrieve(one.turns, one.scenario, nothing) or [] for one in states]
+    texts = [
+        [given.text for one in given_there for given in one.strategies] for given_there in found
+    ]
+    return [text for text in (texts[0] if texts else ()) if all(text in own for own in texts)]
+
+
+async def draw(desk: Desk, state: State, seed: int, trying: Entry) -> Drawn:
     """Both replies to a state on one seed."""
     before = await reply(desk, state, seed)
-    return Drawn(state, seed, before, await reply(desk, state, seed, given))
+    return Drawn(state, seed, before, await reply(desk, state, seed, trying))
 
 
 async def compare(desk: Desk, name: str, phase: Phase, drawn: Drawn) -> Pair:
@@ -242,10 +247,3 @@ def general_entry(candidate: Candidate, provenance: Provenance | None = None) ->
     provenance = provenance or Provenance(source="teacher")
     strategies = [Strategy.new(text, provenance) for text in candidate.texts]
     return Entry.new(ANY_CUSTOMER, general=True, strategies=strategies)
-
-
-def as_retrieved(entry: Entry) -> Retrieved:
-    """An entry as if it had been retrieved."""
-    return Retrieved(
-        entry=entry, strategies=entry.strategies, similarity=1.0, lexical=1.0, dense=None
-    )

@@ -279,13 +279,39 @@ def test_a_general_entry_comes_last_within_the_budget_and_counts_for_none():
     assert given("my parcel is late", token_budget=3) == ["Say when."]
     assert given("my parcel is late", exclude_sources=["teacher"]) == []
 
-    def beside(text: str, **options) -> list[str]:
-        first = entry("a parcel", text).strategies
-        return [s.text for one in index.beside(first, **options) for s in one.strategies]
 
-    assert beside("Say why.") == ["Be kind."]
-    assert (
-        beside("Say when it comes.", token_budget=5)
-        == beside("x", exclude_sources=["teacher"])
-        == []
-    )
+def test_what_is_tried_is_given_as_the_nearest_or_last_of_the_general_ones():
+    held = [
+        entry(ANY_CUSTOMER, "Be kind."), entry("a parcel that is late", "Say when."),
+        entry("a late parcel, and a gift", "Say sorry."),
+    ]  # fmt: skip
+    index, new = Index(held), entry("umbrellas", "Say why.")
+
+    def given(trying: Entry, **options) -> list[str]:
+        found = index.search("my parcel is late", trying=trying, threshold=0.1, **options)
+        return [s.text for one in found for s in one.strategies]
+
+    assert given(new, top=1) == ["Say why.", "Be kind."]
+    assert given(new, top=2) == ["Say why.", "Say when.", "Be kind."]
+    assert given(new, top=3) == ["Say why.", "Say when.", "Say sorry.", "Be kind."]
+    assert given(new, top=0) == []
+    assert given(held[1], top=3) == ["Say when.", "Say sorry.", "Be kind."], "once"
+    general = entry(ANY_CUSTOMER, "Be brief.")
+    assert given(general, top=1) == ["Say when.", "Be kind.", "Be brief."]
+    assert given(general, top=1, token_budget=5) == ["Say when.", "Be kind."], "in what is left"
+    assert given(new, top=2, token_budget=4) == ["Say why.", "Be kind."]
+    assert given(new, top=2, exclude_sources=["teacher"]) == []
+    assert given(entry("umbrellas"), top=2) == ["Say when.", "Be kind."], "the place is taken"
+
+
+def test_nothing_is_looked_for_where_what_is_tried_takes_the_only_place():
+    class Embeddings:
+        def embed_documents(self, texts):
+            return [[1.0, float(number)] for number, _ in enumerate(texts)]
+
+        def embed_query(self, text):
+            raise AssertionError("no vector is needed")
+
+    index = Index([entry("a parcel that is late", "Say when.")], Embeddings())
+    (found,) = index.search("my parcel is late", top=1, trying=entry("umbrellas", "Say why."))
+    assert [s.text for s in found.strategies] == ["Say why."]

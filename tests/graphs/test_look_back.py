@@ -142,3 +142,21 @@ async def test_a_run_that_goes_on_knows_what_chance_does(firm, library, tmp_path
         tried = [logged.event.proposal for logged in await log.read(kinds=("strategy_tried",))]
         assert {name[:2] for name in tried} == {"r1", "r2"}
         assert len(await null_pairs(log)) == LEAST_NULL
+
+
+async def test_what_nobody_learned_is_at_home_where_its_rules_decide(firm, library):
+    rule = Strategy.new(
+        "Speak of ribbon in the first sentence of the answer.", Provenance(source="policy")
+    )
+    library.add(
+        Entry.new("a parcel that is late", cues=[LATE], rules=["R1"], strategies=[rule]), "me"
+    )
+    for id_, scenario in list(firm.scenarios.items()):
+        if id_.startswith("late"):
+            firm.scenarios[id_] = scenario.model_copy(update={"rules": ["R1"]})
+    desk = hard_world.seat(firm, library)
+    assert await given_at(desk, GIFT) and await given_at(desk, LATE)
+    await compile_coaching(desk, replace(OPTIONS, topics=0)).ainvoke({})
+    asked = [e.event for e in await desk.log.read(kinds=("strategy_tried",))]
+    assert asked and all(event.dialogue.split(".")[1].startswith("gift") for event in asked)
+    assert await given_at(desk, LATE) and not await given_at(desk, GIFT)

@@ -17,6 +17,8 @@ def coach(
     customer: o.Customer = None,
     judge: o.Judge = None,
     embeddings: o.Embeddings = None,
+    top: o.Top = None,
+    threshold: o.Threshold = None,
     rounds: Annotated[
         int | None,
         typer.Option(
@@ -49,6 +51,14 @@ def coach(
             "0 for none.",
         ),
     ] = 2,
+    draft: Annotated[
+        bool,
+        typer.Option(
+            "--draft",
+            help="Begin with what the policy gives by itself, rule by rule, and generic advice (as "
+            "library draft makes it); give --top 3 with it.",
+        ),
+    ] = False,
     exchanges: o.Exchanges = 6,
     concurrency: o.Concurrency = None,
     library: Annotated[
@@ -72,6 +82,8 @@ def coach(
     All four roles are played by the embedded model unless named. What is learned lies in a
     library, as *proposed*; approve it with `tutelage library approve`.
 
+    With `--top N` what is tried is tried beside the N - 1 entries that would be given with it.
+
     Example: `tutelage coach airline --rounds 2 --dialogues 6 --watch`
     """
     from tutelage.runs.coach import CoachRequest, coach_run, resumed_request, watch_coaching
@@ -85,6 +97,8 @@ def coach(
         customer=customer,
         judge=judge,
         embeddings=embeddings,
+        top=top,
+        threshold=threshold,
         rounds=rounds,
         dialogues=dialogues,
         validation=validation,
@@ -93,6 +107,7 @@ def coach(
         refinements=refinements,
         general=general,
         topics=topics,
+        draft=draft,
         exchanges=exchanges,
         concurrency=concurrency,
         library=str(library.resolve()) if library else None,

@@ -526,6 +526,8 @@ def place(
     customer: o.Customer = None,
     judge: o.Judge = None,
     embeddings: o.Embeddings = None,
+    top: o.Top = None,
+    threshold: o.Threshold = None,
     exchanges: o.Exchanges = 6,
     concurrency: o.Concurrency = None,
     budget_tokens: o.BudgetTokens = None,
@@ -554,7 +556,7 @@ def place(
         judge=judge, placements=[name.strip() for name in placements.split(",") if name.strip()],
         dialogues=dialogues, exchanges=exchanges, concurrency=concurrency,
         budget_tokens=budget_tokens, budget_usd=budget_usd, seed=seed, approved=approved,
-        embeddings=embeddings,
+        embeddings=embeddings, top=top, threshold=threshold,
     )  # fmt: skip
     place_run(request, run, as_json=json)
 
@@ -610,15 +612,14 @@ def draft(
 
     Example: `tutelage library draft mine.db airline`
     """
-    from tutelage.agents.advice.drafting import generic_entry, policy_entries
+    from tutelage.agents.advice.drafting import drafted_entries
     from tutelage.console import result
     from tutelage.environments import load_environment
     from tutelage.strategy_store import Library, LibraryFault
 
-    entries, silent = policy_entries(load_environment(o.firm(env)))
-    if not entries:
+    entries, silent = drafted_entries(load_environment(o.firm(env)), general)
+    if all(entry.general for entry in entries):
         raise LibraryFault(f"{env}: no rule of its policy gives anything to say to a customer", 2)
-    entries += [generic_entry()] if general else []
     with Library.open(library, create=True) as opened:
         result(_came_in(opened.add_all(entries, by or _user())))
     if silent:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 import tutelage
+from tutelage.agents.advice.drafting import drafted_entries
 from tutelage.agents.models.meter import Meter
 from tutelage.console import result, result_json, talk
 from tutelage.environments import Environment, load_environment
@@ -38,6 +39,7 @@ from tutelage.runs.session import (
 )
 from tutelage.runs.talking_log import A_STATE
 from tutelage.strategy_store import Library
+from tutelage.strategy_store.retrieval import TOP
 
 ROUNDS = 3
 
@@ -51,6 +53,8 @@ class CoachRequest(BaseModel):
     customer: str | None = None
     judge: str | None = None
     embeddings: str | None = None
+    top: int | None = None
+    threshold: float | None = None
     rounds: int | None = None
     """`ROUNDS` where None; in a run that goes on, as many as it was begun with."""
     dialogues: int = 8
@@ -59,6 +63,7 @@ class CoachRequest(BaseModel):
     pairs: int = 24
     refinements: int = 1
     general: bool = True
+    draft: bool = False
     topics: int = 2
     exchanges: int = 6
     concurrency: int | None = None
@@ -137,12 +142,15 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
             judge=request.judge,
             embeddings=request.embeddings,
             meter=meter,
-            retrieval=Retrieval(statuses=COACHING_STATUSES),
+            retrieval=Retrieval(request.top or TOP, request.threshold, statuses=COACHING_STATUSES),
         )
     )
     async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:
         desk.speech = speech
         desk.library = await asyncio.to_thread(lambda: Library.open(library_path, create=True))
+        if request.draft and not resume:
+            drafted, _ = drafted_entries(environment, request.general)
+            await asyncio.to_thread(desk.library.add_all, drafted, f"run {folder.name}")
         placement = placement_of(desk.student.voice, desk.library, request.student or "")
         desk.student = replace(desk.student, placement=placement)
         started = RunStarted(

@@ -20,6 +20,7 @@ from tutelage.graphs.placing import FEWEST, Placing, measure_placements, plan_pl
 from tutelage.graphs.play.desk import Retrieval, open_desk
 from tutelage.runs.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library, LibraryFault, Placement
+from tutelage.strategy_store.retrieval import TOP
 
 
 class PlaceRequest(BaseModel):
@@ -39,6 +40,8 @@ class PlaceRequest(BaseModel):
     seed: int = 0
     approved: bool = False
     embeddings: str | None = None
+    top: int | None = None
+    threshold: float | None = None
 
     def checked(self) -> list[Placement]:
         """The placements by name.
@@ -113,7 +116,8 @@ async def _place(
         lambda: open_desk(
             environment, student=request.student, customer=request.customer, judge=request.judge,
             teacher=request.judge or request.student, library=library,
-            retrieval=Retrieval(statuses=statuses), placement="after",
+            retrieval=Retrieval(request.top or TOP, request.threshold, statuses=statuses),
+            placement="after",
             meter=Meter(request.budget_tokens, request.budget_usd), embeddings=request.embeddings,
         )
     )  # fmt: skip
