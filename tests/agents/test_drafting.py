@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from tutelage.main import app
 
+NO_KEY = {"status": 401, "body": {"error": {"message": "no such key"}}}
+
 
 @pytest.mark.parametrize("firm", ["airline", "broadband", "furniture"])
 def test_every_rule_gives_an_entry_of_its_own_words_or_is_named(firm):
@@ -66,3 +68,32 @@ def test_a_policy_that_says_nothing_to_customers_begins_no_library(tmp_path, mon
     with pytest.raises(LibraryFault, match="no rule of its policy"):
         CliRunner().invoke(app, ["library", "draft", str(path), "airline"], catch_exceptions=False)
     assert not path.exists()
+
+
+def test_coaching_begins_from_a_draft_and_once(tmp_path, endpoint):
+    endpoint.answers = [NO_KEY]
+    run = tmp_path / "run"
+    roles = [word for role in ("student", "teacher", "customer", "judge") for word in
+             (f"--{role}", endpoint.spec)]  # fmt: skip
+    asked = ["coach", "airline", *roles, "--run", str(run), "--top", "3"]
+    environment = {"OPENAI_API_KEY": "none"}
+    begun = CliRunner().invoke(app, [*asked, "--draft"], env=environment)
+    assert begun.exit_code == 1 and "refused the key" in begun.output, begun.output
+    with Library.open(run / "library.db") as library:
+        assert len(library.entries()) == 30
+        assert {s.status for e in library.entries() for s in e.strategies} == {"proposed"}
+        assert library.versions()[0].author == "run run"
+        library.rollback(0, "bea")
+    again = CliRunner().invoke(app, [*asked, "--draft", "--resume"], env=environment)
+    assert again.exit_code == 1, again.output
+    with Library.open(run / "library.db") as library:
+        assert library.entries() == [], "what a person took back stays away"
+
+
+def test_without_a_general_step_coaching_begins_without_generic_advice(tmp_path, endpoint):
+    endpoint.answers = [NO_KEY]
+    asked = ["coach", "airline", "--student", endpoint.spec, "--customer", endpoint.spec, "--judge",
+             endpoint.spec, "--teacher", endpoint.spec, "--run", str(tmp_path / "run")]  # fmt: skip
+    CliRunner().invoke(app, [*asked, "--draft", "--no-general"], env={"OPENAI_API_KEY": "none"})
+    with Library.open(tmp_path / "run" / "library.db") as library:
+        assert len(library.entries()) == 29 and not any(e.general for e in library.entries())
