@@ -291,7 +291,9 @@ def _texts(entry: Entry) -> list[str]:
     its scenario may be told in few.
     """
     whole = " ".join([entry.scenario, entry.wants, entry.feels, *entry.cues])
-    return [entry.scenario, *entry.cues, whole, *(strategy.text for strategy in entry.strategies)]
+    said = (strategy.text for strategy in entry.strategies)
+    # Of an entry that is its scenario alone the whole is that once more, which costs a vector.
+    return list(dict.fromkeys([entry.scenario, *entry.cues, whole, *said]))
 
 
 def terms_of(text: str) -> set[str]:

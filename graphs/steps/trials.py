@@ -82,10 +82,8 @@ async def given_beside(desk: Desk, states: Sequence[State]) -> list[str]:
     """The strategies that the library gives in all of these states beside an entry that is tried."""
     nothing = Entry.new("what is tried")
     found = [await desk.retrieve(one.turns, one.scenario, nothing) or [] for one in states]
-    texts = [
-        [given.text for one in given_there for given in one.strategies] for given_there in found
-    ]
-    return [text for text in (texts[0] if texts else ()) if all(text in own for own in texts)]
+    texts = [{strategy.text for one in there for strategy in one.strategies} for there in found]
+    return sorted(set[str].intersection(*texts)) if texts else []
 
 
 async def draw(desk: Desk, state: State, seed: int, trying: Entry) -> Drawn:

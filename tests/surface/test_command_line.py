@@ -17,7 +17,7 @@ from story import HOSTILE, written
 from tutelage.agents.transcript import Turn
 from tutelage.environments import load_environment
 from tutelage.graphs.log.run_log import RunLog
-from tutelage.graphs.log.summary import summarise
+from tutelage.graphs.log.summary import RunSummary, summarise
 from tutelage.strategy_store import Entry, Evidence, Library, Provenance, Strategy
 from typer.testing import CliRunner
 
@@ -169,6 +169,16 @@ async def test_no_line_of_a_model_commands_the_terminal(tmp_path, monkeypatch):
     scenario = load_environment("airline").scenarios["cancelled_waited"]
     once = PlayedOnce(scenario, "rude", 1, "goal_met", turns, 4.0, 0.5, {HOSTILE: 1.0}, 1.0)
     assert "Four hours is" in str(once) and not obeyed(str(once))
+
+
+def test_what_was_learned_is_played_next_as_it_was_looked_up_on_one_line(tmp_path):
+    how = {"top": 3, "threshold": None, "embeddings": "local:my weights.gguf"}
+    summary = RunSummary(environment="airline", options=how)
+    library = tmp_path / ("deep" * 20) / "l.db"
+    table = coach_table(summary, {}, tmp_path, library, tmp_path / "r.html", 1)
+    (line,) = [one.strip() for one in table.splitlines() if "tutelage simulate" in one]
+    told = f"--library {library} --top 3 --embeddings 'local:my weights.gguf'"
+    assert line == f"tutelage simulate airline --split test {told}"
 
 
 @pytest.mark.parametrize(

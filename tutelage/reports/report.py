@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,14 @@ def coach_table(
             f"report:   {report}\n"
             f"time:     {summary.seconds / 60:.1f} min\n\n"
             "next:\n"
-            + "".join(f"  {line}\n" for line in _next(summary, folder, library, strategies))
+            + "".join(f"  {line}\n" for line in _next(summary, folder, library, strategies)),
+            # A command that is broken in two cannot be copied.
+            no_wrap=True,
+            overflow="ignore",
         )
     )
     console = Console(file=io.StringIO(), width=100, highlight=False, color_system=None)
-    console.print(Group(*parts))
+    console.print(Group(*parts), crop=False)
     assert isinstance(console.file, io.StringIO)
     return clean(console.file.getvalue())
 
@@ -81,11 +85,17 @@ def _next(summary: RunSummary, folder: Path, library: Path, strategies: int) -> 
             f"tutelage coach {summary.environment} --teacher openai:NAME   # a stronger teacher",
             f"tutelage simulate {summary.environment} --split test",
         ]
+    # What was learned was tried as it was looked up; played otherwise it may do something else.
+    looked_up = "".join(
+        f" --{name} {shlex.quote(str(value))}"
+        for name in ("top", "threshold", "embeddings")
+        if (value := summary.options.get(name)) is not None
+    )
     return [
         f"tutelage watch {folder}",
         f"tutelage library show {library}",
         f"tutelage library approve {library} --all",
-        f"tutelage simulate {summary.environment} --split test --library {library}",
+        f"tutelage simulate {summary.environment} --split test --library {library}{looked_up}",
     ]
 
 
