@@ -99,7 +99,7 @@ def written(weak: Weak, offered: Sequence[Proposal]) -> list[Candidate]:
     offers: list[Candidate] = []
     for proposal in offered:
         chosen = [tactic for tactic in weak.tactics if tactic.id in proposal.tactics]
-        offers += [_own(text, chosen) for text in proposal.strategies]
+        offers += [of_teacher(text, weak.tactics) for text in proposal.strategies]
         offers += [
             Candidate((tactic.do,), "handbook", (tactic.id,))
             for tactic in (chosen or list(weak.tactics))[:2]
@@ -176,9 +176,9 @@ def sources_of(candidates: Sequence[Candidate]) -> str:
     return ", ".join(dict.fromkeys(one.source for one in candidates))
 
 
-def _own(text: str, chosen: Sequence[Tactic]) -> Candidate:
-    """What the teacher wrote: its own, or one of the tactics that it chose, fitted to the case."""
-    fitted = [tactic.id for tactic in chosen if policy_overlap(text, [tactic.do]) >= _FITTED_FROM]
+def of_teacher(text: str, shown: Sequence[Tactic]) -> Candidate:
+    """What the teacher wrote: its own, or one of the tactics that it was shown, fitted to the case."""
+    fitted = [tactic.id for tactic in shown if policy_overlap(text, [tactic.do]) >= _FITTED_FROM]
     return Candidate((text,), "handbook" if fitted else "teacher", tuple(fitted))
 
 

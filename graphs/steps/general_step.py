@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from tutelage.agents.advice.rubric_orders import rubric_orders
 from tutelage.agents.advice.tactics import GENERIC_ADVICE, fitting_tactics, policy_overlap
-from tutelage.agents.teacher import Exchange, Proposal
+from tutelage.agents.teacher import Exchange
 from tutelage.strategy_store import ANY_CUSTOMER
 from tutelage.strategy_store.wording import content_words, same_order
 
@@ -17,7 +17,7 @@ from ..log.events import StrategyProposed
 from ..log.states import DOUBTFUL, State, missed_most, weakest
 from ..play.desk import Desk
 from ..statistics.acceptance import spread
-from .candidates import checked_for, screened, sources_of, tries, within_policy
+from .candidates import checked_for, of_teacher, screened, sources_of, tries, within_policy
 from .keeping import provenance_of
 from .selection import ATTEMPT_SEED, Attempt, accept, plain_replies, wins
 from .strategy_step import StepOptions
@@ -92,9 +92,9 @@ async def general_step(
 
     name = general_name(round_number)
     tried = Attempt(desk, name, name, 0, ANY_CUSTOMER)
-    offered = await _proposals(desk, weak, met, options.alternatives, at)
+    offered = await _offers(desk, weak, met, options.alternatives, at)
     candidates, refused = screened(
-        desk, [*_known(met), *_offers(desk, offered)], [s.text for s in held if s.out_of_use]
+        desk, [*_known(met), *offered], [s.text for s in held if s.out_of_use]
     )
     against = _not_for_all(desk, weak)
     read = [(one, against(one)) for one in candidates]
@@ -159,10 +159,10 @@ def general_name(round_number: int) -> str:
     return f"r{round_number}.general"
 
 
-async def _proposals(
+async def _offers(
     desk: Desk, weak: Sequence[Weak], met: Sequence[State], count: int, seed: int
-) -> list[Proposal]:
-    """What the teacher writes in `count` tries with seeds of their own."""
+) -> list[Candidate]:
+    """What the teacher writes in `count` tries with seeds of their own, and the tactics it chose."""
     reasons = missed_most(met)
     exchanges = [
         Exchange(one.state.customer_says, one.state.reply, one.teacher_reply)
@@ -170,9 +170,14 @@ async def _proposals(
     ]
     told = " ".join([*reasons, *(one.customer_says for one in exchanges)])
     tactics = fitting_tactics(desk.environment, told, _TACTICS)
-    return await tries(
+    offered = await tries(
         desk, count, seed, lambda at: desk.teacher.propose_general(exchanges, reasons, tactics, at)
     )
+    chosen = dict.fromkeys(id_ for proposal in offered for id_ in proposal.tactics)
+    return [
+        *(of_teacher(text, tactics) for one in offered for text in one.strategies),
+        *(Candidate((desk.environment.handbook[id_].do,), "handbook", (id_,)) for id_ in chosen),
+    ]
 
 
 def _shown(weak: Sequence[Weak]) -> list[Weak]:
@@ -191,24 +196,17 @@ def _not_for_all(desk: Desk, weak: Sequence[Weak]) -> Callable[[Candidate], str]
     said = {word for one in _shown(weak) for word in content_words(one.state.customer_says)}
     special = {word for word in said if scenarios[word] <= len(told) * _FEW}
     rules = [rule.text for rule in desk.environment.policy.rules.values()]
+    tactics = {tactic.do for tactic in desk.environment.handbook.values()}
 
     def against(one: Candidate) -> str:
         (text,) = one.texts
-        if one.source != "teacher":
+        if one.source not in ("teacher", "handbook") or text in tactics:
             return ""
         if special & {*content_words(text)}:
             return "is for one customer"
         return "is for whom one rule is" if policy_overlap(text, rules) >= _OF_A_RULE else ""
 
     return against
-
-
-def _offers(desk: Desk, offered: Sequence[Proposal]) -> list[Candidate]:
-    chosen = dict.fromkeys(id_ for proposal in offered for id_ in proposal.tactics)
-    return [
-        *(Candidate((text,), "teacher", ()) for one in offered for text in one.strategies),
-        *(Candidate((desk.environment.handbook[id_].do,), "handbook", (id_,)) for id_ in chosen),
-    ]
 
 
 def _known(met: Sequence[State]) -> list[Candidate]:

@@ -305,14 +305,15 @@ async def test_what_the_policy_says_itself_breaks_no_rule_however_the_judge_read
     assert (await within_policy(desk, other))[0] is None
 
 
-async def test_what_the_teacher_fitted_is_told_from_what_it_invented(tmp_path):
+@pytest.mark.parametrize("chosen", [("T1",), ()])
+async def test_what_the_teacher_fitted_is_told_from_what_it_invented(tmp_path, chosen):
     firm = load_environment(world.build_firm(tmp_path / "world", policy=RULES))
     tactic = Tactic("T1", "Name the loss", "", "Name the loss in the customer's words.", "", "")
     said = (
         "Begin by naming the loss in the words of the customer.",
         "Offer the customer a seat on the next train.",
     )
-    offered = [Proposal(("T1",), said)]
+    offered = [Proposal(chosen, said)]
     candidates, refused = vetted(
         world.seat(firm, None), _weak(firm, "stranded_0", (tactic,)), offered
     )

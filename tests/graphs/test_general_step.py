@@ -12,7 +12,7 @@ import world
 import yaml
 from tutelage.agents.advice.tactics import GENERIC_ADVICE
 from tutelage.agents.transcript import Turn
-from tutelage.environments import load_environment
+from tutelage.environments import Tactic, load_environment
 from tutelage.graphs.coaching import CoachingOptions, compile_coaching
 from tutelage.graphs.log.run_log import RunLog
 from tutelage.graphs.steps.general_step import MOST_GENERAL, general_name
@@ -142,6 +142,22 @@ async def test_generic_advice_competes_with_what_the_teacher_writes(firm, librar
     assert strategy.provenance.source == "generic"
 
 
+async def test_what_the_teacher_took_from_the_handbook_is_the_handbooks(firm, library):
+    """The teacher names no tactic that it used."""
+    firm.handbook["T1"] = Tactic("T1", "Begin well", "", KIND, "", "")
+    desk = hard_world.seat(firm, library, **seats())
+    await compile_coaching(desk, OPTIONS).ainvoke({})
+    (strategy,) = next(entry for entry in library.entries() if entry.general).strategies
+    assert strategy.text == KIND
+    assert (strategy.provenance.source, strategy.provenance.tactics) == ("handbook", ["T1"])
+    (proposed,) = [
+        e.event
+        for e in await desk.log.read(kinds=("strategy_proposed",))
+        if e.event.proposal == general_name(1)
+    ]
+    assert proposed.tactics == ["T1"]
+
+
 async def test_where_the_best_fails_its_test_the_next_best_has_one(tmp_path, library):
     """Silk wins two checks by code, and no judge can stand it; velvet wins one of them, and no other."""
 
@@ -185,7 +201,8 @@ async def test_what_helps_everybody_a_little_is_tested_longer_than_what_helps_on
     assert OPTIONS.step.accept_pairs < event.pairs < 3 * OPTIONS.step.accept_pairs
 
 
-async def test_what_takes_up_one_customers_words_is_not_for_all(tmp_path, library):
+@pytest.mark.parametrize("fitted", [False, True], ids=["invented", "a tactic, fitted"])
+async def test_what_takes_up_one_customers_words_is_not_for_all(tmp_path, library, fitted):
     """Each customer has a word of its own; one order names them all, so that it is about each shown."""
     folder = hard_world.build_firm(tmp_path / "world")
     own = ["amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heron", "ivory", "jade",
@@ -197,7 +214,11 @@ async def test_what_takes_up_one_customers_words_is_not_for_all(tmp_path, librar
         says = hard_world.KINDS[id_.split("_")[0]][1]
         path.write_text(yaml.safe_dump(scenario | {"opening": f"Hello, {says}, by the {word}."}))
     teacher = Teacher(general=(f"Say velvet with {' '.join(own)}.",))
-    desk = hard_world.seat(load_environment(folder), library, **seats(teacher))
+    firm = load_environment(folder)
+    if fitted:
+        do = f"Say velvet with {' '.join(own[:-1])}."
+        firm.handbook["T1"] = Tactic("T1", "Begin well", "", do, "", "")
+    desk = hard_world.seat(firm, library, **seats(teacher))
     await compile_coaching(desk, OPTIONS).ainvoke({})
     assert teacher.asked and general_of(library) == []
     (proposed,) = [
