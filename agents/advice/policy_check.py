@@ -10,11 +10,15 @@ from tutelage.environments import Environment, Rule
 from tutelage.strategy_store.wording import content_words, opposed
 
 from ..voice import Voice
+from .nearness import nearness
 
-BREAKS_FROM = 0.62
+BREAKS_FROM = 0.6
 """Probability that a rule is broken, from which a strategy is refused."""
 RULES_ASKED = 3
 """Rules at most that are nearest to a text in words: what a model is asked about, one by one."""
+_NEAR = 0.5
+"""Share of the nearest rule's score from which another is asked about: of one that shares a word by
+chance a small model often says that it is broken (benchmarks/policy_check)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,9 @@ async def breach(environment: Environment, voice: Voice, text: str) -> Breach | 
     """The rule that a strategy would break, or None: by code first, then by a model that reads.
 
     One question for each of the nearest rules, at most RULES_ASKED calls: does the order keep the
-    rule or break it? Read by log-probabilities a 1.5B model tells most apart (AUC 0.91, see
-    benchmarks/policy_check); asked instead which of two orders breaks it, it told none apart.
+    rule or break it? Read by log-probabilities a 1.5B model tells most apart where it is asked about the
+    right rule (see benchmarks/policy_check); asked which of two orders breaks it, whether the rule
+    forbids the order, or yes or no, it told none apart.
 
     Args:
         environment: the firm.
@@ -52,7 +57,7 @@ async def breach(environment: Environment, voice: Voice, text: str) -> Breach | 
     if found := plain_breach(environment, text):
         return found
     worst: Breach | None = None
-    for rule in nearest_rules(environment.policy.rules.values(), text):
+    for rule in nearest_rules(environment.policy.rules.values(), text, _NEAR):
         probability = await break_probability(voice, rule, text)
         if probability >= BREAKS_FROM and (worst is None or probability > worst.probability):
             worst = Breach(rule, probability)
@@ -69,9 +74,16 @@ async def break_probability(voice: Voice, rule: Rule, text: str) -> float:
     return (await voice.weigh(messages, ("Keep", "Break")))[1]
 
 
-def nearest_rules(rules: Iterable[Rule], text: str) -> list[Rule]:
-    """The rules that share the most content words with a text, the nearest first."""
-    words = set(content_words(text))
-    shared = [(len(words & set(content_words(rule.text))), rule) for rule in rules]
-    shared.sort(key=lambda pair: -pair[0])
-    return [rule for count, rule in shared[:RULES_ASKED] if count]
+def nearest_rules(rules: Iterable[Rule], text: str, share: float = 0.0) -> list[Rule]:
+    """The rules that are about what a text is about, RULES_ASKED at most, the nearest first.
+
+    Args:
+        rules: among which they are looked for.
+        text: whose content words they share.
+        share: of the nearest one's score (0-1), which every other must have.
+    """
+    of = list(rules)
+    scores = nearness([content_words(rule.text) for rule in of], content_words(text))
+    best = sorted(range(len(of)), key=lambda place: -scores[place])[:RULES_ASKED]
+    least = share * max(scores, default=0.0)
+    return [of[place] for place in best if scores[place] > 0 and scores[place] >= least]

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from tutelage.environments import Environment, Tactic
 from tutelage.strategy_store.wording import content_words
 
+from .nearness import nearness
+
 GENERIC_ADVICE = (
     "Show that you understand how the customer feels, answer exactly what was asked within the "
     "policy, and say what happens next."
@@ -25,16 +27,10 @@ def fitting_tactics(environment: Environment, description: str, top: int = 6) ->
         top: how many at most.
     """
     tactics = list(environment.handbook.values())
-    if not tactics:
-        return []
-    import bm25s
-
     corpus = [f"{tactic.title}. {tactic.when} {tactic.do}" for tactic in tactics]
-    index = bm25s.BM25()
-    index.index(bm25s.tokenize(corpus, stopwords="en", show_progress=False), show_progress=False)
-    query = bm25s.tokenize([description], stopwords="en", show_progress=False)
-    found, _ = index.retrieve(query, k=min(top, len(tactics)), show_progress=False)
-    return [tactics[int(position)] for position in found[0]]
+    scores = nearness([*map(content_words, corpus)], content_words(description))
+    best = sorted(range(len(tactics)), key=lambda place: -scores[place])
+    return [tactics[place] for place in best[:top]]
 
 
 def policy_overlap(text: str, rules: Iterable[str]) -> float:

@@ -184,6 +184,14 @@ def test_code_answers_first_and_the_judge_is_asked_about_the_nearest_rules_only(
     assert nearest_rules(airline.policy.rules.values(), "Smile.") == []
 
 
+def test_a_rule_that_shares_a_word_by_chance_is_not_asked_about():
+    rules = load_environment("broadband").policy.rules.values()
+    text = "Say the router comes back postage free within 21 days."
+    assert [rule.id for rule in nearest_rules(rules, text, 0.5)] == ["R26"]
+    assert len(nearest_rules(rules, text)) == 3
+    assert nearest_rules([], text) == nearest_rules(rules, "") == []
+
+
 WORDS = [
     "never", "do", "not", "offer", "say", "name", "the", "wait", "refund", "hotel", "meal", "voucher",
     "first", "once", "Zug", "of", "to",
