@@ -15,8 +15,11 @@ checks by code.
 
 python benchmarks/parts/run.py                    # three firms, two hours on two slow cores
 python benchmarks/parts/run.py airline --seeds 1
+python benchmarks/parts/run.py --split train --arms none "generic advice" --seeds 1
 
-Writes result.json beside it as it goes; what is in there already is not asked again.
+Writes result.json beside it as it goes, or result.SPLIT.json of another split than test, where arms have
+to be named: orders by who knew the case are there for the test split alone. What is in the file is not
+asked again.
 """
 
 from __future__ import annotations
@@ -58,7 +61,6 @@ from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET, TOP
 from tutelage.strategy_store.wording import too_special
 
 HERE = Path(__file__).parent
-RESULT = HERE / "result.json"
 COACHING = HERE.parent / "coaching"
 BY_HAND = COACHING / "by_hand"
 IN_GENERAL = HERE / "in_general"
@@ -187,19 +189,22 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
     return arms
 
 
-async def play(firms: list[str], seeds: int, model: str, rows: dict[str, dict]) -> None:
+async def play(asked: argparse.Namespace, result: Path, rows: dict[str, dict]) -> None:
     """Ask what was not asked yet; every reply is written down with the checks that it passes."""
-    for firm in firms:
+    model = asked.model
+    for firm in asked.firms:
         environment = load_environment(firm)
         desk = open_desk(
             environment, student=model, teacher=model, customer=model, judge=model, embeddings=model
         )
         arms = arms_of(desk, firm)
+        if unknown := set(asked.arms or ()) - set(arms):
+            raise SystemExit(f"no such arm: {', '.join(unknown)}; there are: {'; '.join(arms)}")
         todo = [
             (scenario, arm, seed)
-            for scenario in environment.split("test")
-            for arm in arms
-            for seed in range(1, seeds + 1)
+            for scenario in environment.split(asked.split)
+            for arm in asked.arms or arms
+            for seed in range(1, asked.seeds + 1)
             if f"{firm}/{scenario.id}/{arm}/{seed}" not in rows
         ]
         for scenario, arm, seed in track(todo, firm, console=Console(stderr=True)):
@@ -210,7 +215,8 @@ async def play(firms: list[str], seeds: int, model: str, rows: dict[str, dict]) 
                 "all": checks_score(environment.rubric_for(scenario), [reply]),
                 "own": checks_score(scenario.rubric, [reply]),
             }
-            RESULT.write_text(json.dumps({"model": model, "replies": rows}, indent=1) + "\n")
+            text = json.dumps({"model": model, "replies": rows}, indent=1) + "\n"
+            await asyncio.to_thread(result.write_text, text)
 
 
 def table(rows: dict[str, dict]) -> Table:
@@ -247,10 +253,15 @@ def main() -> None:
     parser.add_argument("firms", nargs="*", default=list(FIRMS), help=", ".join(FIRMS))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--model", default=DEFAULT_MODEL, help="Student and teacher.")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    parser.add_argument("--arms", nargs="+", metavar="ARM", help="Only these; none among them.")
     asked = parser.parse_args()
-    kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    if asked.split != "test" and not asked.arms:
+        parser.error(f"name the --arms that the {asked.split} split is asked with")
+    result = HERE / ("result.json" if asked.split == "test" else f"result.{asked.split}.json")
+    kept = json.loads(result.read_text()) if result.exists() else {}
     rows = kept["replies"] if kept.get("model") == asked.model else {}
-    asyncio.run(play(asked.firms, asked.seeds, asked.model, rows))
+    asyncio.run(play(asked, result, rows))
     Console(width=140).print(table(rows))
 
 
