@@ -79,6 +79,7 @@ def test_coaching_begins_from_a_draft_and_once(tmp_path, endpoint):
     environment = {"OPENAI_API_KEY": "none"}
     begun = CliRunner().invoke(app, [*asked, "--draft"], env=environment)
     assert begun.exit_code == 1 and "refused the key" in begun.output, begun.output
+    assert "29 entries from the policy, and generic advice" in " ".join(begun.output.split())
     with Library.open(run / "library.db") as library:
         assert len(library.entries()) == 30
         assert {s.status for e in library.entries() for s in e.strategies} == {"proposed"}

@@ -151,6 +151,12 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
         if request.draft and not resume:
             drafted, _ = drafted_entries(environment, request.general)
             await asyncio.to_thread(desk.library.add_all, drafted, f"run {folder.name}")
+            rules = sum(not entry.general for entry in drafted)
+            beside = ", and generic advice" if request.general else ""
+            talk().print(
+                f"drafted into {library_path}: {rules} entries from the policy{beside}",
+                soft_wrap=True,
+            )
         placement = placement_of(desk.student.voice, desk.library, request.student or "")
         desk.student = replace(desk.student, placement=placement)
         started = RunStarted(
