@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from langchain_core.messages import HumanMessage, SystemMessage
 from tutelage.environments import Environment, Rule
-from tutelage.strategy_store.wording import content_words, opposed
+from tutelage.strategy_store.wording import opposed
 
 from ..voice import Voice
-from .nearness import nearness
+from .nearness import nearest
 
 BREAKS_FROM = 0.6
 """Probability that a rule is broken, from which a strategy is refused."""
@@ -83,7 +83,5 @@ def nearest_rules(rules: Iterable[Rule], text: str, share: float = 0.0) -> list[
         share: of the nearest one's score (0-1), which every other must have.
     """
     of = list(rules)
-    scores = nearness([content_words(rule.text) for rule in of], content_words(text))
-    best = sorted(range(len(of)), key=lambda place: -scores[place])[:RULES_ASKED]
-    least = share * max(scores, default=0.0)
-    return [of[place] for place in best if scores[place] > 0 and scores[place] >= least]
+    best = nearest([rule.text for rule in of], text)[:RULES_ASKED]
+    return [of[place] for place, score in best if score > 0 and score >= share * best[0][1]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tutelage.environments import Environment, Tactic
 from tutelage.strategy_store.wording import content_words
 
-from .nearness import nearness
+from .nearness import nearest
 
 GENERIC_ADVICE = (
     "Show that you understand how the customer feels, answer exactly what was asked within the "
@@ -28,9 +28,7 @@ def fitting_tactics(environment: Environment, description: str, top: int = 6) ->
     """
     tactics = list(environment.handbook.values())
     corpus = [f"{tactic.title}. {tactic.when} {tactic.do}" for tactic in tactics]
-    scores = nearness([*map(content_words, corpus)], content_words(description))
-    best = sorted(range(len(tactics)), key=lambda place: -scores[place])
-    return [tactics[place] for place in best[:top]]
+    return [tactics[place] for place, _ in nearest(corpus, description)[:top]]
 
 
 def policy_overlap(text: str, rules: Iterable[str]) -> float:

@@ -35,8 +35,8 @@ from tutelage.graphs.play.desk import Desk, Retrieval, open_desk
 from tutelage.graphs.statistics.experiment import estimate
 from tutelage.graphs.steps.candidates import proposals
 from tutelage.graphs.steps.strategy_step import Null, StepOptions, strategy_step
-from tutelage.graphs.steps.trials import Candidate, Weak, entry_of
-from tutelage.strategy_store import Entry, Library, Provenance, Retrieved, Strategy
+from tutelage.graphs.steps.trials import Candidate, Weak
+from tutelage.strategy_store import Library, Retrieved, always
 
 HERE = Path(__file__).parent
 SETS = 3
@@ -73,11 +73,6 @@ async def opening(desk: Desk, number: int, item: dict[str, Any]) -> Opening:
     return Opening(weak, tuple(said(text) for text in item["held_out"]))
 
 
-def as_given(entry: Entry) -> Retrieved:
-    """An entry as if it had been retrieved."""
-    return Retrieved(entry, entry.strategies, 1.0, 1.0, None)
-
-
 async def naive(desk: Desk, one: Opening) -> tuple[Candidate, float, str]:
     """The best of three sets by the model's own comparison, on the seed it is chosen on."""
     state = one.weak.state
@@ -85,8 +80,8 @@ async def naive(desk: Desk, one: Opening) -> tuple[Candidate, float, str]:
     best: tuple[Candidate, float, str] | None = None
     for offered in await proposals(desk, replace(one.weak, tactics=()), (), SETS, 11):
         candidate = Candidate(offered.strategies, "teacher", ())
-        given = as_given(entry_of(one.weak, candidate))
-        after = (await desk.student.reply(scenario, state.turns, [given], 0)).text
+        given = always(candidate.texts)
+        after = (await desk.student.reply(scenario, state.turns, given, 0)).text
         preference = await desk.judge.prefer(scenario, state.turns, state.reply, after)
         if best is None or preference > best[1]:
             best = (candidate, preference, after)
@@ -154,17 +149,11 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
             if isinstance(logged.event, StrategyDecided)
         ]
         index = library.index(("approved", "proposed"))
-        hand = as_given(
-            Entry.new(
-                "any of these openings",
-                strategies=[Strategy.new(text, Provenance(source="person")) for text in by_hand],
-            )
-        )
+        (hand,) = always(by_hand)
 
         def of_naive(state: State) -> Retrieved | None:
             candidate, preference, _ = chosen[state.scenario]
-            weak = next(o.weak for o in openings if o.weak.state.scenario == state.scenario)
-            return as_given(entry_of(weak, candidate)) if preference > 0.5 else None
+            return next(iter(always(candidate.texts)), None) if preference > 0.5 else None
 
         def of_gate(state: State) -> Retrieved | None:
             found = index.search(state.customer_says, top=1, threshold=desk.retrieval.threshold)

@@ -53,12 +53,12 @@ REMOTE_CONCURRENCY = 8
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How the student looks strategies up: how many entries, from which similarity (0-1), within
-    how many tokens, of which status, whether those learned from the scenario at hand count, and
-    which sources (handbook, teacher, person) do not.
+    """How the student looks strategies up: how many entries (TOP where None), from which similarity
+    (0-1), within how many tokens, of which status, whether those learned from the scenario at hand
+    count, and which sources (handbook, teacher, person) do not.
     """
 
-    top: int = TOP
+    top: int | None = None
     threshold: float | None = None
     token_budget: int = TOKEN_BUDGET
     statuses: tuple[Status, ...] = ("approved",)
@@ -181,7 +181,7 @@ class Desk:
             return None
         return await index.asearch(
             query_of(as_messages(turns)),
-            top=self.retrieval.top,
+            top=TOP if self.retrieval.top is None else self.retrieval.top,
             threshold=self.retrieval.threshold,
             token_budget=self.retrieval.token_budget,
             exclude_scenarios=(scenario_id,) if self.retrieval.leave_out_own else (),

@@ -60,7 +60,6 @@ from tutelage.runs.detached import arguments_of, run_detached
 from tutelage.runs.judge import calibrated, chosen_items, remember, remembered, trust_line
 from tutelage.runs.session import TalkingLog, new_run_folder, request_of, run_until_done, under_way
 from tutelage.strategy_store import Entry, Library, LibraryFault, Status, Uplift
-from tutelage.strategy_store.retrieval import TOP
 
 QUICK_ITEMS = 14
 """Calibration items put to a judge that was never calibrated, two a flaw."""
@@ -166,7 +165,7 @@ async def _evaluate(
     meter = Meter(request.budget_tokens, request.budget_usd)
     # Before a folder is made for the run.
     await asyncio.to_thread(refuse_unfit_library, library, statuses, environment, options)
-    retrieval = Retrieval(request.top or TOP, request.threshold, statuses=statuses)
+    retrieval = Retrieval(request.top, request.threshold, statuses=statuses)
     specs = request.students or [DEFAULT_MODEL]
     desks: dict[str, Desk] = {}
     for spec in specs:

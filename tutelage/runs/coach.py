@@ -39,7 +39,6 @@ from tutelage.runs.session import (
 )
 from tutelage.runs.talking_log import A_STATE
 from tutelage.strategy_store import Library
-from tutelage.strategy_store.retrieval import TOP
 
 ROUNDS = 3
 
@@ -142,7 +141,7 @@ async def _coach(request: CoachRequest, folder: Path, resume: bool, as_json: boo
             judge=request.judge,
             embeddings=request.embeddings,
             meter=meter,
-            retrieval=Retrieval(request.top or TOP, request.threshold, statuses=COACHING_STATUSES),
+            retrieval=Retrieval(request.top, request.threshold, statuses=COACHING_STATUSES),
         )
     )
     async with await TalkingLog.open(folder) as log, await Speech.open(folder) as speech:

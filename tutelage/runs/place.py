@@ -20,7 +20,6 @@ from tutelage.graphs.placing import FEWEST, Placing, measure_placements, plan_pl
 from tutelage.graphs.play.desk import Retrieval, open_desk
 from tutelage.runs.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library, LibraryFault, Placement
-from tutelage.strategy_store.retrieval import TOP
 
 
 class PlaceRequest(BaseModel):
@@ -116,7 +115,7 @@ async def _place(
         lambda: open_desk(
             environment, student=request.student, customer=request.customer, judge=request.judge,
             teacher=request.judge or request.student, library=library,
-            retrieval=Retrieval(request.top or TOP, request.threshold, statuses=statuses),
+            retrieval=Retrieval(request.top, request.threshold, statuses=statuses),
             placement="after",
             meter=Meter(request.budget_tokens, request.budget_usd), embeddings=request.embeddings,
         )

@@ -24,7 +24,6 @@ from tutelage.runs.detached import arguments_of, run_detached
 from tutelage.runs.session import TalkingLog, new_run_folder, run_until_done, under_way
 from tutelage.strategy_store import Library
 from tutelage.strategy_store.plain_text import clean
-from tutelage.strategy_store.retrieval import TOP
 
 
 class SimulateRequest(BaseModel):
@@ -133,7 +132,7 @@ async def _simulate(request: SimulateRequest, folder: Path, as_json: bool) -> No
             embeddings=request.embeddings,
             teacher=request.judge,
             library=library,
-            retrieval=Retrieval(request.top or TOP, request.threshold),
+            retrieval=Retrieval(request.top, request.threshold),
             meter=Meter(request.budget_tokens, request.budget_usd),
         )
     )
