@@ -67,6 +67,9 @@ _MEASURE = re.compile(
 )
 """A number, and what it counts where that stands beside it."""
 _NAME = re.compile(r"(?<![.!?:]\s)(?<!^)(?<!['\"“‘])\b[A-Z][\w'-]*")
+_SPOKEN = re.compile(r"\"[^\"]*\"|“[^”]*”|‘.*?’(?!\w)|(?<!\w)'.*?'(?!\w)")
+"""What a strategy gives the agent to say word for word."""
+_ONE_SELF = re.compile(r"\b(?:I(?:['’](?:m|d|ve|ll))?|[Mm](?:e|y|ine|yself))\b")
 SAME_FROM = 0.8
 """Share of content words in common from which two texts say the same."""
 _ADVERB = re.compile(r"^\s*(?!(?:ap|com|im|re|sup)ply\b|rely\b)\w+ly\b")
@@ -123,6 +126,9 @@ def too_special(text: str, known: str) -> list[str]:
     names = [n for n in _NAME.findall(text) if len(n) > 1 and n.casefold() not in told]
     if names:
         reasons.append(f"holds the name {names[0]!r}, which fits one customer only")
+    if own := _ONE_SELF.search(_SPOKEN.sub("", text)):
+        # A small teacher takes a customer's line over into its order, and the student recites it.
+        reasons.append(f"says {own[0]!r} as the customer would: speak of the customer")
     if not is_order(text):
         reasons.append("is no order to the agent: begin with a verb")
     return reasons

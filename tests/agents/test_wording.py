@@ -52,6 +52,9 @@ POLICY = (
         "Name one day and one euro sum, in three short steps of five words.",
         "Give the twenty-first caller the patience that the first one had.",
         "Say what stands on the tenth line in one sentence, often in less.",
+        'Begin with "I am sorry, this one is on me", and name the next step.',
+        "Write 'I'm on your side' once, or “let me see” where it's slow.",
+        "Show that the customer's claim matters to us, and what we'll do.",
     ],
 )
 def test_orders_that_fit_everybody_pass(text):
@@ -83,6 +86,10 @@ def test_orders_that_fit_everybody_pass(text):
         ("Say that twenty-five percent are taken off.", "25 percents"),
         ("Offer a fifty-pound voucher.", "50 pounds"),
         ("Say that it takes two working days.", "2 days"),
+        ("Say that my claim was refused without a reason.", "'my'"),
+        ("Ask for the admission that I want, and the money.", "'I'"),
+        ('Say "yes, at once" and let me know by whom.', "'me'"),
+        ("Say that I’ll be given a date.", "'I’ll'"),
     ],
 )
 def test_what_fits_one_customer_or_is_no_order_is_refused(text, reason):
