@@ -17,6 +17,8 @@ from tutelage.strategy_store.vetting import hostile
 from .acting import act
 from .advice.rule_orders import deciding_rules
 from .models.chat_models import fitting_placement
+from .models.faults import InvalidAnswer
+from .reading.facts import alphabets
 from .student import Student, desk_messages, desk_text, untagged
 from .templates import render
 from .toolbox import open_toolbox
@@ -201,18 +203,29 @@ class Teacher:
         )
 
     async def describe(self, scenario: Scenario, turns: Sequence[Turn], seed: int) -> Description:
-        """Describe the state that a dialogue is in, without names or numbers.
+        """Describe the state that a dialogue is in, without names or numbers. One that goes on in an
+        alphabet that nobody has written in is drawn again, twice at most.
 
         Raises:
+            InvalidAnswer: where it is so each time.
             ModelFault: where the model gives no valid description in two tries.
         """
+        system = desk_text(self.environment, scenario)
         page = render("teacher_describe", turns=turns)
-        return await self.voice.ask(
-            [SystemMessage(desk_text(self.environment, scenario)), HumanMessage(page)],
-            Description,
-            seed=seed,
-            temperature=0.3,
-            max_tokens=160,
+        for draw in range(_DRAWS):
+            found = await self.voice.ask(
+                [SystemMessage(system), HumanMessage(page)],
+                Description,
+                seed=seed + 101 * draw,
+                temperature=0.3,
+                max_tokens=160,
+            )
+            said = f"{found.scenario} {found.wants} {found.feels}"
+            if not (strange := alphabets(said) - alphabets(system + page)):
+                return found
+        raise InvalidAnswer(
+            f"{self.voice.spec} as {self.voice.role} describes a state in {min(strange)} letters, "
+            f"which nobody has written in, in {_DRAWS} tries"
         )
 
     async def propose(

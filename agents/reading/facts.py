@@ -1,8 +1,9 @@
-"""What code reads in what is said: a scenario's facts, dates, and whether it is English."""
+"""What code reads in what is said: a scenario's facts, dates, alphabets, and whether it is English."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from ..transcript import Turn
@@ -52,6 +53,12 @@ def untold(facts: Mapping[str, str], turns: Sequence[Turn]) -> dict[str, str]:
     """The facts that the customer has not told yet."""
     said = " ".join(turn.text for turn in turns if turn.speaker == "customer")
     return {key: value for key, value in facts.items() if key and value and not tells(said, value)}
+
+
+def alphabets(text: str) -> set[str]:
+    """The alphabets that a text's letters are of, by Unicode's names of them ("LATIN", "CJK")."""
+    letters = {letter for letter in text if unicodedata.category(letter) in ("Lu", "Ll", "Lo")}
+    return {unicodedata.name(letter, "").partition(" ")[0] for letter in letters}
 
 
 def is_english(text: str) -> bool:

@@ -253,6 +253,26 @@ def test_the_opposite_of_what_is_there_is_no_other_wording_of_it(new, told):
     assert bool(keeping._worded_alike(rival, entry)) is told
 
 
+@pytest.mark.parametrize("strange", [1, 99])
+async def test_a_description_in_letters_of_another_alphabet_is_drawn_again(firm, library, strange):
+    class Wanders(hard_world.Teacher):
+        """Its first descriptions of damp walls go on in Chinese."""
+
+        def answer(self, system, page, messages):
+            nonlocal strange
+            answer = super().answer(system, page, messages)
+            told = " ".join(m.text for m in messages)
+            if "scenario, wants, feels" in told and "damp" in told and strange:
+                strange -= 1
+                return json.dumps(json.loads(answer) | {"feels": "upset, \u5931\u671b"})
+            return answer
+
+    _, summary, _ = await coached(firm, library, replace(OPTIONS, rounds=1), teacher=Wanders())
+    assert any("in CJK letters" in fault for fault in summary.faults) is (strange > 0)
+    assert "ribbon" in hard_world.words_of(library)
+    assert not [entry for entry in library.entries() if "\u5931" in entry.model_dump_json()]
+
+
 async def test_a_state_that_is_described_in_hostile_words_costs_that_state_only(firm, library):
     class Led(hard_world.Teacher):
         """Describes damp walls in the words of a customer who speaks to the model."""
