@@ -212,6 +212,7 @@ class Teacher:
         """
         system = desk_text(self.environment, scenario)
         page = render("teacher_describe", turns=turns)
+        strange: set[str] = set()
         for draw in range(_DRAWS):
             found = await self.voice.ask(
                 [SystemMessage(system), HumanMessage(page)],
@@ -221,7 +222,8 @@ class Teacher:
                 max_tokens=160,
             )
             said = f"{found.scenario} {found.wants} {found.feels}"
-            if not (strange := alphabets(said) - alphabets(system + page)):
+            strange = alphabets(said) - alphabets(system + page)
+            if not strange:
                 return found
         raise InvalidAnswer(
             f"{self.voice.spec} as {self.voice.role} describes a state in {min(strange)} letters, "
