@@ -170,7 +170,10 @@ async def read_map(log: Log, environment: Environment, arm: str | None = None) -
         match logged.event:
             case StateExamined() as event:
                 described[event.dialogue, event.turn] = event.scenario
-            case StrategyDecided() as event if event.verdict == "kept":
+            # What is learned for a topic stands under the step's name, and no two topics are one.
+            case StrategyDecided() as event if (
+                event.verdict == "kept" and event.dialogue != event.proposal
+            ):
                 learned[event.proposal] = event.scenario
             case _:
                 pass
@@ -193,7 +196,7 @@ def build_map(
             nothing is taken. Where there are training dialogues, only these count.
         environment: the firm.
         described: the teacher's sentence for a state, by dialogue and turn, where there is one.
-        learned: the scenario sentences of what was kept, by proposal.
+        learned: the scenario sentences of what was kept for a state, by proposal.
         embeddings: for the distances; TF-IDF without.
     """
     described = described or {}

@@ -206,10 +206,13 @@ async def test_planted_gaps_and_duplicates_are_found(tmp_path):
         ("p1", "a customer whose wardrobe arrived broken and who wants a new one"),
         ("p2", "a customer who wants a new one since the wardrobe arrived broken"),
         ("p3", "a customer who was charged twice"),
+        ("r1.topic.cancelled", "a customer whose matter is cancelled"),
+        ("r1.topic.cancellation", "a customer whose matter is cancellation"),
     ):
         await log.append(
             StrategyDecided(
-                proposal=proposal, verdict="kept", reason="", dialogue="one", turn=0,
+                proposal=proposal, verdict="kept", reason="",
+                dialogue=proposal if "topic" in proposal else "one", turn=0,
                 scenario=sentence, texts=[],
             )
         )  # fmt: skip
