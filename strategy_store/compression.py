@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rapidfuzz import fuzz
-
 from .entry import Entry, Strategy
 from .history import only
 from .library import Library
-from .lint import DUPLICATE_FROM, measured_against
+from .lint import described_alike, measured_against
 from .reshaping import has_approved
 from .retrieval import CHARS_PER_TOKEN, Room
 from .wording import same_orders
@@ -84,8 +82,7 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
         (entry, keep), (other, leave) = sorted(
             (used[first], used[second]), key=_standing, reverse=True
         )
-        alike = fuzz.token_set_ratio(entry.described, other.described) >= DUPLICATE_FROM
-        if entry.id != other.id and not alike:
+        if entry.id != other.id and not described_alike([entry, other]):
             continue
         if _helps(leave) and not _helps(keep):
             continue

@@ -9,10 +9,13 @@ from rapidfuzz import fuzz, process
 
 from .entry import ANY_CUSTOMER, Entry, Strategy
 from .vetting import vet
-from .wording import opposed_to, opposites, same_order
+from .wording import content_words, opposed_to, opposites, same_orders
 
-DUPLICATE_FROM = 90.0
-"""Similarity (0-100, rapidfuzz token_set_ratio) from which two texts say the same."""
+_ALIKE_FROM = 80.0
+"""Similarity (0-100, rapidfuzz token_sort_ratio) of content words from which two scenarios are one. What
+is in one alone counts, for entries of one matter share most of their words: no two rules of a bundled
+firm are nearer than 77.
+"""
 
 NO_EFFECT = 0.2
 """Points of satisfaction within which a measured uplift is none, if its interval lies there whole."""
@@ -59,7 +62,7 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
         ]
         if strategy.provenance.evidence is None and strategy.provenance.source != "person":
             findings.append(Finding(strategy.id, "has no evidence", "try it in a coaching run"))
-    same = {(i, j) for i, j in _alike(texts) if same_order(texts[i], texts[j])}
+    same = set(same_orders(texts))
     contrary = set(opposites(texts))
     for i, j in sorted(same | contrary):
         (of_a, a), (of_b, b) = alive[i], alive[j]
@@ -70,8 +73,7 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
             told = f"contradicts {b.id}: {b.text!r}"
             findings.append(Finding(a.id, told, "keep the one that was measured to help"))
     used = list({entry.id: entry for entry, _ in alive}.values())
-    for i, j in _alike([entry.described for entry in used]):
-        a, b = used[i], used[j]
+    for a, b in described_alike(used):
         findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
     for entry in used:
         if entry.general and entry.scenario != ANY_CUSTOMER:
@@ -83,14 +85,16 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
     return findings
 
 
-def _alike(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """The places of every two texts that say the same, the earlier first."""
+def described_alike(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
+    """Every two entries whose scenarios say the same, the earlier first."""
+    texts = [" ".join(content_words(entry.described)) for entry in entries]
     if len(texts) < 2:
         return []
     scores = process.cdist(
-        texts, texts, scorer=fuzz.token_set_ratio, score_cutoff=DUPLICATE_FROM
+        texts, texts, scorer=fuzz.token_sort_ratio, score_cutoff=_ALIKE_FROM
     )  # fmt: skip
-    return [(int(i), int(j)) for i, j in zip(*scores.nonzero(), strict=True) if i < j]
+    alike = zip(*scores.nonzero(), strict=True)
+    return [(entries[int(i)], entries[int(j)]) for i, j in alike if i < j]
 
 
 def measured_against(strategy: Strategy) -> str:

@@ -6,7 +6,7 @@ from tutelage.environments import Environment, Policy, Rule
 from tutelage.strategy_store import ANY_CUSTOMER, Entry, Provenance, Strategy, vet
 from tutelage.strategy_store.wording import sentences
 
-from .rule_orders import mid_sentence, orders_of
+from .rule_orders import mid_sentence, orders_of, unreferenced
 from .tactics import GENERIC_ADVICE
 
 
@@ -57,6 +57,7 @@ def generic_entry() -> Entry:
 
 def _scenario(rule: Rule, policy: Policy) -> str:
     """The rule's section and how the rule begins: what a person tells entries apart by."""
-    begins = mid_sentence(sentences(rule.text)[0].split("; ")[0].rstrip(".!?"), policy.text)
+    first = sentences(unreferenced(rule, policy))[0]
+    begins = mid_sentence(first.split("; ")[0].rstrip(".!?"), policy.text)
     section = f"{mid_sentence(rule.section, policy.text)}: " if rule.section else ""
     return f"a customer whose matter is {section}{begins}"

@@ -71,10 +71,8 @@ def rule_orders(policy: Policy, scenario: Scenario, turns: Sequence[Turn]) -> li
 
 def orders_of(rule: Rule, policy: Policy) -> list[str]:
     """A rule's sentences as orders to say them; of one that is too long for an order, its clauses."""
-    # "no money under R5" says enough without the reference, which no customer can look up.
-    text = re.sub(rf" under {policy.any_id}(?:(?:,| and| or| to) {policy.any_id})*", "", rule.text)
     parts: list[str] = []
-    for sentence in (said.rstrip(".!?") for said in sentences(text)):
+    for sentence in (said.rstrip(".!?") for said in sentences(unreferenced(rule, policy))):
         clauses = [
             clause
             for clause in sentence.split("; ")
@@ -92,6 +90,12 @@ def orders_of(rule: Rule, policy: Policy) -> list[str]:
         for part in parts
         if len(part.split()) >= SHORTEST and not _NEEDS_MORE.match(part)
     ]
+
+
+def unreferenced(rule: Rule, policy: Policy) -> str:
+    """A rule's text, which says "no money" for "no money under R5": no customer can look that up."""
+    ids = rf"{policy.any_id}(?:(?:,| and| or| to) {policy.any_id})*"
+    return re.sub(rf" under {ids}", "", rule.text)
 
 
 def rules_said(text: str, policy: Policy) -> list[str]:

@@ -8,6 +8,7 @@ from tutelage.agents.advice.drafting import policy_entries
 from tutelage.agents.advice.rule_orders import of_the_policy
 from tutelage.environments import load_environment
 from tutelage.strategy_store import Library, LibraryFault, vet
+from tutelage.strategy_store.lint import lint
 from typer.testing import CliRunner
 
 from tutelage.main import app
@@ -22,7 +23,9 @@ def test_every_rule_gives_an_entry_of_its_own_words_or_is_named(firm):
     told = [id_ for entry in entries for id_ in entry.rules]
     assert sorted([*told, *silent]) == sorted(environment.policy.rules)
     assert len({entry.id for entry in entries}) == len(entries)
+    assert not [one for one in lint(entries) if "describes the same" in one.what]
     for entry in entries:
+        assert " under R" not in entry.scenario
         for strategy in entry.strategies:
             assert of_the_policy(strategy.text, environment.policy) and not vet(strategy.text)
             assert strategy.status == "proposed" and strategy.provenance.source == "policy"
