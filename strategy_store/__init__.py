@@ -13,10 +13,11 @@ from .entry import (
     Uplift,
     mask,
 )
+from .given import Retrieved, always
 from .history import ChangedMeanwhile, LibraryFault
 from .library import Library
 from .prompt import PLACEMENTS, Placement, coach_messages, coach_wire, strategies_text
-from .retrieval import Index, Near, Retrieved, always, query_of, terms_of
+from .retrieval import Index, Near, query_of, terms_of
 from .vetting import vet
 
 __all__ = [

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from .entry import Entry, Strategy
+from .given import CHARS_PER_TOKEN, Room
 from .history import only
 from .library import Library
 from .lint import described_alike, measured_against
 from .reshaping import has_approved
-from .retrieval import CHARS_PER_TOKEN, Room
 from .wording import same_orders
 
 IN_USE = ("proposed", "approved")

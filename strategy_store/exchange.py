@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from tutelage.environments.plain_yaml import read_yaml
 
 from .entry import Entry, content_id
+from .given import Retrieved, Room
 from .history import LibraryFault
 from .library import scenario_refused, strategy_refused
 from .plain_text import clean, escaped, json_text, one_line
 from .prompt import static_text, strategies_text
-from .retrieval import Retrieved, Room
 
 Format = Literal["yaml", "markdown", "prompt", "static"]
 FORMAT = 1

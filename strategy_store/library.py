@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import reshaping
 from .entry import ALL_STATUSES, Entry, Status, Strategy, Uplift, content_id, mask
+from .given import TOKEN_BUDGET
 from .history import History, LibraryFault, broken
 from .prompt import PLACEMENTS
-from .retrieval import TOKEN_BUDGET, TOP, Index
+from .retrieval import TOP, Index
 from .vetting import hostile, vet
 
 if TYPE_CHECKING:

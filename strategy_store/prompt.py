@@ -6,20 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .entry import mask
+from .given import example_of
 from .vetting import hostile
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
     from langchain_core.messages import BaseMessage
 
-    from .entry import Entry, Strategy
-    from .retrieval import Retrieved
+    from .entry import Entry
+    from .given import Retrieved
 
 Placement = Literal["after", "note", "system", "example"]
 PLACEMENTS: tuple[Placement, ...] = ("after", "note", "system", "example")
 HEADING = "How to answer this message:"
-EXAMPLE_HEADING = "A customer wrote:"
 Message = dict[str, Any]
 """A message as the OpenAI protocol writes it: role, content, and whatever else it has."""
 
@@ -56,39 +55,6 @@ def _text(given: Sequence[_Given], placement: Placement) -> str:
     if texts:
         parts.append("\n".join([HEADING, *(f"- {text}" for text in dict.fromkeys(texts))]))
     return "\n\n".join(parts)
-
-
-def _example(strategy: Strategy) -> str:
-    """The exchange that a strategy was kept for, as an example to follow; "" where there is none."""
-    evidence = strategy.provenance.evidence
-    if evidence is None or not (evidence.customer and evidence.after):
-        return ""
-    customer, reply = mask(evidence.customer), mask(evidence.after)
-    if hostile(customer) or hostile(reply):
-        return ""
-    return f"{EXAMPLE_HEADING} {customer}\nA good answer was: {reply}\nAnswer this message in that way."
-
-
-def examples_within(strategies: Sequence[Strategy], letters: int) -> tuple[list[str], int]:
-    """The exchanges to show strategies by, and the letters that are left.
-
-    Args:
-        strategies: all of these are given, by an exchange or in their own words.
-        letters: what they may take in all. Where a strategy's exchange leaves too few for the words of
-            the others, its own words stand for it.
-
-    Returns:
-        An exchange for each strategy, "" where its own words stand for it.
-    """
-    shown: list[str] = []
-    left = letters - sum(len(strategy.text) for strategy in strategies)
-    for strategy in strategies:
-        example = _example(strategy)
-        more = (0 if example in shown else len(example)) - len(strategy.text)
-        fits = bool(example) and more <= left
-        shown.append(example if fits else "")
-        left -= more if fits else 0
-    return shown, left
 
 
 def static_text(entries: Sequence[Entry]) -> str:
@@ -253,6 +219,6 @@ def _given(found: Retrieved | Document) -> Iterator[_Given]:
     else:
         texts = [strategy.text for strategy in found.strategies]  # type: ignore[union-attr]
         shown = found.shown()  # type: ignore[union-attr]
-        examples = map(_example, found.strategies)  # type: ignore[union-attr]
+        examples = map(example_of, found.strategies)  # type: ignore[union-attr]
     for text, one, example in zip_longest(texts, shown, examples, fillvalue=""):
         yield _Given(" ".join(text.split()), one, example)

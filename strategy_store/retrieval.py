@@ -6,19 +6,20 @@ import asyncio
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .entry import ANY_CUSTOMER, Entry, Provenance, Strategy, mask
+from .entry import Entry, mask
+from .given import CHARS_PER_TOKEN, Retrieved, Room, with_room
 from .history import LibraryFault
-from .prompt import examples_within, without_note
+from .prompt import without_note
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
     from langchain_core.messages import BaseMessage
 
-TOP, TOKEN_BUDGET = 1, 160
-"""What every door looks up unless told otherwise: entries and tokens at most."""
+TOP = 1
+"""Entries that every door looks up at most unless told otherwise."""
 BY_WORDS, BY_MEANING = 0.5, 0.58
 """Similarity from which an entry fits unless told otherwise, without and with embeddings. Vectors find
 something near for any customer: before what strategies say was searched, too, small libraries gave half
@@ -42,34 +43,6 @@ _ORDINARY = (
 special about two texts: vectors of one model have most of their direction in common."""
 MAX_QUERY = 4_000
 """Characters of what the customer said last that are searched with: the end of it."""
-CHARS_PER_TOKEN = 4
-"""A rough measure for the token budget, on the safe side for English."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieved:
-    """An entry that fits, with the strategies to give. Similarities are 0 to 1.
-
-    `lexical` is the cosine of the words, `dense` that of the vectors, None without embeddings; each
-    with the one of the entry's texts that is nearest. `similarity` is the root of their mean. None of
-    it depends on what else a library holds, so a threshold means the same everywhere. `letters` is
-    what the strategies may take of the budget, as they are sent.
-    """
-
-    entry: Entry
-    strategies: list[Strategy]
-    similarity: float
-    lexical: float
-    dense: float | None
-    letters: int = TOKEN_BUDGET * CHARS_PER_TOKEN
-
-    def shown(self) -> list[str]:
-        """The exchange that stands for each strategy in the placement `example`, as far as there is
-        room; "" where it has none that may enter a prompt, and for what is general.
-        """
-        if self.entry.general:
-            return [""] * len(self.strategies)
-        return examples_within(self.strategies, self.letters)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,38 +67,6 @@ class Near:
         if self.entry.unless and self.unlike >= self.similarity:
             return f"{self.unlike:.2f} like a line that it is kept away from"
         return ""
-
-
-def always(texts: Sequence[str]) -> tuple[Retrieved, ...]:
-    """Texts as something that is given at every turn, whatever the state."""
-    if not texts:
-        return ()
-    strategies = [Strategy.new(text, Provenance(source="teacher")) for text in texts]
-    entry = Entry.new(ANY_CUSTOMER, general=True, strategies=strategies)
-    return (Retrieved(entry, strategies, 1.0, 1.0, None),)
-
-
-@dataclass
-class Room:
-    """What may still be given: characters left, and whose strategies are left out."""
-
-    left: int = TOKEN_BUDGET * CHARS_PER_TOKEN
-    exclude_scenarios: Sequence[str] = ()
-    exclude_sources: Sequence[str] = ()
-
-    def take(self, entry: Entry) -> list[Strategy]:
-        """The strategies of an entry that may be given and fit; they take their room."""
-        fits: list[Strategy] = []
-        for strategy in entry.strategies:
-            origin = strategy.provenance
-            if origin.source in self.exclude_sources:
-                continue
-            if not origin.learned_in.isdisjoint(self.exclude_scenarios):
-                continue
-            if len(strategy.text) <= self.left:
-                fits.append(strategy)
-                self.left -= len(strategy.text)
-        return fits
 
 
 class Index:
@@ -197,7 +138,7 @@ class Index:
         last = [trying] if trying is not None and trying.general else []
         general = [(entry, room.take(entry)) for entry in [*self.general, *last]]
         return [
-            *_with_room([one for one in found if one.strategies], room.left),
+            *with_room([one for one in found if one.strategies], room.left),
             *(Retrieved(entry, given, 1.0, 1.0, None) for entry, given in general if given),
         ]
 
@@ -261,16 +202,6 @@ class Index:
 
         (vector,) = _unit([np.asarray(self.embeddings.embed_query(query)) - self._ordinary])
         return [max(0.0, float((own @ vector).max(initial=0.0))) for own in self._vectors]
-
-
-def _with_room(found: Sequence[Retrieved], left: int) -> list[Retrieved]:
-    """What was found, with the letters that the words of all leave to be shown by examples."""
-    roomy: list[Retrieved] = []
-    for one in found:
-        letters = left + sum(len(strategy.text) for strategy in one.strategies)
-        _, left = examples_within(one.strategies, letters)
-        roomy.append(replace(one, letters=letters))
-    return roomy
 
 
 def query_of(messages: Sequence[BaseMessage] | str) -> str:

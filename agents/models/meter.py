@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
-from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN
+from tutelage.strategy_store.given import CHARS_PER_TOKEN
 
 from .faults import ModelFault
 

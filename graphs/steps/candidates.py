@@ -15,7 +15,7 @@ from tutelage.agents.models.faults import InvalidAnswer
 from tutelage.agents.teacher import Proposal, Weakness
 from tutelage.environments import Environment, Question, Tactic
 from tutelage.strategy_store import Source, vet
-from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
+from tutelage.strategy_store.given import CHARS_PER_TOKEN, TOKEN_BUDGET
 from tutelage.strategy_store.wording import same_order, too_special
 
 from ..log.events import Fault

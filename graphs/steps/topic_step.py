@@ -11,7 +11,7 @@ from itertools import chain, zip_longest
 import numpy as np
 from tutelage.environments import Environment, Scenario
 from tutelage.strategy_store import Entry, Provenance, Strategy, mask
-from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN, TOKEN_BUDGET
+from tutelage.strategy_store.given import CHARS_PER_TOKEN, TOKEN_BUDGET
 
 from ..log.events import StrategyProposed
 from ..log.states import State, weakest

@@ -29,7 +29,7 @@ from tutelage.graphs.statistics.rubric_items import ItemFigures
 from tutelage.graphs.statistics.uplift import ABLATED
 from tutelage.runs.baseline import calls_of
 from tutelage.strategy_store import Library, Uplift
-from tutelage.strategy_store.retrieval import CHARS_PER_TOKEN
+from tutelage.strategy_store.given import CHARS_PER_TOKEN
 
 
 class EvaluateRequest(BaseModel):
