@@ -128,7 +128,7 @@ def too_special(text: str, known: str) -> list[str]:
         reasons.append(f"holds the name {names[0]!r}, which fits one customer only")
     if own := _ONE_SELF.search(_SPOKEN.sub("", text)):
         # A small teacher takes a customer's line over into its order, and the student recites it.
-        reasons.append(f"says {own[0]!r} as the customer would: speak of the customer")
+        reasons.append(f"says {own[0]!r} outside quotes: name the customer, or the agent")
     if not is_order(text):
         reasons.append("is no order to the agent: begin with a verb")
     return reasons
