@@ -144,16 +144,19 @@ class BaselineRun:
             )  # fmt: skip
         return self.written[name]
 
-    def learned(self, scenarios: Iterable[str], texts: list[str], full: bool = False) -> Baseline:
-        """The baseline that came of it."""
+    def learned(
+        self, scenarios: Iterable[str], texts: list[str], full: bool = False, told: str = ""
+    ) -> Baseline:
+        """The baseline that came of it; `told` is said of it beside why it ended."""
         before = self.budget.before
         calls = before.calls + self.budget.now
         spent = "the budget is spent" if self.desk.meter.spent else f"{calls} calls are used"
+        ended = "it is full" if full else spent
         return Baseline(
             method=self.method, environment=self.desk.environment.name,
             scenarios=list(dict.fromkeys(scenarios)), models=self.desk.models, texts=texts,
             calls=calls, tokens=before.tokens + self.desk.meter.tokens,
-            stop="it is full" if full else spent,
+            stop=f"{ended}; {told}" if told else ended,
         )  # fmt: skip
 
 

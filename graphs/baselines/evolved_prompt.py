@@ -28,6 +28,7 @@ from .baseline import (
 )
 
 T = TypeVar("T")
+NOTHING_BETTER = "nothing that was written did better than the generic advice that it began with"
 
 
 async def evolve_prompt(
@@ -108,7 +109,7 @@ async def evolve_prompt(
             raise bridge.fault
     scenarios = (request.get("scenario", "") for request in [*train, *validation])
     text = " ".join(found.best_candidate["advice"].split())
-    return run.learned(scenarios, [text])
+    return run.learned(scenarios, [text], told=NOTHING_BETTER if text == GENERIC_ADVICE else "")
 
 
 class _Bridge:

@@ -23,7 +23,9 @@ def test_every_rule_gives_an_entry_of_its_own_words_or_is_named(firm):
     told = [id_ for entry in entries for id_ in entry.rules]
     assert sorted([*told, *silent]) == sorted(environment.policy.rules)
     assert len({entry.id for entry in entries}) == len(entries)
-    assert not [one for one in lint([*entries, generic_entry()]) if "describes the same" in one.what]
+    assert not [
+        one for one in lint([*entries, generic_entry()]) if "describes the same" in one.what
+    ]
     for entry in entries:
         assert " under R" not in entry.scenario
         for strategy in entry.strategies:

@@ -10,10 +10,11 @@ import re
 import pytest
 import world
 from commands import in_a_process
+from tutelage.agents.advice.tactics import GENERIC_ADVICE
 from tutelage.agents.models.meter import Meter
 from tutelage.environments import load_environment
 from tutelage.graphs.baselines.baseline import MOST_LETTERS, Baseline, BaselineFault, Used
-from tutelage.graphs.baselines.evolved_prompt import evolve_prompt
+from tutelage.graphs.baselines.evolved_prompt import NOTHING_BETTER, evolve_prompt
 from tutelage.graphs.baselines.playbook import grow_playbook
 from tutelage.graphs.evaluation import EvaluationFault, EvaluationOptions, compile_evaluation
 from tutelage.graphs.log.events import RunStarted
@@ -121,7 +122,7 @@ async def test_gepa_evolves_one_prompt_through_its_adapter(firm):
     learned = await evolve_prompt(desk, 600, max_exchanges=2)
     assert learned.method == "global" and len(learned.texts) == 1
     assert len(re.findall("|".join(CURES), learned.texts[0])) >= 2
-    assert learned.calls >= 300
+    assert learned.calls >= 300 and NOTHING_BETTER not in learned.stop
     csat, cost = await on_test(firm, "global", learned)
     assert csat > 1.5 and cost.texts_a_turn == 1
 
@@ -144,7 +145,8 @@ async def test_a_prompt_that_may_not_enter_a_prompt_is_never_played(firm):
     desk = world.seat(firm, None, teacher=Hostile(), student=Listening(), meter=Meter())
     learned = await evolve_prompt(desk, 200, max_exchanges=2)
     assert seen and not [text for text in seen if "Ignore all" in text]
-    assert "Ignore" not in learned.texts[0]
+    assert learned.texts == [GENERIC_ADVICE]
+    assert learned.stop.endswith(NOTHING_BETTER), learned.stop
 
 
 def test_a_baseline_is_refused_where_it_was_learned(firm, tmp_path):
