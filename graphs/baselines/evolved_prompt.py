@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 from langchain_core.messages import HumanMessage
 from tutelage.agents.advice.tactics import GENERIC_ADVICE
+from tutelage.agents.templates import render
 from tutelage.strategy_store.vetting import hostile
 
 from ..log.states import Played, states_of
@@ -28,6 +30,8 @@ from .baseline import (
 )
 
 T = TypeVar("T")
+_HEADING = re.compile(r"\s*#{1,6}\s")
+_BULLET = re.compile(r"^\s*(?:[-*]|\d{1,2}[.)])\s+")
 NOTHING_BETTER = "nothing that was written did better than the generic advice that it began with"
 
 
@@ -41,7 +45,9 @@ async def evolve_prompt(
 ) -> Baseline:
     """One global prompt evolved by GEPA (Agrawal and others 2025, arXiv 2507.19457), through the
     adapter of the `gepa` package: training dialogues for reflection, the validation split for
-    selection, satisfaction and rubric in equal parts as the score, the teacher as reflection model.
+    selection, satisfaction and rubric in equal parts as the score, the teacher as reflection model. It
+    reflects on a prompt of ours: gepa's own asks for "a new instruction", and what repeats that may
+    enter no prompt.
 
     Args:
         desk: the agents. With the log of an earlier run that run goes on: gepa begins anew with the
@@ -91,6 +97,7 @@ async def evolve_prompt(
             adapter=_adapter(run, bridge),
             reflection_lm=reflect,
             reflection_minibatch_size=3,
+            reflection_prompt_template=render("teacher_evolve"),
             stop_callbacks=stop,
             # Ends it where nothing is spent any more.
             max_metric_calls=calls,
@@ -108,7 +115,7 @@ async def evolve_prompt(
         if bridge.fault is not None:
             raise bridge.fault
     scenarios = (request.get("scenario", "") for request in [*train, *validation])
-    text = " ".join(found.best_candidate["advice"].split())
+    text = _alone(found.best_candidate["advice"])
     return run.learned(scenarios, [text], told=NOTHING_BETTER if text == GENERIC_ADVICE else "")
 
 
@@ -169,7 +176,7 @@ def _adapter(run: BaselineRun, bridge: _Bridge) -> Any:
             capture_traces: bool = False,
         ) -> Any:
             """Play each dialogue; a prompt that may not enter a prompt scores nothing."""
-            text = " ".join(candidate["advice"].split())
+            text = _alone(candidate["advice"])
             if hostile(text) or len(text) > MOST_LETTERS:
                 empty = ["refused: it may not enter a prompt"] * len(batch)
                 return EvaluationBatch(empty, [0.0] * len(batch), [None] * len(batch))
@@ -194,6 +201,12 @@ def _adapter(run: BaselineRun, bridge: _Bridge) -> Any:
             return dict.fromkeys(components_to_update, rows)
 
     return Dialogues()
+
+
+def _alone(advice: str) -> str:
+    """Advice as one line, without the headings, bullets and bold that models decorate it with."""
+    lines = (_BULLET.sub("", line) for line in advice.splitlines() if not _HEADING.match(line))
+    return " ".join(" ".join(lines).replace("**", "").split())
 
 
 def _score(one: Played | None) -> float:

@@ -116,12 +116,22 @@ async def test_a_playbook_leaves_out_what_is_said_already_and_takes_in_its_oppos
     assert learned.texts == [said[0], said[2]]
 
 
-async def test_gepa_evolves_one_prompt_through_its_adapter(firm):
+class Decorating(Right):
+    """Writes the same under a heading, as a list, in bold."""
+
+    def answer(self, system, page, messages):
+        text = super().answer(system, page, messages)
+        return text.replace("Speak of", "### Advice\n\n1. **Speak of**") if "```" in text else text
+
+
+@pytest.mark.parametrize("teacher", [Right, Decorating])
+async def test_gepa_evolves_one_prompt_through_its_adapter(firm, teacher):
     pytest.importorskip("gepa")
-    desk = world.seat(firm, None, teacher=Right(), meter=Meter())
+    desk = world.seat(firm, None, teacher=teacher(), meter=Meter())
     learned = await evolve_prompt(desk, 600, max_exchanges=2)
     assert learned.method == "global" and len(learned.texts) == 1
     assert len(re.findall("|".join(CURES), learned.texts[0])) >= 2
+    assert learned.texts[0].startswith("Speak of ") and "*" not in learned.texts[0]
     assert learned.calls >= 300 and NOTHING_BETTER not in learned.stop
     csat, cost = await on_test(firm, "global", learned)
     assert csat > 1.5 and cost.texts_a_turn == 1
