@@ -15,8 +15,7 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableLambda
 from pydantic import ConfigDict
 from tutelage.strategy_store import Deployment, Library, Placement
-from tutelage.strategy_store.given import TOKEN_BUDGET
-from tutelage.strategy_store.retrieval import TOP
+from tutelage.strategy_store.given import TOKEN_BUDGET, TOP
 
 from .models.chat_models import chat_model, measured_placement
 from .models.embedding_models import embedding_model

@@ -9,8 +9,7 @@ from typing import Any, cast
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import SystemMessage
 from tutelage.strategy_store import Deployment, Library, Placement, Retrieved, coach_messages
-from tutelage.strategy_store.given import TOKEN_BUDGET
-from tutelage.strategy_store.retrieval import TOP
+from tutelage.strategy_store.given import TOKEN_BUDGET, TOP
 
 from .models.chat_models import measured_placement
 from .models.embedding_models import embedding_model

@@ -10,7 +10,7 @@ from .entry import Entry, Strategy
 from .given import CHARS_PER_TOKEN, Room
 from .history import only
 from .library import Library
-from .lint import described_alike, measured_against
+from .lint import ALIKE_FROM, likeness, measured_against
 from .reshaping import has_approved
 from .wording import same_orders
 
@@ -82,7 +82,7 @@ def plan(entries: Sequence[Entry]) -> list[Step]:
         (entry, keep), (other, leave) = sorted(
             (used[first], used[second]), key=_standing, reverse=True
         )
-        if entry.id != other.id and not described_alike([entry, other]):
+        if entry.id != other.id and likeness(entry, other) < ALIKE_FROM:
             continue
         if _helps(leave) and not _helps(keep):
             continue

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
-from .given import TOKEN_BUDGET, Retrieved
+from .given import TOKEN_BUDGET, TOP, Retrieved
 from .library import Library
 from .prompt import Message, Placement, coach_messages, coach_wire
-from .retrieval import TOP, query_of
+from .retrieval import query_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage

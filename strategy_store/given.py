@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from .entry import ANY_CUSTOMER, Entry, Provenance, Strategy, mask
 from .vetting import hostile
 
-TOKEN_BUDGET = 160
-"""Tokens of strategy text that every door gives at most unless told otherwise."""
+TOP, TOKEN_BUDGET = 1, 160
+"""What every door gives at most unless told otherwise: entries and tokens."""
 CHARS_PER_TOKEN = 4
 """A rough measure for the token budget, on the safe side for English."""
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import reshaping
 from .entry import ALL_STATUSES, Entry, Status, Strategy, Uplift, content_id, mask
-from .given import TOKEN_BUDGET
+from .given import TOKEN_BUDGET, TOP
 from .history import History, LibraryFault, broken
 from .prompt import PLACEMENTS
-from .retrieval import TOP, Index
+from .retrieval import Index
 from .vetting import hostile, vet
 
 if TYPE_CHECKING:

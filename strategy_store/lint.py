@@ -11,11 +11,8 @@ from .entry import ANY_CUSTOMER, Entry, Strategy
 from .vetting import vet
 from .wording import content_words, opposed_to, opposites, same_orders
 
-_ALIKE_FROM = 80.0
-"""Similarity (0-100, rapidfuzz token_sort_ratio) of content words from which two scenarios are one. What
-is in one alone counts, for entries of one matter share most of their words: no two rules of a bundled
-firm are nearer than 77.
-"""
+ALIKE_FROM = 0.8
+"""Likeness from which two scenarios are one: no two rules of a bundled firm are nearer than 0.77."""
 
 NO_EFFECT = 0.2
 """Points of satisfaction within which a measured uplift is none, if its interval lies there whole."""
@@ -73,7 +70,7 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
             told = f"contradicts {b.id}: {b.text!r}"
             findings.append(Finding(a.id, told, "keep the one that was measured to help"))
     used = list({entry.id: entry for entry, _ in alive}.values())
-    for a, b in described_alike(used):
+    for a, b in _described_alike(used):
         findings.append(Finding(a.id, f"describes the same as {b.id}", "merge them"))
     for entry in used:
         if entry.general and entry.scenario != ANY_CUSTOMER:
@@ -85,16 +82,25 @@ def lint(entries: Sequence[Entry], rules: Mapping[str, str] | None = None) -> li
     return findings
 
 
-def described_alike(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
+def _described_alike(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
     """Every two entries whose scenarios say the same, the earlier first."""
-    texts = [" ".join(content_words(entry.described)) for entry in entries]
-    if len(texts) < 2:
+    if len(entries) < 2:
         return []
-    scores = process.cdist(
-        texts, texts, scorer=fuzz.token_sort_ratio, score_cutoff=_ALIKE_FROM
-    )  # fmt: skip
-    alike = zip(*scores.nonzero(), strict=True)
+    told = [*map(_told, entries)]
+    near = process.cdist(told, told, scorer=fuzz.token_sort_ratio, score_cutoff=100 * ALIKE_FROM)
+    alike = zip(*near.nonzero(), strict=True)
     return [(entries[int(i)], entries[int(j)]) for i, j in alike if i < j]
+
+
+def likeness(first: Entry, second: Entry) -> float:
+    """How much two entries' scenarios say the same, 0 to 1. What is in one alone counts against it:
+    entries of one matter share most of their words.
+    """
+    return fuzz.token_sort_ratio(_told(first), _told(second)) / 100
+
+
+def _told(entry: Entry) -> str:
+    return " ".join(content_words(entry.described))
 
 
 def measured_against(strategy: Strategy) -> str:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
     from langchain_core.messages import BaseMessage
 
-TOP = 1
-"""Entries that every door looks up at most unless told otherwise."""
 BY_WORDS, BY_MEANING = 0.5, 0.58
 """Similarity from which an entry fits unless told otherwise, without and with embeddings. Vectors find
 something near for any customer: before what strategies say was searched, too, small libraries gave half

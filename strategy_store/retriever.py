@@ -15,10 +15,10 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, field_validator
 
 from .deployment import Deployment
-from .given import TOKEN_BUDGET, Retrieved
+from .given import TOKEN_BUDGET, TOP, Retrieved
 from .history import LibraryFault
 from .library import Library
-from .retrieval import TOP, query_of
+from .retrieval import query_of
 
 Dialogue = str | Sequence[MessageLikeRepresentation]
 

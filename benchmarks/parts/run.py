@@ -57,8 +57,7 @@ from tutelage.strategy_store import (
     vet,
 )
 from tutelage.strategy_store.exchange import entries_of
-from tutelage.strategy_store.given import CHARS_PER_TOKEN, TOKEN_BUDGET
-from tutelage.strategy_store.retrieval import TOP
+from tutelage.strategy_store.given import CHARS_PER_TOKEN, TOKEN_BUDGET, TOP
 from tutelage.strategy_store.wording import too_special
 
 HERE = Path(__file__).parent

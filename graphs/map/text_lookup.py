@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tutelage.strategy_store import Entry, Index, Library, LibraryFault, Retrieved, query_of
-from tutelage.strategy_store.given import TOKEN_BUDGET
-from tutelage.strategy_store.retrieval import TOP
+from tutelage.strategy_store.given import TOKEN_BUDGET, TOP
 
 __all__ = ["NEAREST", "Nearby", "look_up_text", "nearby"]
 

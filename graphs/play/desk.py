@@ -30,8 +30,7 @@ from tutelage.agents.transcript import Turn, as_messages
 from tutelage.agents.voice import Hear, Voice
 from tutelage.environments import Environment
 from tutelage.strategy_store import Entry, Index, Library, Placement, Retrieved, Status, query_of
-from tutelage.strategy_store.given import TOKEN_BUDGET
-from tutelage.strategy_store.retrieval import TOP
+from tutelage.strategy_store.given import TOKEN_BUDGET, TOP
 
 from ..log.events import (
     BudgetUsed,

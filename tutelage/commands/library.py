@@ -148,7 +148,7 @@ def show(
     from tutelage.console import result, result_json
     from tutelage.strategy_store import Deployment, Library
     from tutelage.strategy_store.exchange import export_text
-    from tutelage.strategy_store.retrieval import TOP
+    from tutelage.strategy_store.given import TOP
 
     if dialogue is not None:
         if not prompt or id_ is not None:

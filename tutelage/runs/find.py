@@ -16,8 +16,8 @@ from tutelage.environments import Split, load_environment
 from tutelage.graphs.map.lookup import VERDICTS, Lookup, look_up
 from tutelage.graphs.map.text_lookup import NEAREST, Nearby, nearby
 from tutelage.strategy_store import Index, Library, LibraryFault, Near, Status
+from tutelage.strategy_store.given import TOP
 from tutelage.strategy_store.plain_text import one_line
-from tutelage.strategy_store.retrieval import TOP
 
 _TOPIC_WIDTH = 24
 

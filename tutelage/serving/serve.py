@@ -22,8 +22,8 @@ from tutelage.agents.models.chat_models import (
 from tutelage.agents.models.embedding_models import embedding_model
 from tutelage.console import result, talk
 from tutelage.strategy_store import Deployment, Library
+from tutelage.strategy_store.given import TOP
 from tutelage.strategy_store.prompt import Placement
-from tutelage.strategy_store.retrieval import TOP
 from tutelage.tui.serve import is_loopback
 
 KEY = "TUTELAGE_SERVE_KEY"
