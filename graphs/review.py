@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rapidfuzz import fuzz
 from tutelage.environments import EnvironmentFault, Policy, Rule
 from tutelage.environments.loading import find_environment, read_text
 from tutelage.environments.surrogates import mended
 from tutelage.strategy_store import (
+    OF_MATTER,
     ChangedMeanwhile,
     Entry,
     Evidence,
@@ -29,13 +29,14 @@ from tutelage.strategy_store import (
 )
 from tutelage.strategy_store.entry_document import entry_document, read_entry_document
 from tutelage.strategy_store.history import Change, Version
-from tutelage.strategy_store.lint import Finding, lint
+from tutelage.strategy_store.lint import Finding, likeness, lint
 from tutelage.strategy_store.reshaping import changed_parts
 
 from .log.events import RunStarted
 from .log.run_log import FILE_NAME, RunFault, RunLog
 
 __all__ = [
+    "OF_MATTER",
     "Change",
     "ChangedMeanwhile",
     "Entry",
@@ -273,7 +274,7 @@ def _rules_of(firm: str) -> dict[str, Rule]:
 def similar(entry: Entry, entries: Sequence[Entry]) -> list[tuple[float, Entry]]:
     """The other entries, nearest first, with the likeness of their scenarios (0 to 1)."""
     others = [other for other in entries if other.id != entry.id]
-    scored = [(fuzz.token_set_ratio(entry.scenario, o.scenario) / 100, o) for o in others]
+    scored = [(likeness(entry, other), other) for other in others]
     return sorted(scored, key=lambda pair: -pair[0])
 
 

@@ -4,6 +4,7 @@ from .deployment import Deployment, on_trial
 from .entry import (
     ALL_STATUSES,
     ANY_CUSTOMER,
+    OF_MATTER,
     Entry,
     Evidence,
     Provenance,
@@ -23,6 +24,7 @@ from .vetting import vet
 __all__ = [
     "ALL_STATUSES",
     "ANY_CUSTOMER",
+    "OF_MATTER",
     "PLACEMENTS",
     "ChangedMeanwhile",
     "Deployment",

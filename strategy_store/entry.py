@@ -11,8 +11,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["proposed", "approved", "rejected", "retired"]
-ANY_CUSTOMER = "any customer"
-"""The scenario of what is given in every state."""
 ALL_STATUSES: tuple[Status, ...] = ("proposed", "approved", "rejected", "retired")
 Source = Literal[
     "teacher", "handbook", "policy", "scenario", "rubric", "generic", "person", "import"
@@ -20,6 +18,11 @@ Source = Literal[
 """Who wrote a strategy; `policy` is a rule of the firm's, put as an order to say what it gives,
 `scenario` what a good agent says by a training scenario's author, as an order to say it, `rubric`
 what the firm's rubric asks of every reply, as an order to do it, and `generic` advice for any firm."""
+
+ANY_CUSTOMER = "any customer"
+"""The scenario of what is given in every state."""
+OF_MATTER = "a customer whose matter is "
+"""How the scenario of a topic's or a rule's entry begins; what follows tells it from others."""
 
 
 def _address(found: re.Match[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tutelage.environments import Environment, Policy, Rule
-from tutelage.strategy_store import ANY_CUSTOMER, Entry, Provenance, Strategy, vet
+from tutelage.strategy_store import ANY_CUSTOMER, OF_MATTER, Entry, Provenance, Strategy, vet
 from tutelage.strategy_store.wording import sentences
 
 from .rule_orders import mid_sentence, orders_of, unreferenced
@@ -60,4 +60,4 @@ def _scenario(rule: Rule, policy: Policy) -> str:
     first = sentences(unreferenced(rule, policy))[0]
     begins = mid_sentence(first.split("; ")[0].rstrip(".!?"), policy.text)
     section = f"{mid_sentence(rule.section, policy.text)}: " if rule.section else ""
-    return f"a customer whose matter is {section}{begins}"
+    return f"{OF_MATTER}{section}{begins}"

@@ -10,7 +10,7 @@ from itertools import chain, zip_longest
 
 import numpy as np
 from tutelage.environments import Environment, Scenario
-from tutelage.strategy_store import Entry, Provenance, Strategy, mask
+from tutelage.strategy_store import OF_MATTER, Entry, Provenance, Strategy, mask
 from tutelage.strategy_store.given import CHARS_PER_TOKEN, TOKEN_BUDGET
 
 from ..log.events import StrategyProposed
@@ -345,7 +345,7 @@ def _scenario(environment: Environment, state: State) -> Scenario:
 
 def _told(topic: str) -> str:
     """The scenario of a topic's entry, in words."""
-    return f"a customer whose matter is {mask(topic)}"
+    return f"{OF_MATTER}{mask(topic)}"
 
 
 def _plain(topic: str) -> str:

@@ -17,7 +17,7 @@ from textual.widgets import Input, OptionList, Static, TextArea
 from tutelage.graphs.log.events import RunStarted
 from tutelage.graphs.log.run_log import RunLog
 from tutelage.graphs.review import Review, open_review, redoable, undoable
-from tutelage.strategy_store import ANY_CUSTOMER, Entry, Library, LibraryFault, Uplift
+from tutelage.strategy_store import ANY_CUSTOMER, OF_MATTER, Entry, Library, LibraryFault, Uplift
 from tutelage.strategy_store.entry_document import entry_document, read_entry_document
 from tutelage.tui.dialogs import Question, Writing
 from tutelage.tui.external import EditorFault, editor_command
@@ -359,20 +359,43 @@ async def test_merge(path):
     async with opened(path) as (app, pilot):
         await pilot.press("m")
         await until(pilot, lambda: isinstance(app.screen, Merge))
-        await says(pilot, "goes into it", f"+ ○ {HOSTILE[:20]}")
+        await says(pilot, "goes into it", f"+ ○ {CONDOLE[:20]}")
         await pilot.press("j")
-        await says(pilot, f"+ ○ {CONDOLE[:20]}")
+        await says(pilot, f"+ ○ {HOSTILE[:20]}")
         await pilot.press("enter")
         assert app.focused.id == "save"
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Board))
         with Library.open(path) as library:
             first = library.entries()[0]
-            assert len(library.entries()) == 2 and len(first.strategies) == 5
+            assert len(library.entries()) == 2 and len(first.strategies) == 4
         await pilot.press("m")
         await until(pilot, lambda: isinstance(app.screen, Merge))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, Board))
+
+
+async def test_what_a_draft_says_of_every_entry_tells_none_apart(tmp_path):
+    matters = [
+        "lost bags: a bag that is lost is paid",
+        "lost bags: a coat is bought",
+        "a lost bag is paid",
+    ]
+    path = tmp_path / "draft.db"
+    with Library.open(path, create=True) as library:
+        for number, matter in enumerate(matters):
+            held = [
+                strategy(f"Say what is paid for case {number}.", origin("policy", evidence=None))
+            ]
+            library.add(Entry.new(f"{OF_MATTER}{matter}", strategies=held), "bea")
+    async with opened(path, (160, 48)) as (app, pilot):
+        await says(pilot, *(matter[:20] for matter in matters))
+        assert "whose matter" not in str(app.screen.query_one(RowTable).get_row_at(0))
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, Merge))
+        await says(pilot, f"{OF_MATTER}{matters[2]}")
+        nearest = app.screen.query_one(OptionList).get_option_at_index(0)
+        assert matters[2] in str(nearest.prompt)
 
 
 async def test_history_compares_and_rolls_back(path):

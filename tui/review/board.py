@@ -21,6 +21,7 @@ from textual.timer import Timer
 from textual.widgets import Button, DataTable, Input, Static
 from tutelage.graphs.plain_text import clean, one_line
 from tutelage.graphs.review import (
+    OF_MATTER,
     ChangedMeanwhile,
     Entry,
     Finding,
@@ -224,13 +225,12 @@ class Board(EndsWorkFirst, Screen[None]):
         faded = Style() if status in ("proposed", "approved") else tone("quiet")
         words = one_line(strategy.text) if strategy else "(no strategy)"
         pref = "" if row.preference is None else f"{row.preference:.2f}"
+        matter = one_line(row.entry.scenario).removeprefix(OF_MATTER)
         return {
             "(mark)": Text("●" if row.id in self.marked else " ", tone("accent")),
             "(status)": Text(MARKS.get(status, " "), colour),
             "strategy": Text(words, faded, no_wrap=True, overflow="ellipsis"),
-            "scenario": Text(
-                one_line(row.entry.scenario), tone("quiet"), no_wrap=True, overflow="ellipsis"
-            ),
+            "scenario": Text(matter, tone("quiet"), no_wrap=True, overflow="ellipsis"),
             "source": Text(strategy.provenance.source if strategy else "", tone("quiet")),
             "pref": Text(pref, justify="right"),
             "(look)": Text("⚑" if row.findings else " ", tone("warning")),
