@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -70,6 +70,14 @@ class Proposal:
 
     tactics: tuple[str, ...]
     strategies: tuple[str, ...]
+
+
+class Rewriting(BaseModel):
+    """One text for every state as the model writes it, order by order."""
+
+    orders: list[Annotated[str, Field(min_length=12, max_length=160)]] = Field(
+        min_length=1, max_length=8
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +288,30 @@ class Teacher:
         """
         page = render("teacher_general", exchanges=exchanges, reasons=reasons, tactics=tactics)
         return await self._drafted(desk_text(self.environment, None), page, tactics, seed)
+
+    async def rewrite(
+        self, advice: str, chats: Sequence[Mapping[str, str]], seed: int
+    ) -> list[str]:
+        """Write the one text that a student is given in every state anew, as orders.
+
+        Args:
+            advice: the text that it was given.
+            chats: what came of it: `about` whom, what was `said`, what the judge `found`.
+            seed: for models that take one.
+
+        Raises:
+            InvalidAnswer: where the model gives no valid answer in two tries.
+        """
+        page = render("teacher_evolve", advice=advice, chats=chats)
+        rewritten = await self.voice.ask(
+            [SystemMessage(desk_text(self.environment, None)), HumanMessage(page)],
+            Rewriting,
+            seed=seed,
+            temperature=0.7,
+            max_tokens=420,
+        )
+        orders = (" ".join(order.split()) for order in rewritten.orders)
+        return list(dict.fromkeys(o if o.endswith((".", "!", "?")) else f"{o}." for o in orders))
 
     async def _drafted(
         self, system: str, page: str, tactics: Sequence[Tactic], seed: int

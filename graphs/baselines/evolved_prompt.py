@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
-from langchain_core.messages import HumanMessage
 from tutelage.agents.advice.tactics import GENERIC_ADVICE
-from tutelage.agents.templates import render
+from tutelage.agents.models.faults import InvalidAnswer
 from tutelage.strategy_store.vetting import hostile
 
+from ..log.events import Fault
 from ..log.states import Played, states_of
 from ..play.desk import Desk
 from ..play.dialogue import MAX_EXCHANGES, DialogueRequest
@@ -30,8 +29,6 @@ from .baseline import (
 )
 
 T = TypeVar("T")
-_HEADING = re.compile(r"\s*#{1,6}\s")
-_BULLET = re.compile(r"^\s*(?:[-*]|\d{1,2}[.)])\s+")
 NOTHING_BETTER = "nothing that was written did better than the generic advice that it began with"
 
 
@@ -45,9 +42,9 @@ async def evolve_prompt(
 ) -> Baseline:
     """One global prompt evolved by GEPA (Agrawal and others 2025, arXiv 2507.19457), through the
     adapter of the `gepa` package: training dialogues for reflection, the validation split for
-    selection, satisfaction and rubric in equal parts as the score, the teacher as reflection model. It
-    reflects on a prompt of ours: gepa's own asks for "a new instruction", and what repeats that may
-    enter no prompt.
+    selection, satisfaction and rubric in equal parts as the score. The teacher reflects as in coaching,
+    with the firm's policy and in a form, and on a prompt of ours: gepa's own asks for "a new
+    instruction", and what repeats that may enter no prompt.
 
     Args:
         desk: the agents. With the log of an earlier run that run goes on: gepa begins anew with the
@@ -67,23 +64,9 @@ async def evolve_prompt(
             "the arm `global` is evolved by the package gepa: pip install 'tutelage[gepa]'", 2
         ) from None
     run = await begin("global", desk, calls, before, max_exchanges)
-    train = plan_round(desk.environment, 1, 2 * A_BATCH, seed)
-    validation = plan_validation(desk.environment, 0, A_BATCH, seed) or train[:A_BATCH]
+    train = plan_round(desk.environment, 1, 4 * A_BATCH, seed)
+    validation = plan_validation(desk.environment, 0, 2 * A_BATCH, seed) or train[: 2 * A_BATCH]
     bridge = _Bridge(asyncio.get_running_loop())
-    asked: Counter[str] = Counter()
-
-    def reflect(prompt: str | list[dict[str, Any]]) -> str:
-        text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
-        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        asked[digest] += 1
-        number = asked.total()
-
-        async def said() -> list[str]:
-            options = {"seed": seed + number, "temperature": 0.7, "max_tokens": 400}
-            return [await desk.teacher.voice.say([HumanMessage(text)], **options)]
-
-        # By what was asked, and how often: gepa may ask the same anew and wants another answer.
-        return bridge.wait(run.write(f"{digest}.{asked[digest]}", said, turn=number))[0]
 
     def stop(gepa_state: object) -> bool:
         return run.budget.spent or bridge.fault is not None
@@ -95,9 +78,8 @@ async def evolve_prompt(
             trainset=train,
             valset=validation,
             adapter=_adapter(run, bridge),
-            reflection_lm=reflect,
+            custom_candidate_proposer=_rewriting(run, bridge, seed),
             reflection_minibatch_size=3,
-            reflection_prompt_template=render("teacher_evolve"),
             stop_callbacks=stop,
             # Ends it where nothing is spent any more.
             max_metric_calls=calls,
@@ -115,7 +97,7 @@ async def evolve_prompt(
         if bridge.fault is not None:
             raise bridge.fault
     scenarios = (request.get("scenario", "") for request in [*train, *validation])
-    text = _alone(found.best_candidate["advice"])
+    text = found.best_candidate["advice"]
     return run.learned(scenarios, [text], told=NOTHING_BETTER if text == GENERIC_ADVICE else "")
 
 
@@ -142,6 +124,9 @@ class _Bridge:
             return waited.result()
         except CancelledError:
             raise asyncio.CancelledError from None
+        except InvalidAnswer:
+            # A poor proposal, and gepa's to go on from.
+            raise
         except Exception as error:
             self.fault = error
             raise
@@ -176,7 +161,7 @@ def _adapter(run: BaselineRun, bridge: _Bridge) -> Any:
             capture_traces: bool = False,
         ) -> Any:
             """Play each dialogue; a prompt that may not enter a prompt scores nothing."""
-            text = _alone(candidate["advice"])
+            text = candidate["advice"]
             if hostile(text) or len(text) > MOST_LETTERS:
                 empty = ["refused: it may not enter a prompt"] * len(batch)
                 return EvaluationBatch(empty, [0.0] * len(batch), [None] * len(batch))
@@ -203,10 +188,33 @@ def _adapter(run: BaselineRun, bridge: _Bridge) -> Any:
     return Dialogues()
 
 
-def _alone(advice: str) -> str:
-    """Advice as one line, without the headings, bullets and bold that models decorate it with."""
-    lines = (_BULLET.sub("", line) for line in advice.splitlines() if not _HEADING.match(line))
-    return " ".join(" ".join(lines).replace("**", "").split())
+def _rewriting(run: BaselineRun, bridge: _Bridge, seed: int) -> Callable[..., dict[str, str]]:
+    """What gepa asks for the next text: the teacher, on the event loop of the run."""
+    asked: Counter[str] = Counter()
+
+    def rewriting(
+        candidate: dict[str, str],
+        reflective_dataset: Mapping[str, Sequence[Mapping[str, Any]]],
+        components_to_update: list[str],
+    ) -> dict[str, str]:
+        advice, chats = candidate["advice"], reflective_dataset["advice"]
+        page = "\n".join([advice, *(str(chat["said"]) for chat in chats)])
+        digest = hashlib.sha256(page.encode()).hexdigest()[:12]
+        asked[digest] += 1
+        number = asked.total()
+
+        async def rewritten() -> list[str]:
+            try:
+                return await run.desk.teacher.rewrite(advice, chats, seed + number)
+            except InvalidAnswer as error:
+                await run.desk.record(Fault(where="baseline", message=str(error)))
+                raise
+
+        # By what was asked, and how often: gepa may ask the same anew and wants another answer.
+        name = f"{digest}.{asked[digest]}"
+        return {"advice": " ".join(bridge.wait(run.write(name, rewritten, turn=number)))}
+
+    return rewriting
 
 
 def _score(one: Played | None) -> float:
@@ -221,7 +229,7 @@ def _reflection(desk: Desk, one: Played, score: float) -> dict[str, str]:
     states = states_of(one, desk.environment)
     reasons = "; ".join(states[0].reasons) if states else "the dialogue broke"
     return {
-        "Inputs": desk.environment.scenarios[one.started.scenario].title,
-        "Generated Outputs": said,
-        "Feedback": f"score {score:.2f} of 1; {reasons}",
+        "about": desk.environment.scenarios[one.started.scenario].title,
+        "said": said,
+        "found": f"score {score:.2f} of 1; {reasons}",
     }

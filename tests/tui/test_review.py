@@ -740,13 +740,13 @@ def test_a_large_library_is_filtered_and_drawn_quickly(tmp_path):
         review = Review(library, "bea")
         rows = rows_of(library.entries(), {})
         assert len(rows) == 2028 and review.user == "bea"
-    began = time.perf_counter()
+    began = time.thread_time()
     found = chosen(rows, Wanted(text="SAY xabc"))
-    first = time.perf_counter() - began
-    began = time.perf_counter()
+    first = time.thread_time() - began
+    began = time.thread_time()
     chosen(rows, Wanted(text="say xaba", order="preference"))
     assert [row.strategy.text for row in found] == ["Say xabcx once."]
-    assert first < 1.0 and time.perf_counter() - began < 0.1, "each letter typed asks anew"
+    assert first < 1.0 and time.thread_time() - began < 0.1, "each letter typed asks anew"
 
 
 def test_words_that_changed_are_marked():
