@@ -20,4 +20,8 @@ class EndsWorkFirst:
         """The screen goes, with its app or alone; Textual asks this before any of its widgets."""
         assert isinstance(self, Screen)
         self.going = True
-        self.workers.cancel_node(self)
+        for worker in self.workers:
+            # Once: a second time would break off what a worker does to end well, and an app that ends
+            # has cancelled all of them by now.
+            if worker.node is self and not worker.is_cancelled:
+                worker.cancel()

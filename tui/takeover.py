@@ -94,7 +94,8 @@ class Takeover(EndsWorkFirst, Screen[None]):
 
     async def on_unmount(self) -> None:
         """Hand back before the loop goes."""
-        self._worker.cancel()
+        if not self._worker.is_cancelled:
+            self._worker.cancel()
         with contextlib.suppress(WorkerError):
             await self._worker.wait()
 

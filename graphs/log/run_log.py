@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import aiosqlite
-from tutelage.strategy_store.read_only import reading_uri
 
+from .connecting import connected
 from .events import EVENT, Event
 from .inbox import SCHEMA as INBOX_SCHEMA
 from .inbox import Inbox
@@ -94,26 +94,16 @@ class RunLog:
         path = log_path(run)
         if not create and not path.is_file():
             raise RunFault(f"{run}: is no run: there is no {FILE_NAME} in it", 2)
+        writing = ("PRAGMA journal_mode=WAL", _SCHEMA + INBOX_SCHEMA)
+        ready = writing if create else ("SELECT number FROM events LIMIT 1",)
         try:
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                connection = await aiosqlite.connect(path, isolation_level=None)
-            else:
-                connection = await aiosqlite.connect(
-                    reading_uri(path), uri=True, isolation_level=None
-                )
+            connection = await connected(
+                path, "PRAGMA busy_timeout=5000", *ready, reading=not create
+            )
         except (OSError, sqlite3.Error) as error:
-            raise RunFault(f"{run}: the run log cannot be opened: {error}") from error
-        try:
-            await connection.execute("PRAGMA busy_timeout=5000")
-            if create:
-                await connection.execute("PRAGMA journal_mode=WAL")
-                await connection.executescript(_SCHEMA + INBOX_SCHEMA)
-            else:
-                await connection.execute("SELECT number FROM events LIMIT 1")
-        except sqlite3.Error as error:
-            await connection.close()
-            raise RunFault(f"{path}: is no run log: {error}") from error
+            raise RunFault(f"{path}: is no run log that can be read: {error}") from error
         return cls(connection, path)
 
     async def __aenter__(self) -> Self:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Self
 
 import aiosqlite
-from tutelage.strategy_store.read_only import reading_uri
 
+from .connecting import connected
 from .events import Speaker, Speaking
 from .run_log import log_path
 
@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS speaking (
 CREATE TABLE IF NOT EXISTS listening (who TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pulse (one INTEGER PRIMARY KEY CHECK (one = 1), at REAL NOT NULL);
 """
-_SPEECH_MODES = ("PRAGMA busy_timeout=2000", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF")
+_MODES = ("PRAGMA busy_timeout=2000", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF")
+_READY = (*_MODES, _SCHEMA)
 
 
 def speech_path(run: str | Path) -> Path:
@@ -53,8 +54,11 @@ async def last_pulse(run: str | Path) -> float | None:
     if not path.is_file():
         return None
     try:
-        async with aiosqlite.connect(reading_uri(path), uri=True) as connection:
+        connection = await connected(path, reading=True)
+        try:
             return await _pulse(connection)
+        finally:
+            await connection.close()
     except sqlite3.Error:
         return None
 
@@ -67,18 +71,6 @@ async def silent(run: str | Path, at: float) -> bool:
 async def _pulse(connection: aiosqlite.Connection) -> float | None:
     rows = list(await connection.execute_fetchall("SELECT at FROM pulse"))
     return float(rows[0][0]) if rows else None
-
-
-async def _connected(path: Path) -> aiosqlite.Connection:
-    connection = await aiosqlite.connect(path, isolation_level=None)
-    try:
-        for pragma in _SPEECH_MODES:
-            await connection.execute(pragma)
-        await connection.executescript(_SCHEMA)
-    except sqlite3.Error:
-        await connection.close()
-        raise
-    return connection
 
 
 class Speech:
@@ -101,8 +93,7 @@ class Speech:
         """Make the speech of a run, empty."""
         path = speech_path(run)
         try:
-            connection = await _connected(path)
-            await connection.execute("DELETE FROM speaking")
+            connection = await connected(path, *_READY, "DELETE FROM speaking")
         except (OSError, sqlite3.Error):
             return cls(None, path)
         return cls(connection, path)
@@ -200,7 +191,7 @@ class Listener:
             return {}
         try:
             if self._connection is None:
-                self._connection = await _connected(self._path)
+                self._connection = await connected(self._path, *_READY)
             if time.monotonic() - self._told_at >= PULSE_SECONDS:
                 self._told_at = time.monotonic()
                 await self._connection.execute(

@@ -103,6 +103,29 @@ async def test_the_screen_may_be_left_while_it_draws(tmp_path, monkeypatch, way)
             await pilot.press("escape")
 
 
+@pytest.mark.parametrize("way", ["escape", "exit"])
+async def test_the_seat_is_handed_back_and_the_log_closed_however_long_that_takes(
+    tmp_path, monkeypatch, way
+):
+    closed = []
+
+    class Slow(takeover_module.Seat):
+        async def __aexit__(self, *raised):
+            await asyncio.sleep(0.3)
+            await super().__aexit__(*raised)
+            closed.append(way)
+
+    monkeypatch.setattr(takeover_module, "Seat", Slow)
+    folder = await written(tmp_path / "run", [STARTED, FIRST])
+    async with opened(folder) as (_, pilot):
+        await stated(pilot, "your turn")
+        if way == "escape":
+            await pilot.press("escape")
+    assert closed == [way]
+    async with await RunLog.open(folder) as log:
+        assert await log.inbox.holder("d") is None
+
+
 async def test_a_run_that_breaks_while_a_person_speaks_is_told(tmp_path, monkeypatch):
     folder = await written(tmp_path / "run", [STARTED, FIRST])
     async with opened(folder) as (_, pilot):
