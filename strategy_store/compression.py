@@ -56,7 +56,10 @@ def size_of(entries: Sequence[Entry]) -> Size:
 def _letters(turn: Sequence[Entry]) -> int:
     """The letters that a turn is given of entries, the first having the first of the room."""
     room = Room()
-    return sum(len(strategy.text) for entry in turn for strategy in room.take(entry))
+    whole = room.left
+    for entry in turn:
+        room.take(entry)
+    return whole - room.left
 
 
 def plan(entries: Sequence[Entry]) -> list[Step]:

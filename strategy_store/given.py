@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .entry import ANY_CUSTOMER, Entry, Provenance, Strategy, mask
+from .entry import ANY_CUSTOMER, OF_MATTER, Entry, Provenance, Strategy, mask
 from .vetting import hostile
+from .wording import is_order
 
 TOP, TOKEN_BUDGET = 1, 160
 """What every door gives at most unless told otherwise: entries and tokens."""
 CHARS_PER_TOKEN = 4
 """A rough measure for the token budget, on the safe side for English."""
+LONGEST_MATTER = 60
+"""Letters of what is put before strategies at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,17 @@ class Retrieved:
     dense: float | None
     letters: int = TOKEN_BUDGET * CHARS_PER_TOKEN
 
+    def orders(self) -> list[str]:
+        """The strategies as they are sent, each as one line."""
+        return [_sent(self.entry, strategy) for strategy in self.strategies]
+
     def shown(self) -> list[str]:
         """The exchange that stands for each strategy in the placement `example`, as far as there is
         room; "" where it has none that may enter a prompt, and for what is general.
         """
         if self.entry.general:
             return [""] * len(self.strategies)
-        return examples_within(self.strategies, self.letters)[0]
+        return examples_within(self.entry, self.strategies, self.letters)[0]
 
 
 def always(texts: Sequence[str]) -> tuple[Retrieved, ...]:
@@ -66,18 +73,38 @@ class Room:
                 continue
             if not origin.learned_in.isdisjoint(self.exclude_scenarios):
                 continue
-            if len(strategy.text) <= self.left:
+            letters = len(_sent(entry, strategy))
+            if letters <= self.left:
                 fits.append(strategy)
-                self.left -= len(strategy.text)
+                self.left -= letters
         return fits
+
+
+def as_sent(scenario: str, text: str) -> str:
+    """A strategy's words as a student is sent them: under the matter that its scenario names, if it does
+    ("a customer whose matter is bags: ..."). What is nearest to a customer is now and then for another
+    matter, and with that said a student can tell (benchmarks/parts).
+    """
+    words = " ".join(text.split())
+    if not scenario.startswith(OF_MATTER):
+        return words
+    matter = scenario.removeprefix(OF_MATTER).partition(":")[0].strip()
+    if not matter or len(matter) > LONGEST_MATTER or hostile(matter):
+        return words
+    order = f", {words[0].lower()}{words[1:]}" if is_order(words) else f": {words}"
+    return f"If the customer's matter is {matter}{order}"
+
+
+def _sent(entry: Entry, strategy: Strategy) -> str:
+    return as_sent("" if entry.general else entry.scenario, strategy.text)
 
 
 def with_room(found: Sequence[Retrieved], left: int) -> list[Retrieved]:
     """What was found, with the letters that the words of all leave to be shown by examples."""
     roomy: list[Retrieved] = []
     for one in found:
-        letters = left + sum(len(strategy.text) for strategy in one.strategies)
-        _, left = examples_within(one.strategies, letters)
+        letters = left + sum(map(len, one.orders()))
+        _, left = examples_within(one.entry, one.strategies, letters)
         roomy.append(replace(one, letters=letters))
     return roomy
 
@@ -93,10 +120,13 @@ def example_of(strategy: Strategy) -> str:
     return f"A customer wrote: {customer}\nA good answer was: {reply}\nAnswer this message in that way."
 
 
-def examples_within(strategies: Sequence[Strategy], letters: int) -> tuple[list[str], int]:
+def examples_within(
+    entry: Entry, strategies: Sequence[Strategy], letters: int
+) -> tuple[list[str], int]:
     """The exchanges to show strategies by, and the letters that are left.
 
     Args:
+        entry: whose they are.
         strategies: all of these are given, by an exchange or in their own words.
         letters: what they may take in all. Where a strategy's exchange leaves too few for the words of
             the others, its own words stand for it.
@@ -105,10 +135,11 @@ def examples_within(strategies: Sequence[Strategy], letters: int) -> tuple[list[
         An exchange for each strategy, "" where its own words stand for it.
     """
     shown: list[str] = []
-    left = letters - sum(len(strategy.text) for strategy in strategies)
-    for strategy in strategies:
+    words = [len(_sent(entry, strategy)) for strategy in strategies]
+    left = letters - sum(words)
+    for strategy, own in zip(strategies, words, strict=True):
         example = example_of(strategy)
-        more = (0 if example in shown else len(example)) - len(strategy.text)
+        more = (0 if example in shown else len(example)) - own
         fits = bool(example) and more <= left
         shown.append(example if fits else "")
         left -= more if fits else 0

@@ -217,7 +217,7 @@ def _given(found: Retrieved | Document) -> Iterator[_Given]:
         texts = found.page_content.splitlines()  # type: ignore[union-attr]
         shown = examples = found.metadata.get("examples", ())  # type: ignore[union-attr]
     else:
-        texts = [strategy.text for strategy in found.strategies]  # type: ignore[union-attr]
+        texts = found.orders()  # type: ignore[union-attr]
         shown = found.shown()  # type: ignore[union-attr]
         examples = map(example_of, found.strategies)  # type: ignore[union-attr]
     for text, one, example in zip_longest(texts, shown, examples, fillvalue=""):

@@ -24,7 +24,7 @@ Dialogue = str | Sequence[MessageLikeRepresentation]
 
 
 class LibraryRetriever(BaseRetriever):
-    """Gives approved strategies as Documents: the text is a strategy a line, the metadata say
+    """Gives approved strategies as Documents: the text is a strategy a line, as sent, the metadata say
     which entry, which strategies, how similar, and by which example each is shown ("" for none).
     `strategies_text` makes of them the text that the other doors send.
 
@@ -83,7 +83,7 @@ def _documents(found: Sequence[Retrieved]) -> list[Document]:
     return [
         Document(
             id=one.entry.id,
-            page_content="\n".join(strategy.text for strategy in one.strategies),
+            page_content="\n".join(one.orders()),
             metadata={
                 "entry": one.entry.id,
                 "scenario": one.entry.scenario,

@@ -27,6 +27,7 @@ from .board import ORDERS, Board
 from .bubbles import bubbles
 from .cards import Card, Cards, View
 from .compare import Compare, partners
+from .ending import call_off
 from .feed import Feed, Line
 from .headline import headline
 from .help import Help
@@ -171,7 +172,7 @@ class WatchApp(Shell):
 
     async def on_unmount(self) -> None:
         """Close the log before the loop goes."""
-        self._reader.cancel()
+        call_off(self._reader)
         with contextlib.suppress(WorkerCancelled, WorkerFailed):
             await self._reader.wait()
         await self.feed.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from textual.messages import Prune
 from textual.screen import Screen
+from textual.worker import Worker
 
 
 class EndsWorkFirst:
@@ -21,7 +24,13 @@ class EndsWorkFirst:
         assert isinstance(self, Screen)
         self.going = True
         for worker in self.workers:
-            # Once: a second time would break off what a worker does to end well, and an app that ends
-            # has cancelled all of them by now.
-            if worker.node is self and not worker.is_cancelled:
-                worker.cancel()
+            if worker.node is self:
+                call_off(worker)
+
+
+def call_off(worker: Worker[Any]) -> None:
+    """Cancel a worker, once: a second time would break off what it does to end well, and an app that
+    ends has cancelled all of them by then.
+    """
+    if not worker.is_cancelled:
+        worker.cancel()

@@ -23,7 +23,7 @@ from tutelage.graphs.plain_text import one_line
 from tutelage.graphs.play.takeover import BEAT_SECONDS, PATIENCE_SECONDS, InboxFault, Seat
 from tutelage.graphs.review import user_name
 
-from .ending import EndsWorkFirst
+from .ending import EndsWorkFirst, call_off
 from .keys import Keys
 from .talk import Talk
 
@@ -94,8 +94,7 @@ class Takeover(EndsWorkFirst, Screen[None]):
 
     async def on_unmount(self) -> None:
         """Hand back before the loop goes."""
-        if not self._worker.is_cancelled:
-            self._worker.cancel()
+        call_off(self._worker)
         with contextlib.suppress(WorkerError):
             await self._worker.wait()
 

@@ -3,15 +3,15 @@
 The student answers the opening line without advice, with one generic piece of advice, with strategies
 that a person wrote (found by the library, and once more handed to it where an entry fits, so that
 retrieval cannot fail): in general words as they were first written, and as orders that carry what the
-policy gives. Then with what coaching learned, where `benchmarks/coaching` has a result, and with what a
-library that nobody learned would give: the policy rule by rule, three entries at a time, by itself
-and with generic advice (which is `tutelage library draft`), what the authors of the training
-scenarios say a good agent does there, as orders, and what the rules of a topic's training scenarios
-give, each found by meaning. Then with the rules that
-decide the case said once more, with the same rules as orders to say them, with orders that a person
-wrote for this kind of case who knew the case, and told outright what a good agent does here, which is
-how the teacher answers. Last the same is asked for as a task about a transcript. All that judges is the
-checks by code.
+policy gives. Then with what coaching learned, where `benchmarks/coaching` has a result, by itself and
+each strategy under the matter of its entry, as it is sent, and with what a library that nobody learned
+would give: the policy rule by rule, three entries at a time, by itself and with generic advice (which
+is `tutelage library draft`), two at a time from a lower similarity, bare and under their matters, what
+the authors of the training scenarios say a good agent does there, as orders, and what the rules of a
+topic's training scenarios give, each found by meaning. Then with the rules that decide the case said
+once more, with the same rules as orders to say them, with orders that a person wrote for this kind of
+case who knew the case, and told outright what a good agent does here, which is how the teacher answers.
+Last the same is asked for as a task about a transcript. All that judges is the checks by code.
 
 python benchmarks/parts/run.py                    # three firms, two hours on two slow cores
 python benchmarks/parts/run.py airline --seeds 1
@@ -29,6 +29,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
@@ -50,6 +51,7 @@ from tutelage.strategy_store import (
     Entry,
     Index,
     Provenance,
+    Retrieved,
     Strategy,
     always,
     mask,
@@ -112,6 +114,11 @@ def by_topic(environment: Environment) -> list[Entry]:
     return entries
 
 
+def without_matter(found: Retrieved) -> Retrieved:
+    """What was found as if its scenario named no matter, so that its strategies stand by themselves."""
+    return replace(found, entry=found.entry.model_copy(update={"scenario": "a customer"}))
+
+
 def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
     """Who answers, and with what advice, by the arm's name."""
     general, by_hand = (entries_of(path / f"{firm}.yaml") for path in (IN_GENERAL, BY_HAND))
@@ -130,11 +137,14 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
 
     async def found(
         name: str, scenario: Scenario, turns: list[Turn], seed: int,
-        besides: Sequence[str] = (), top: int = TOP,
+        besides: Sequence[str] = (), top: int = TOP, threshold: float | None = None,
+        bare: bool = False,
     ) -> str:  # fmt: skip
         index = await asyncio.to_thread(index_of, name)
         query = query_of(scenario.opening)
-        advice = await index.asearch(query, top=top, token_budget=TOKEN_BUDGET)
+        advice = await index.asearch(query, top, threshold, token_budget=TOKEN_BUDGET)
+        if bare:
+            advice = [*map(without_matter, advice)]
         return await student(scenario, turns, seed, [*advice, *always(besides)])
 
     def handed(entries: list[Entry], scenario: Scenario) -> list:
@@ -168,12 +178,18 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         "as orders, found by meaning": partial(found, "by meaning"),
         "the same, and generic advice": partial(found, "by meaning", besides=[GENERIC_ADVICE]),
         "as orders, handed over": lambda s, t, n: student(s, t, n, handed(by_hand, s)),
-        "the policy rule by rule, found by meaning": partial(found, "draft", top=3),
+        "the policy rule by rule, found by meaning": partial(found, "draft", top=3, bare=True),
         "the same rules found, and generic advice": partial(
-            found, "draft", besides=[GENERIC_ADVICE], top=3
+            found, "draft", besides=[GENERIC_ADVICE], top=3, bare=True
+        ),
+        "two rules found from 0.5, and generic advice": partial(
+            found, "draft", besides=[GENERIC_ADVICE], top=2, threshold=0.5, bare=True
+        ),
+        "the same two, each under its matter": partial(
+            found, "draft", besides=[GENERIC_ADVICE], top=2, threshold=0.5
         ),
         "training scenarios as orders, found by meaning": partial(found, "authored"),
-        "the rules of a topic as orders, found by meaning": partial(found, "topics"),
+        "the rules of a topic as orders, found by meaning": partial(found, "topics", bare=True),
         "the rules that decide, again": lambda s, t, n: student(s, t, n, list(always(rules(s)))),
         "the same rules, as orders": lambda s, t, n: student(s, t, n, list(always(said(s, t)))),
         "orders for this kind of case": lambda s, t, n: student(
@@ -185,7 +201,8 @@ def arms_of(desk: Desk, firm: str) -> dict[str, Answer]:
         ),
     }
     if "learned" in libraries:
-        arms["learned by coaching, found by meaning"] = partial(found, "learned")
+        arms["learned by coaching, found by meaning"] = partial(found, "learned", bare=True)
+        arms["learned by coaching, each under its matter"] = partial(found, "learned")
     return arms
 
 

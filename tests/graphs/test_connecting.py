@@ -55,6 +55,29 @@ async def test_a_connection_that_nobody_waits_for_any_more_is_closed(
     assert not [str(one.message) for one in recwarn if one.category is ResourceWarning]
 
 
+def test_a_loop_may_end_while_a_connection_is_being_made(tmp_path, monkeypatch):
+    at_once, broken = sqlite3.connect, []
+
+    def slowly(*arguments, **options):
+        time.sleep(0.3)
+        return at_once(*arguments, **options)
+
+    async def called_off():
+        task = asyncio.create_task(connected(tmp_path / "a.db", "SELECT 1"))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    monkeypatch.setattr(sqlite3, "connect", slowly)
+    monkeypatch.setattr(threading, "excepthook", broken.append)
+    before = set(threading.enumerate())
+    asyncio.run(called_off())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+    assert broken == []
+
+
 async def test_a_connection_whose_script_fails_is_closed(tmp_path):
     before = set(threading.enumerate())
     with pytest.raises(sqlite3.OperationalError, match="no such table"):

@@ -61,7 +61,7 @@ def find_text(
             {
                 "text": text,
                 "given": [one.entry.id for one in found],
-                "strategies": [strategy.text for one in found for strategy in one.strategies],
+                "strategies": [order for one in found for order in one.orders()],
                 "near": [_document(one) for one in near],
             }
         )
@@ -83,8 +83,8 @@ def find_text(
         result(f"{len(near) - NEAREST} more are further")
     for one in found:
         result("\nto every customer:" if one.entry.general else f"\nof {one.entry.id}:")
-        for strategy in one.strategies:
-            result(f"- {one_line(strategy.text)}")
+        for order in one.orders():
+            result(f"- {one_line(order)}")
     if not found:
         result("\nnothing is given")
 
