@@ -88,6 +88,14 @@ async def test_a_person_speaks_in_a_running_dialogue_and_hands_back(tmp_path):
         assert await log.inbox.holder("d") is None
 
 
+async def left(folder, way):
+    """Take the seat and leave: by the key, or with the app."""
+    async with opened(folder) as (_, pilot):
+        await stated(pilot, "your turn")
+        if way == "escape":
+            await pilot.press("escape")
+
+
 @pytest.mark.parametrize("way", ["escape", "exit"])
 async def test_the_screen_may_be_left_while_it_draws(tmp_path, monkeypatch, way):
     class SlowToGo(takeover_module.Keys):
@@ -97,10 +105,7 @@ async def test_the_screen_may_be_left_while_it_draws(tmp_path, monkeypatch, way)
     monkeypatch.setattr(takeover_module, "EVERY", 0)
     monkeypatch.setattr(takeover_module, "Keys", SlowToGo)
     folder = await written(tmp_path / "run", [STARTED, FIRST])
-    async with opened(folder) as (_, pilot):
-        await stated(pilot, "your turn")
-        if way == "escape":
-            await pilot.press("escape")
+    await left(folder, way)
 
 
 @pytest.mark.parametrize("way", ["escape", "exit"])
@@ -117,10 +122,7 @@ async def test_the_seat_is_handed_back_and_the_log_closed_however_long_that_take
 
     monkeypatch.setattr(takeover_module, "Seat", Slow)
     folder = await written(tmp_path / "run", [STARTED, FIRST])
-    async with opened(folder) as (_, pilot):
-        await stated(pilot, "your turn")
-        if way == "escape":
-            await pilot.press("escape")
+    await left(folder, way)
     assert closed == [way]
     async with await RunLog.open(folder) as log:
         assert await log.inbox.holder("d") is None
