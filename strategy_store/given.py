@@ -36,7 +36,7 @@ class Retrieved:
 
     def orders(self) -> list[str]:
         """The strategies as they are sent, each as one line."""
-        return [_sent(self.entry, strategy) for strategy in self.strategies]
+        return [as_sent(self.entry, strategy) for strategy in self.strategies]
 
     def shown(self) -> list[str]:
         """The exchange that stands for each strategy in the placement `example`, as far as there is
@@ -73,30 +73,26 @@ class Room:
                 continue
             if not origin.learned_in.isdisjoint(self.exclude_scenarios):
                 continue
-            letters = len(_sent(entry, strategy))
+            letters = len(as_sent(entry, strategy))
             if letters <= self.left:
                 fits.append(strategy)
                 self.left -= letters
         return fits
 
 
-def as_sent(scenario: str, text: str) -> str:
-    """A strategy's words as a student is sent them: under the matter that its scenario names, if it does
-    ("a customer whose matter is bags: ..."). What is nearest to a customer is now and then for another
-    matter, and with that said a student can tell (benchmarks/parts).
+def as_sent(entry: Entry, strategy: Strategy) -> str:
+    """A strategy's words as a student is sent them: under the matter that its entry's scenario names, if
+    it does ("a customer whose matter is bags: ..."). What is nearest to a customer is now and then for
+    another matter, and with that said a student can tell (benchmarks/parts).
     """
-    words = " ".join(text.split())
-    if not scenario.startswith(OF_MATTER):
+    words = " ".join(strategy.text.split())
+    if entry.general or not entry.scenario.startswith(OF_MATTER):
         return words
-    matter = scenario.removeprefix(OF_MATTER).partition(":")[0].strip()
+    matter = entry.scenario.removeprefix(OF_MATTER).partition(":")[0].strip()
     if not matter or len(matter) > LONGEST_MATTER or hostile(matter):
         return words
     order = f", {words[0].lower()}{words[1:]}" if is_order(words) else f": {words}"
     return f"If the customer's matter is {matter}{order}"
-
-
-def _sent(entry: Entry, strategy: Strategy) -> str:
-    return as_sent("" if entry.general else entry.scenario, strategy.text)
 
 
 def with_room(found: Sequence[Retrieved], left: int) -> list[Retrieved]:
@@ -135,7 +131,7 @@ def examples_within(
         An exchange for each strategy, "" where its own words stand for it.
     """
     shown: list[str] = []
-    words = [len(_sent(entry, strategy)) for strategy in strategies]
+    words = [len(as_sent(entry, strategy)) for strategy in strategies]
     left = letters - sum(words)
     for strategy, own in zip(strategies, words, strict=True):
         example = example_of(strategy)

@@ -125,7 +125,7 @@ def _given(strategy: StrategyGiven) -> Content:
     return Content.assemble(
         ("◆ ", "$strategy"),
         (f"{strategy.similarity:.2f} ", "bold $strategy"),
-        (one_line(strategy.text), "$strategy"),
+        (one_line(strategy.order), "$strategy"),
         (source, "$quiet"),
     )
 

@@ -48,6 +48,7 @@ from tutelage.environments import Environment, Scenario, checks_score, load_envi
 from tutelage.graphs.play.desk import Desk, open_desk
 from tutelage.graphs.statistics.acceptance import mean_interval
 from tutelage.strategy_store import (
+    OF_MATTER,
     Entry,
     Index,
     Provenance,
@@ -109,7 +110,7 @@ def by_topic(environment: Environment) -> list[Entry]:
         if given:
             titles = "; ".join(one.title for one in own)
             cues = [mask(one.opening) for one in own]
-            described = f"a customer whose matter is {topic}: {titles}"
+            described = f"{OF_MATTER}{topic}: {titles}"
             entries.append(Entry.new(described, cues=cues, strategies=given))
     return entries
 

@@ -61,6 +61,12 @@ class StrategyGiven(BaseModel):
     text: str
     similarity: float
     learned_in: str = Field(default="", description="The dialogue it was learned from.")
+    sent: str = Field(default="", description="As it was sent, where that is more than its text.")
+
+    @property
+    def order(self) -> str:
+        """What the student read."""
+        return self.sent or self.text
 
 
 class TurnSpoken(_Event):

@@ -37,8 +37,9 @@ CREATE TABLE IF NOT EXISTS speaking (
 CREATE TABLE IF NOT EXISTS listening (who TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pulse (one INTEGER PRIMARY KEY CHECK (one = 1), at REAL NOT NULL);
 """
-_MODES = ("PRAGMA busy_timeout=2000", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF")
-_READY = (*_MODES, _SCHEMA)
+_READY = (
+    "PRAGMA busy_timeout=2000", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF", _SCHEMA
+)  # fmt: skip
 
 
 def speech_path(run: str | Path) -> Path:

@@ -20,6 +20,7 @@ from tutelage.agents.models.meter import Meter, tallied
 from tutelage.agents.transcript import Turn
 from tutelage.environments import Environment, Scenario
 from tutelage.strategy_store import Library, Placement, Retrieved, Strategy
+from tutelage.strategy_store.given import as_sent
 from typing_extensions import TypedDict
 
 from ..log.events import (
@@ -306,8 +307,9 @@ def compile_dialogue(
 
 
 def _shown(found: Retrieved, strategy: Strategy) -> StrategyGiven:
+    sent = as_sent(found.entry, strategy)
     return StrategyGiven(
         id=strategy.id, entry=found.entry.id, text=strategy.text,
         scenario=found.entry.scenario, similarity=found.similarity,
-        learned_in=strategy.provenance.dialogue,
+        learned_in=strategy.provenance.dialogue, sent=sent if sent != strategy.text else "",
     )  # fmt: skip

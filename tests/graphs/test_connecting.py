@@ -36,15 +36,18 @@ def slow(monkeypatch):
     return on_its_way
 
 
+async def heard(run):
+    """What is being said in a run that has begun to."""
+    speech_path(run).touch()
+    return await Listener(run).read()
+
+
 @pytest.mark.parametrize(
-    "opening", [RunLog.open, Speech.open, None], ids=["log", "speech", "listener"]
+    "opening", [RunLog.open, Speech.open, heard], ids=["log", "speech", "listener"]
 )
 async def test_a_connection_that_nobody_waits_for_any_more_is_closed(
     tmp_path, slow, opening, recwarn
 ):
-    if opening is None:
-        speech_path(tmp_path).touch()
-        opening = lambda run: Listener(run).read()  # noqa: E731
     before = set(threading.enumerate())
     task = asyncio.create_task(opening(tmp_path))
     await slow.wait()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import world
 from langgraph.checkpoint.memory import InMemorySaver
 from tutelage.environments import EnvironmentFault, load_environment
 from tutelage.graphs.log.events import DialogueStarted
 from tutelage.graphs.log.run_log import RunLog
+from tutelage.graphs.log.states import played
 from tutelage.graphs.play.dialogue import compile_dialogue, dialogue_graph
+from tutelage.strategy_store import OF_MATTER, Entry, Provenance, Retrieved, Strategy
 
 THREAD = {"configurable": {"thread_id": "t"}}
 
@@ -128,3 +132,18 @@ async def test_a_dialogue_that_is_given_a_log_stands_in_it(firm, tmp_path):
     assert [event.kind for event in events] == [
         "dialogue_started", *["turn_spoken"] * 4, "dialogue_judged", "dialogue_ended"
     ]  # fmt: skip
+
+
+async def test_what_a_student_read_is_logged_where_it_is_more_than_the_strategy(firm):
+    strategy = Strategy.new("Speak of tickets.", Provenance(source="policy"))
+    told, bare = (
+        Retrieved(Entry.new(scenario, strategies=[strategy]), [strategy], 1.0, 1.0, None)
+        for scenario in (f"{OF_MATTER}trains", "a customer who waits")
+    )
+    desk = dataclasses.replace(world.seat(firm, None), fixed=(told, bare))
+    request = {"scenario": "stranded_0", "persona": "anyone", "seed": 1, "dialogue": "d"}
+    await compile_dialogue(desk, 1).ainvoke(request)
+    (reply,) = [turn for turn in (await played(desk.log))["d"].spoken if turn.speaker == "student"]
+    orders = [given.order for given in reply.strategies]
+    assert orders == ["If the customer's matter is trains, speak of tickets.", "Speak of tickets."]
+    assert [given.text for given in reply.strategies] == ["Speak of tickets."] * 2

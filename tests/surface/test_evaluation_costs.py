@@ -93,6 +93,20 @@ def replied(arm, student, *texts):
     return one
 
 
+def test_what_was_sent_is_counted_and_what_was_sent_bare_before_is_counted_so():
+    text, sent = "Name the wait.", "If the customer's matter is a wait, name the wait."
+    bare = replied("library", "a", text)
+    of_matter = {"scenario": "a customer whose matter is a wait"}
+    (turn,) = bare.spoken
+    given = turn.strategies[0].model_copy(update=of_matter)
+    bare.spoken[:] = [turn.model_copy(update={"strategies": [given]})]
+    under = given.model_copy(update={"sent": sent})
+    now = replied("library", "b", text)
+    now.spoken[:] = [turn.model_copy(update={"strategies": [under]})]
+    costs = [arm_costs([bare, now], {}, None, student)["library"] for student in ("a", "b")]
+    assert [cost.tokens_a_turn * 4 for cost in costs] == [len(text), len(sent)]
+
+
 def test_each_student_has_costs_of_its_own():
     short, long = "Name the wait.", "Name the wait before anything else is said."
     dialogues = [

@@ -29,7 +29,7 @@ from tutelage.graphs.statistics.rubric_items import ItemFigures
 from tutelage.graphs.statistics.uplift import ABLATED
 from tutelage.runs.baseline import calls_of
 from tutelage.strategy_store import Library, Uplift
-from tutelage.strategy_store.given import CHARS_PER_TOKEN, as_sent
+from tutelage.strategy_store.given import CHARS_PER_TOKEN
 
 
 class EvaluateRequest(BaseModel):
@@ -259,7 +259,7 @@ def arm_costs(
             continue
         for event in one.spoken:
             if event.speaker == "student" and not event.replayed and not event.by:
-                texts = [as_sent(one.scenario, one.text) for one in event.strategies]
+                texts = [strategy.order for strategy in event.strategies]
                 given.setdefault(one.started.arm, []).append(texts)
     costs: dict[str, ArmCost] = {}
     for arm, turns in given.items():
